@@ -1,0 +1,64 @@
+"""What a stage is given: the blueprint, the build's store, earlier records, and a way to show progress."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from modelyard.blueprint import Blueprint
+from modelyard.records._base import Record
+from modelyard.store import Store
+
+R = TypeVar("R", bound=Record)
+T = TypeVar("T")
+
+
+class Progress:
+    """Progress that shows nothing. The command line has one that draws; both have these three methods."""
+
+    def say(self, line: str) -> None:
+        """One line of news, kept on screen."""
+
+    @contextmanager
+    def bar(self, label: str, total: float | None = None) -> Iterator[Callable[[float], None]]:
+        """A bar; call the yielded function with the amount advanced."""
+        yield lambda amount: None
+
+
+@dataclass
+class Context:
+    """A stage's world."""
+
+    blueprint: Blueprint
+    store: Store
+    progress: Progress = field(default_factory=Progress)
+    records: dict[str, Record] = field(default_factory=dict)
+    """Records of the stages before, by stage name."""
+    threads: int = field(default_factory=lambda: available_cores())
+
+    def record(self, kind: type[R]) -> R:
+        """The record of an earlier stage, by its class."""
+        found = next((record for record in self.records.values() if isinstance(record, kind)), None)
+        assert found is not None, f"{kind.__name__} is not there yet"
+        return found
+
+    def decide(self, name: str, choose: Callable[[], T]) -> T:
+        """Take a choice that depends on a clock once, and replay it ever after."""
+        return self.store.decide(name, choose)
+
+
+def available_cores() -> int:
+    """Cores this process may use: its affinity, and the cgroup's quota where there is one (rounded down, at least 1)."""
+    cores = len(os.sched_getaffinity(0))
+    for place in ("/sys/fs/cgroup/cpu.max",):
+        try:
+            quota, period = open(place, encoding="ascii").read().split()[:2]
+            if quota != "max":
+                cores = min(cores, max(1, int(int(quota) / int(period))))
+        except (OSError, ValueError):
+            continue
+    return cores
+

@@ -1,0 +1,1 @@
+"""Models: architectures that can serve a task. One readable file a model; see `_contract.py`."""

@@ -1,0 +1,135 @@
+"""The Model contract: encode rows into arrays, learn weights, and answer arrays with outputs.
+
+A model learns by `fit` (trees, linear: arrays in, weights out) or by `loop` (a torch module that `learn.loop` trains).
+Weights are named numpy arrays (safetensors); features are plain JSON. `encode` and a `fit` model's `session` need numpy only.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from modelyard.frozen import Frozen
+from modelyard.rows import Array, Rows
+from modelyard.tasks._contract import State
+
+Arrays = dict[str, Array]
+"""Named arrays of one first dimension (rows). A `length` array (n,) marks the model's `ragged` arrays as padded to it."""
+Weights = dict[str, Array]
+Session = Callable[[Arrays], Array]
+"""Arrays -> outputs (n, K): logits, or the standardised number (n, 1)."""
+
+
+class Work(Frozen):
+    """What one row costs a model: the model's own report, which `business` and `forecast` multiply."""
+
+    parameters: int
+    flops_per_row: float
+    """Floating-point operations of one forward pass of a typical row (of `typical_length` tokens, where it has a length)."""
+    bytes: int
+    """Bytes of the weights."""
+    typical_length: int | None = None
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Encoded rows and their target: (n,) int64 class numbers, or (n,) float64 standardised numbers."""
+
+    arrays: Arrays
+    target: Array
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+
+class Model(Frozen):
+    """An architecture. Its fields are its options. Subclasses are final and named `Part`."""
+
+    learns: ClassVar[Literal["fit", "loop"]]
+    tasks: ClassVar[tuple[str, ...]]
+    """Tasks it can serve."""
+    extra: ClassVar[str | None] = None
+    """The extra its training needs, if not the core."""
+    ragged: ClassVar[tuple[str, ...]] = ()
+    """Arrays (n, L) that a batch trims to its longest `length`."""
+
+    @abstractmethod
+    def features(self, rows: Rows, target: Array, state: State, *, seed: int) -> dict[str, Any]:
+        """What encoding needs, learnt from training rows only: vocabulary, scales, tokenizer. Plain JSON."""
+
+    @abstractmethod
+    def encode(self, rows: Rows, features: dict[str, Any]) -> Arrays:
+        """Rows -> arrays. numpy (and `tokenizers`) only."""
+
+    def work(self, weights: Weights, features: dict[str, Any], state: State) -> Work:
+        """Parameters, FLOPs and bytes; the default counts two FLOPs a weight."""
+        count = sum(int(array.size) for array in weights.values())
+        return Work(parameters=count, flops_per_row=2.0 * count, bytes=sum(int(array.nbytes) for array in weights.values()))
+
+    def explain(self, weights: Weights, features: dict[str, Any], state: State) -> dict[str, Any]:
+        """Facts for the report: `rules` (text of a tree), `weights` (top features), `layers` (rows of a summary)."""
+        return {}
+
+
+class FitModel(Model):
+    """Learns in one call."""
+
+    learns: ClassVar[Literal["fit", "loop"]] = "fit"
+
+    @abstractmethod
+    def fit(self, train: Examples, validation: Examples, state: State, features: dict[str, Any], *, seed: int, threads: int) -> Weights:
+        """Learn weights; `validation` may choose a number of trees or a strength, never more."""
+
+    @abstractmethod
+    def session(self, weights: Weights, features: dict[str, Any], state: State) -> Session:
+        """A function of arrays to outputs, numpy only."""
+
+
+class LoopOptions(Frozen):
+    """How `learn.loop` trains a module."""
+
+    optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    """Decoupled for AdamW, L2 for the others."""
+    l1: float = 0.0
+    """Weight of the sum of absolute weights in the loss."""
+    momentum: float = 0.9
+    schedule: Literal["cosine", "linear", "constant", "step"] = "cosine"
+    warmup: float = 0.1
+    """Share of the steps over which the learning rate rises from 0."""
+    clip: float | None = 1.0
+    """Largest global norm of the gradient; null: none."""
+    epochs: int = 3
+    """At most; the budget may buy fewer."""
+    batch_rows: int = 32
+    """Rows in an optimiser step."""
+    batch_tokens: int | None = None
+    """Tokens in one forward pass; a step's rows are cut into as many passes as that needs (gradient accumulation)."""
+    patience: int | None = None
+    """Stop after so many validations without a better metric; null: never."""
+    validations_per_epoch: int = 1
+    layer_decay: float = 1.0
+    """Factor of the learning rate from one layer group to the one below (1: equal)."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto` measures whether bf16 is faster here, once, and writes the decision down."""
+
+
+class LoopModel(Model):
+    """Learns by gradient: `learn.loop` trains its module."""
+
+    learns: ClassVar[Literal["fit", "loop"]] = "loop"
+
+    @abstractmethod
+    def module(self, features: dict[str, Any], state: State, *, seed: int, folder: Any = None) -> Any:
+        """A fresh `torch.nn.Module`; `forward(**arrays)` of tensors gives outputs (n, K). Pretrained weights are loaded here."""
+
+    @abstractmethod
+    def loop(self, features: dict[str, Any], state: State, rows: int) -> LoopOptions:
+        """How to train it."""
+
+    def groups(self, module: Any) -> Sequence[tuple[int, list[Any]]]:
+        """Parameters by depth, for layer-wise learning rates: (layers below the top, parameters)."""
+        return [(0, [p for p in module.parameters() if p.requires_grad])]

@@ -1,0 +1,126 @@
+"""A predictor: rows in, scores and answers out. The same code answers for a trained, a compressed and a served model.
+
+An artifact is a folder with `artifact.json` (task state, members and their weights, temperature, threshold) and one folder a
+member: `features.json`, `weights.safetensors` or an exported graph. It needs numpy and what its sessions need, not torch.
+
+    rows -> encode (once for equal features) -> session -> task.scores -> weighted mean -> temperature -> decode
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelyard import parts
+from modelyard.errors import PackageError
+from modelyard.frozen import Frozen
+from modelyard.models._contract import Arrays, Session
+from modelyard.rows import Array, Rows
+from modelyard.store import fingerprint, read_json, write_json
+from modelyard.tasks._contract import State
+
+
+class Member(Frozen):
+    """One model of an artifact."""
+
+    candidate: str
+    model: str
+    options: dict[str, Any] = {}
+    folder: str
+    """Relative to the artifact's folder."""
+    weight: float = 1.0
+    session: str = "native"
+    """Part of the sessions shelf that answers for it: native (numpy), torch, onnxruntime, openvino."""
+    session_options: dict[str, Any] = {}
+
+
+class Artifact(Frozen):
+    """What `artifact.json` holds."""
+
+    format: int = 1
+    name: str
+    state: State
+    members: tuple[Member, ...]
+    temperature: float = 1.0
+    """Probabilities are sharpened or softened by it: p**(1/T), normalised. Chosen on validation rows."""
+    threshold: float | None = None
+    """The positive class is answered from this probability on (two-class tasks); null: the likeliest class."""
+
+    def save(self, folder: Path) -> None:
+        """Write `artifact.json`."""
+        write_json(folder / "artifact.json", self.model_dump(mode="json"))
+
+
+class Predictor:
+    """An opened artifact.
+
+    >>> predictor = Predictor.open(Path("builds/credit/package"))  # doctest: +SKIP
+    >>> predictor.answer(rows)[0]  # doctest: +SKIP
+    {'answer': 'good', 'probabilities': {'bad': 0.08, 'good': 0.92}}
+    """
+
+    def __init__(self, artifact: Artifact, folder: Path) -> None:
+        self.artifact, self.folder, self.state = artifact, folder, artifact.state
+        self.task = parts.build("tasks", artifact.state.task)
+        self._members: list[tuple[Member, Any, dict[str, Any], str, Session]] = []
+        states: dict[str, dict[str, Any]] = {}
+        for member in artifact.members:
+            place = folder / member.folder
+            features = read_json(place / "features.json")
+            mark = fingerprint([member.model if member.model not in SHARED else "table", features])
+            features = states.setdefault(mark, features)
+            model = parts.build("models", member.model, member.options)
+            session = parts.build("sessions", member.session, member.session_options).open(place, model, features, self.state)
+            self._members.append((member, model, features, mark, session))
+        self._total = sum(member.weight for member in artifact.members)
+
+    @classmethod
+    def open(cls, folder: Path) -> Predictor:
+        """Open an artifact's folder; PackageError where it is none."""
+        try:
+            artifact = Artifact.model_validate(read_json(folder / "artifact.json"))
+        except (OSError, ValueError) as error:
+            raise PackageError(f"{folder} is not a model folder: {error}") from None
+        return cls(artifact, folder)
+
+    def scores(self, rows: Rows, *, batch: int = 256) -> Array:
+        """Probabilities (n, K), or numbers (n, 1); computed `batch` rows at a time."""
+        if len(rows) == 0:
+            return np.zeros((0, self.state.outputs))
+        pieces = [self._scores(rows.take(slice(start, start + batch))) for start in range(0, len(rows), batch)]
+        return np.concatenate(pieces)
+
+    def answer(self, rows: Rows) -> list[dict[str, Any]]:
+        """Answers, one a row, in order."""
+        return self.task.decode(self.scores(rows), self.state, self.artifact.threshold)  # type: ignore[no-any-return]
+
+    def _scores(self, rows: Rows) -> Array:
+        encoded: dict[str, Arrays] = {}
+        total: Array | float = 0.0
+        for member, model, features, mark, session in self._members:
+            if mark not in encoded:
+                encoded[mark] = model.encode(rows, features)
+            total = total + member.weight / self._total * self.task.scores(session(encoded[mark]), self.state)
+        return temper(np.asarray(total), self.artifact.temperature) if self.state.classes else np.asarray(total)
+
+
+SHARED = ("decision-tree", "gradient-boosting", "extra-trees")
+"""Models whose encoding is the same function of the same features, so that one encoding serves all."""
+
+
+def temper(scores: Array, temperature: float) -> Array:
+    """p**(1/T), normalised; T = 1 leaves probabilities untouched (Guo et al. 2017, on averaged probabilities)."""
+    if temperature == 1.0:
+        return scores
+    logs = np.log(np.clip(scores, 1e-12, 1.0)) / temperature
+    logs -= logs.max(axis=1, keepdims=True)
+    powers = np.exp(logs)
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def combine(scores: Sequence[Array], weights: Sequence[float]) -> Array:
+    """The weighted mean of score arrays."""
+    return np.average(np.stack(scores), axis=0, weights=weights)

@@ -1,0 +1,82 @@
+"""What `train` learnt: every candidate, and the artifact put together from them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from modelyard.frozen import Frozen
+from modelyard.models._contract import Work
+from modelyard.records._base import Estimate, Record
+
+
+class Epoch(Frozen):
+    """One validation during gradient training."""
+
+    epoch: float
+    step: int
+    train_loss: float
+    validation_loss: float
+    train_metric: float
+    validation_metric: float
+    learning_rate: float
+
+
+class Job(Frozen):
+    """One candidate on one fold with one seed: the unit of caching."""
+
+    fold: int
+    seed: int
+    key: str
+    folder: str
+    """Relative to the build."""
+    curve: tuple[Epoch, ...] = ()
+    facts: dict[str, Any] = {}
+    """Steps, precision, stopped early, chosen number of trees or strength."""
+    timings: dict[str, float] = {}
+    """Seconds, by part."""
+
+
+class Candidate(Frozen):
+    """A model with its options, on the validation rows."""
+
+    name: str
+    model: str
+    options: dict[str, Any] = {}
+    status: Literal["trained", "skipped"]
+    reason: str = ""
+    """Why it was skipped."""
+    jobs: tuple[Job, ...] = ()
+    validation: dict[str, Estimate] = {}
+    work: Work | None = None
+    explain: dict[str, Any] = {}
+    """Layers, rules, top features; see Model.explain."""
+    timings: dict[str, float] = {}
+    artifact: str | None = None
+    """Folder of this candidate's own artifact, relative to the build."""
+
+
+class Trained(Record):
+    """Candidates, choice, threshold and calibration; all chosen on validation rows only."""
+
+    stage: str = "train"
+    task: str
+    metric: str
+    greater_is_better: bool
+    folds: int
+    candidates: tuple[Candidate, ...]
+    weights: dict[str, float]
+    """Candidate to its weight in the chosen artifact."""
+    validation: dict[str, Estimate]
+    """The chosen artifact on the validation rows (out of fold where folds > 1)."""
+    temperature: float
+    threshold: float | None
+    threshold_reason: str
+    threshold_curve: dict[str, list[float]] = {}
+    """`threshold` and `cost` (each row's mean) on the validation rows."""
+    artifact: str = "model"
+    """Folder of the chosen artifact, relative to the build."""
+    hashes: dict[str, str] = {}
+    """Files of the artifact."""
+    validation_scores: str = "train/validation.npz"
+    """`row` (source row numbers), `target`, `scores` (n, K) of the chosen artifact on validation rows, relative to the build."""
+    timings: dict[str, Any] = {}

@@ -1,0 +1,96 @@
+"""The Task contract: a task owns the answer (target, loss, scores, decode, usage); a model owns its features.
+
+Train, evaluate, compress and serve all go rows -> model.encode -> session -> task.scores -> task.decode, so that what is
+served cannot differ from what was trained. Everything but `losses` needs numpy only.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from modelyard.frozen import Frozen
+from modelyard.rows import Array, Column, Rows
+
+
+class State(Frozen):
+    """What a task learnt from the training split only. Plain JSON."""
+
+    task: str
+    target: str
+    inputs: tuple[Column, ...]
+    """The fields of a request."""
+    classes: tuple[str, ...] = ()
+    """Class names, sorted (classification)."""
+    counts: tuple[int, ...] = ()
+    """Training rows of each class."""
+    positive: str | None = None
+    """The class looked for (two-class tasks)."""
+    transform: str = "identity"
+    """`identity` or `log`: what is done to a numeric target before it is standardised."""
+    mean: float = 0.0
+    scale: float = 1.0
+    """Mean and standard deviation of the transformed numeric target."""
+
+    @property
+    def outputs(self) -> int:
+        """Width of a model's output: classes, or 1 for a number."""
+        return len(self.classes) or 1
+
+    def types(self) -> dict[str, str]:
+        """Input name to type."""
+        return {column.name: column.type for column in self.inputs}
+
+
+class Task(Frozen):
+    """What a service does. Subclasses are final and named `Part`."""
+
+    unit: ClassVar[str] = "request"
+    """What the service sells and counts."""
+    kind: ClassVar[str]
+    """`classification` or `regression`: which metrics and figures apply."""
+    metrics: ClassVar[tuple[str, ...]]
+    """Names on the metrics shelf; the first one chooses."""
+    baselines: ClassVar[tuple[str, ...]] = ("dummy",)
+    """Candidates that always run and must be beaten (the first, with confidence)."""
+
+    @abstractmethod
+    def candidates(self, size: str, columns: Sequence[Column]) -> dict[str, dict[str, Any]]:
+        """The default candidates for a size: name -> options."""
+
+    @abstractmethod
+    def fit(self, values: Array, target: str, inputs: Sequence[Column], positive: str | None) -> State:
+        """Learn classes or scales from the training target. `values`: object array of str, or float64."""
+
+    @abstractmethod
+    def encode_target(self, values: Array, state: State) -> Array:
+        """Target values -> (n,) int64 class numbers (-1 for a class never seen), or (n,) float64 in the target's own unit."""
+
+    @abstractmethod
+    def losses(self, outputs: Any, target: Any, state: State) -> tuple[Any, Any]:
+        """Torch: model outputs (n, K) and target (n,) -> (sum of the loss of each example (n,), its count (n,))."""
+
+    @abstractmethod
+    def first_loss(self, state: State) -> float:
+        """The mean loss of a model whose outputs are all zero, on balanced classes or the training target: ln K, or 1/2."""
+
+    @abstractmethod
+    def scores(self, outputs: Array, state: State) -> Array:
+        """Session outputs (n, K) -> probabilities (n, K), or (n, 1) numbers in the target's own unit."""
+
+    @abstractmethod
+    def decode(self, scores: Array, state: State, threshold: float | None) -> list[dict[str, Any]]:
+        """Scores -> answers: `{'answer': ..., 'probabilities': {class: p}}` or `{'answer': number}`."""
+
+    @abstractmethod
+    def labels(self, scores: Array, state: State, threshold: float | None) -> Array:
+        """Scores -> (n,) class numbers or numbers: what metrics and parity compare."""
+
+    @abstractmethod
+    def same(self, ours: Array, theirs: Array, state: State, *, threshold: float | None, tolerance: float) -> Array:
+        """Parity: for each row, whether two score arrays give the same answer. (n,) bool."""
+
+    def usage(self, rows: Rows, answers: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+        """What the ledger writes down for a request."""
+        return {self.unit: len(answers)}
