@@ -37,6 +37,8 @@ class Context:
     progress: Progress = field(default_factory=Progress)
     records: dict[str, Record] = field(default_factory=dict)
     """Records of the stages before, by stage name."""
+    force: bool = False
+    """Go on past a failed gate; the package and the report say so."""
     threads: int = field(default_factory=lambda: available_cores())
 
     def record(self, kind: type[R]) -> R:

@@ -6,9 +6,11 @@ Weights are named numpy arrays (safetensors); features are plain JSON. `encode` 
 
 from __future__ import annotations
 
+import math
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from modelyard.frozen import Frozen
@@ -20,6 +22,23 @@ Arrays = dict[str, Array]
 Weights = dict[str, Array]
 Session = Callable[[Arrays], Array]
 """Arrays -> outputs (n, K): logits, or the standardised number (n, 1)."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How long a fit may take. A model that must stop early decides where, once; the decision is replayed ever after."""
+
+    seconds: float = math.inf
+    decide: Callable[[str, Callable[[], Any]], Any] = lambda name, choose: choose()
+    decided: Callable[[str], Any] = lambda name: None
+    started: float = field(default_factory=time.monotonic)
+
+    def over(self, name: str, step: int, share: float = 1.0) -> bool:
+        """Whether step `step` is where `name` stops: as decided before, or now because `share` of the seconds has passed."""
+        before = self.decided(name)
+        if before is None and time.monotonic() - self.started > share * self.seconds:
+            before = self.decide(name, lambda: step)
+        return before is not None and step >= before
 
 
 class Work(Frozen):
@@ -79,7 +98,7 @@ class FitModel(Model):
     learns: ClassVar[Literal["fit", "loop"]] = "fit"
 
     @abstractmethod
-    def fit(self, train: Examples, validation: Examples, state: State, features: dict[str, Any], *, seed: int, threads: int) -> Weights:
+    def fit(self, train: Examples, validation: Examples, state: State, features: dict[str, Any], *, seed: int, threads: int, clock: Clock) -> Weights:
         """Learn weights; `validation` may choose a number of trees or a strength, never more."""
 
     @abstractmethod

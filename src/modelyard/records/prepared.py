@@ -13,6 +13,7 @@ class ColumnCard(Frozen):
 
     name: str
     type: Literal["number", "category", "boolean", "text", "date", "ignore"]
+    """What the values are, whatever the role; `ignore`: of no use to a model (constant, identifier, nested)."""
     role: Literal["input", "target", "ignored"]
     """`ignored` columns stay in the files, for splits and slices, but no model sees them."""
     reason: str
@@ -21,7 +22,8 @@ class ColumnCard(Frozen):
     missing: int
     distinct: int
     facts: dict[str, Any] = {}
-    """By type: quantiles and histogram; top values; length quantiles, script; range of dates."""
+    """number: `quantiles`, `mean`, `deviation`, `histogram`; category, boolean: `top` [value, rows]; date: `earliest`, `latest`, `histogram`;
+    text: `characters`, `words` (quantiles), `empty`, `script`, `scripts` (shares of letters), `unspaced`. Of all cleaned rows."""
 
 
 class SplitCard(Frozen):
@@ -53,6 +55,16 @@ class Suspect(Frozen):
     detail: dict[str, Any] = {}
 
 
+class Suggestion(Frozen):
+    """Another value of a blueprint key that the data would allow; nothing is changed because of it."""
+
+    path: str
+    """Dotted blueprint key: `prepare.split.by`."""
+    value: Any
+    column: str | None
+    reason: str
+
+
 class Prepared(Record):
     """The data card."""
 
@@ -61,14 +73,23 @@ class Prepared(Record):
     task_reason: str
     target: str
     source: dict[str, Any]
-    """Files read, with bytes, rows and hash each."""
+    """`files`: read files in order, each with `name`, `bytes`, `rows`, `hash`, `split` (given splits only) and what its source part says (encoding)."""
     columns: tuple[ColumnCard, ...]
     split_by: str
     split_reason: str
     splits: dict[str, SplitCard]
     cleaning: tuple[CleaningStep, ...] = ()
     duplicates: dict[str, int] = {}
+    """Counts: `clusters` of more than one row, `rows` in them, `exact` rows that repeat an earlier one's inputs."""
     suspects: tuple[Suspect, ...] = ()
+    suggestions: tuple[Suggestion, ...] = ()
+
+    def column(self, name: str) -> ColumnCard:
+        """The card of one column; KeyError where there is none."""
+        found = next((column for column in self.columns if column.name == name), None)
+        if found is None:
+            raise KeyError(name)
+        return found
 
     def inputs_types(self) -> dict[str, str]:
         """Name to type of the columns a model may see."""

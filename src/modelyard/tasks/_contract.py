@@ -32,6 +32,9 @@ class State(Frozen):
     mean: float = 0.0
     scale: float = 1.0
     """Mean and standard deviation of the transformed numeric target."""
+    low: float = 0.0
+    high: float = 0.0
+    """Range of the transformed numeric target; answers are cut half a deviation beyond it, because none was ever seen there."""
 
     @property
     def outputs(self) -> int:

@@ -1,0 +1,37 @@
+# Everything is set up by the commands themselves: Python 3.11 or newer, git and make are all that is needed.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+TORCH  ?= torch==2.13.0
+
+.PHONY: run test test-long check bench docs clean
+
+run: $(VENV)/.text  ## set up, then the whole chain on real mail: recipes/mail-spam
+	$(BIN)/yard run recipes/mail-spam -o builds/mail-spam
+
+test: $(VENV)/.dev  ## set up, then format, lint, types, import arrows and the quick tests
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.gate
+
+test-long: $(VENV)/.dev  ## the tests that take minutes
+	$(BIN)/pytest -m long
+
+bench: $(VENV)/.dev  ## ours beside peers; see benchmarks/README.md
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.dev  ## write the generated pages of docs/
+	$(BIN)/python docs/generate.py
+
+# CPU wheels of torch by version: a newer one would pull the CUDA packages.
+$(VENV)/.text: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/pip install --quiet "$(TORCH)"
+	$(BIN)/pip install --quiet -e ".[text]"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.text
+	$(BIN)/pip install --quiet --group dev
+	touch $@
+
+clean:  ## remove builds and caches
+	rm -rf builds .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,5 @@
+"""`python -m modelyard` is `yard`."""
+
+from modelyard.cli import main
+
+main()

@@ -1,0 +1,49 @@
+"""Audit: may the chosen artifact be trusted? One check a file in `checks/`; a check that fails is a gate.
+
+It reads the saved test answers of `evaluate`, and asks the artifact again only for rows that a check edited. It does not
+know how models learn, and chooses nothing.
+
+    yard run blueprint.yaml --only audit
+"""
+
+from __future__ import annotations
+
+from modelyard import parts
+from modelyard.audit.world import World
+from modelyard.context import Context
+from modelyard.records._base import Estimate, Gate
+from modelyard.records.audited import Audited, Finding
+
+
+def run(context: Context) -> Audited:
+    """Run the blueprint's checks, or every one that applies."""
+    world = World.of(context)
+    asked = context.blueprint.audit.checks
+    chosen = asked if asked is not None else {name: {} for name in parts.names("audit.checks")}
+    findings, gates = [], []
+    with context.progress.bar("audit", len(chosen)) as advance:
+        for name, options in chosen.items():
+            check = parts.build("audit.checks", name, options)
+            reason = check.applies(world)
+            if reason:
+                findings.append(Finding(name=name, status="skipped", reason=reason))
+            else:
+                findings.append(check(world))
+                gates.append(gate(findings[-1], check.cure))
+            advance(1)
+    return Audited(findings=tuple(findings), gates=tuple(gates))
+
+
+def gate(finding: Finding, cure: str) -> Gate:
+    """The gate of a finding: it stops the run only where the check failed."""
+    failed = finding.status == "failed"
+    shown = [name for name in finding.broken if name in finding.limits] if failed else list(finding.limits)[:1]
+    demanded = "; ".join(f"{name} within {finding.limits[name]:g}" for name in shown[:3]) or "nothing amiss"
+    measured = "; ".join(f"{name} {_spell(finding.measured[name])}" for name in shown[:3] if name in finding.measured)
+    return Gate(
+        name=f"audit.{finding.name}", demanded=demanded, measured=measured or finding.status, passed=not failed, cure=cure
+    )
+
+
+def _spell(found: Estimate) -> str:
+    return f"{found.value:.4g} ({found.low:.4g} to {found.high:.4g})"

@@ -1,0 +1,1 @@
+"""Checks of trust: one file a check; see `_contract.py`."""

@@ -1,0 +1,71 @@
+"""Do probabilities mean what they say? The gap between probability and frequency, less what chance alone would show."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from modelyard.audit.checks._contract import Check, Rule, finding
+from modelyard.audit.world import World
+from modelyard.metrics._contract import ratio
+from modelyard.metrics.calibration import calibration_error, confidence
+from modelyard.records._base import Estimate
+from modelyard.records.audited import Finding
+from modelyard.rows import Array
+
+SIMULATIONS = 200
+"""Sets of outcomes drawn from the probabilities themselves: their 0.95 quantile is known to about 0.015 (sqrt(.95 x .05 / 200))."""
+
+
+class Part(Check):
+    """Calibration. Figures: `calibration_error` (less chance), `predicted_to_observed` (two classes: expected rate / observed)."""
+
+    cure: ClassVar[str] = "Give more validation rows, so that the temperature is better known, or keep test and training alike in time."
+
+    warn: float = Field(0.02, gt=0, lt=1)
+    """Expected calibration error, less chance, that is shown: networks reach it after temperature scaling (Guo et al. 2017, table 1)."""
+    fail: float | None = Field(0.05, gt=0, lt=1)
+    """The same, that stops the build; null: never. Networks have 0.04 to 0.1 before any calibration (same table)."""
+    ratio: tuple[float, float] = (0.8, 1.25)
+    """Two classes: expected over observed rate of the positive class outside which it is shown as a warning."""
+
+    def applies(self, world: World) -> str:
+        return "" if world.state.classes else "answers are numbers, not probabilities"
+
+    def __call__(self, world: World) -> Finding:
+        probability, came_true = confidence(world.sample)
+        count = len(probability)
+        (error,) = world.bootstrap.of([calibration_error(probability, came_true)], count, groups=world.groups)
+        assert error is not None
+        chance = by_chance(probability, world.seed)
+        value = max(0.0, error.value - float(chance.mean()))
+        explained = error.value <= np.quantile(chance, error.level)  # as large as it would be were every probability right
+        low = 0.0 if explained else min(error.low, value)
+        excess = Estimate(value=value, low=low, high=max(error.high, value), level=error.level)
+        rules = [Rule("calibration_error", excess, self.warn, self.fail)]
+        if len(world.state.classes) == 2:
+            both = np.stack([probability, came_true], axis=1)
+
+            def expected(weights: Array) -> Array:
+                predicted, observed = (weights @ both).T
+                return ratio(predicted, observed, empty=np.nan)
+
+            (found,) = world.bootstrap.of([expected], count, groups=world.groups)
+            if found is not None:
+                low, high = self.ratio
+                far = "above" if found.value > 1 else "below"
+                rules.append(Rule("predicted_to_observed", found, high if far == "above" else low, None, far))  # type: ignore[arg-type]
+        return finding("calibration", rules, {"plain": error.value, "chance": float(chance.mean())})
+
+
+def by_chance(probability: Array, seed: int) -> Array:
+    """Calibration errors of outcomes that follow the probabilities exactly (Bröcker and Smith 2007), (SIMULATIONS,)."""
+    rng = np.random.default_rng(seed)
+    ones = np.ones((1, len(probability)))
+    errors = []
+    for _ in range(SIMULATIONS):
+        came_true = (rng.uniform(size=len(probability)) < probability).astype(np.float64)
+        errors.append(float(calibration_error(probability, came_true)(ones)[0]))
+    return np.array(errors)

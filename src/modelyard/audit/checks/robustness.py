@@ -1,0 +1,95 @@
+"""Do small edits change answers? Typing errors, case, white space, lost fields and a little noise on some test rows."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from modelyard.audit import edits
+from modelyard.audit.checks._contract import Check, Rule, finding
+from modelyard.audit.gaps import plain
+from modelyard.audit.world import World
+from modelyard.metrics import Sample, Statistic, mean_of
+from modelyard.metrics._contract import ratio
+from modelyard.records.audited import Finding
+from modelyard.rows import Array
+
+SAME = 0.05
+"""A number that moves by less than 5 % is the same answer: well inside what any of our regressions promises."""
+
+
+class Part(Check):
+    """Small edits. Figures: `<edit> changed` (share of answers), `<edit> drop` (of the choosing metric; of an error, relative)."""
+
+    cure: ClassVar[str] = "Train on rows edited in the same way, or choose a model that reads parts of words."
+
+    rows: int = Field(300, ge=30)
+    """Test rows that are edited, at random: enough to know a share of changed answers to about 3 points, and an encoder's seconds."""
+    typos: float = Field(0.05, ge=0, le=1)
+    """Share of words with a typing error; hurried typing has about 2 to 5 in a hundred words. 0 leaves the edit out."""
+    spaces: float = Field(0.1, ge=0, le=1)
+    """Share of spaces doubled."""
+    missing: float = Field(0.1, ge=0, lt=1)
+    """Share of fields lost, where there is more than one."""
+    noise: float = Field(0.01, ge=0, le=1)
+    """Noise on numbers, in standard deviations of their column."""
+    case: bool = True
+    """Whether texts are also read in lower case."""
+    warn_changed: float = Field(0.1, gt=0, le=1)
+    """Share of changed answers that is shown as a warning: CheckList (Ribeiro et al. 2020) found commercial services at 5 to 20 %."""
+    warn_drop: float = Field(0.05, gt=0)
+    """Loss of the choosing metric that is shown: ten times the half point that compression may cost."""
+    fail_drop: float | None = Field(0.2, gt=0)
+    """The same, that stops the build; null: never."""
+
+    def applies(self, world: World) -> str:
+        return "" if self._edits(world) else "no text, number or second field to edit"
+
+    def _edits(self, world: World) -> dict[str, edits.Edit]:
+        types = world.state.types()
+        kinds = set(types.values())
+        found: dict[str, edits.Edit] = {}
+        if "text" in kinds:
+            found |= {"typos": edits.typos(self.typos)} if self.typos else {}
+            found |= {"case": edits.case} if self.case else {}
+            found |= {"spaces": edits.spaces(self.spaces)} if self.spaces else {}
+        if "number" in kinds and self.noise:
+            found["noise"] = edits.noise(self.noise)
+        if len(types) > 1 and self.missing:
+            found["missing"] = edits.missing(self.missing)
+        return found
+
+    def __call__(self, world: World) -> Finding:
+        index = world.some(len(world.sample), self.rows)
+        before, rows = world.sample.take(index), world.rows.take(index)
+        groups = None if world.groups is None else world.groups[index]
+        rules, details = [], dict[str, Any]()
+        for number, (name, edit) in enumerate(self._edits(world).items()):
+            rng = np.random.default_rng([world.seed, number])
+            after = world.answers(edit(rows, world.state.types(), rng), before.target)
+            changed, drop = world.bootstrap.of(
+                [mean_of(self._changed(world, before, after)), loss(world, before, after)], len(index), groups=groups
+            )
+            if changed is not None:
+                rules.append(Rule(f"{name} changed", changed, self.warn_changed))
+            if drop is not None:
+                rules.append(Rule(f"{name} drop", drop, self.warn_drop, self.fail_drop))
+            details[name] = {"changed": plain(changed) if changed else None, "drop": plain(drop) if drop else None}
+        return finding("robustness", rules, {"rows": len(index), "edits": details})
+
+    def _changed(self, world: World, before: Sample, after: Sample) -> Array:
+        if world.state.classes:
+            return (before.labels != after.labels).astype(np.float64)
+        threshold = world.predictor.artifact.threshold
+        same = world.task.same(after.scores, before.scores, world.state, threshold=threshold, tolerance=SAME)
+        return 1.0 - same
+
+
+def loss(world: World, before: Sample, after: Sample) -> Statistic:
+    """How much worse the choosing metric is after: in points, or relative for an error."""
+    first, then = world.metric.over(before), world.metric.over(after)
+    if world.metric.greater_is_better:
+        return lambda weights: first(weights) - then(weights)
+    return lambda weights: ratio(then(weights), first(weights), empty=np.nan) - 1

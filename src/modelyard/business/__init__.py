@@ -1,0 +1,252 @@
+"""The business stage: from the measured rate and the declared assumptions to costs, margins, unit economics and cash.
+
+It only multiplies: models and machines report what they measured, price tables are dated files beside this module, and
+all the rest is an assumption of the blueprint. It knows nothing about how the numbers are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from modelyard.blueprint.business import Business
+from modelyard.business import costs, plans, rates, unit_economics
+from modelyard.business.cash import UNITS, Table, simulate
+from modelyard.business.remarks import machine_remarks, remarks
+from modelyard.business.scenarios import Case, Facts, cases
+from modelyard.business.trace import assumptions, trace
+from modelyard.context import Context
+from modelyard.records._base import Derived, Gate, Record, machine
+from modelyard.records.served import Served
+from modelyard.records.valued import (
+    SCENARIOS,
+    Build,
+    ByScenario,
+    Cash,
+    CashByScenario,
+    CashColumn,
+    MachineCosts,
+    PlanValue,
+    Rate,
+    Remark,
+    Scenario,
+    UnitEconomics,
+    Valued,
+)
+from modelyard.units import Quantity
+
+Cases = dict[Scenario, Case]
+
+
+def run(context: Context) -> Valued:
+    """Price the service that `serve` measured. A bad result raises nothing: it is a gate, a remark or a null."""
+    business, served = context.blueprint.business, context.record(Served)
+    measured_on = _measured_on(served)
+    if business.machine:
+        chosen = rates.machine(business.machine)
+    else:
+        chosen = rates.choose(cores=measured_on[0], memory=served.measured_memory, instructions=measured_on[1])
+    server, grid = rates.server(), rates.grid(business.grid)
+    declared = assumptions(business)
+    gates = [_rate_gate(served), _memory_gate(served.measured_memory, chosen)]
+    record = Valued(
+        currency=business.currency,
+        months=business.months,
+        machine=chosen.name,
+        assumptions=declared,
+        rates=_rates(chosen, grid, server),
+        trace=trace(business, chosen, server, grid, declared),
+        derived=() if business.machine else (_derived(chosen, *measured_on),),
+    )
+    if served.measured_rate.value > 0:
+        build_time = _build_time(context.records.values())
+        facts = Facts(rate=served.measured_rate, build_time=build_time, machine=chosen, server=server, grid=grid)
+        first = machine_remarks(chosen, cores=measured_on[0], instructions=measured_on[1])
+        record = _value(record, business, facts, first)
+        gates += _margin_gate(business, record)
+    return record.model_copy(update={"gates": tuple(gates)})
+
+
+def _value(record: Valued, business: Business, facts: Facts, first: tuple[Remark, ...]) -> Valued:
+    found = cases(business, facts)
+    tables = {scenario: simulate(case.cash) for scenario, case in found.items()}
+    cash = CashByScenario(**{scenario: _cash(tables[scenario], business.currency) for scenario in SCENARIOS})
+    economics = _economics(found)
+    return record.model_copy(
+        update={
+            "measured_costs": _costs(found),
+            "measured_plans": tuple(_plan(found, number, business) for number in range(len(business.plans))),
+            "measured_unit_economics": economics,
+            "measured_build": _build(found, facts),
+            "measured_cash": cash,
+            "measured_remarks": first + remarks(found["likely"], economics, cash, record.assumptions),
+        }
+    )
+
+
+def _each(found: Cases, read: Callable[[Case], Quantity | None]) -> ByScenario:
+    return ByScenario(low=read(found["low"]), likely=read(found["likely"]), high=read(found["high"]))
+
+
+def _thousand(each: Quantity) -> Quantity:
+    """The amount for 1,000 requests; its own unit, so that it cannot be added to the amount for one."""
+    return Quantity(each.value * 1000, each.unit.replace("/request", "/kilorequest"))
+
+
+def _costs(found: Cases) -> MachineCosts:
+    return MachineCosts(
+        machine_month=_each(found, lambda case: case.machine_month),
+        capacity=_each(found, lambda case: case.capacity),
+        per_request=_each(found, lambda case: case.per_request),
+        per_thousand=_each(found, lambda case: _thousand(case.per_request)),
+        carbon=_each(found, lambda case: _thousand(case.carbon) if case.carbon else None)
+        if found["likely"].carbon
+        else None,
+    )
+
+
+def _plan(found: Cases, number: int, business: Business) -> PlanValue:
+    margin = business.minimum_margin or 0.0
+
+    def result(case: Case) -> plans.Result:
+        return plans.value(case.offers[number], case.serving)
+
+    return PlanValue(
+        name=business.plans[number].name,
+        share=business.plans[number].share,
+        usage=_each(found, lambda case: result(case).usage),
+        revenue=_each(found, lambda case: result(case).revenue),
+        machine_cost=_each(found, lambda case: result(case).machine),
+        payment_cost=_each(found, lambda case: result(case).payment),
+        support_cost=_each(found, lambda case: result(case).support),
+        cost=_each(found, lambda case: result(case).cost),
+        gross_margin=_each(found, lambda case: result(case).margin),
+        price_floor=_each(found, lambda case: plans.price_floor(case.offers[number], case.serving, margin=margin)),
+        overage_floor=_each(found, lambda case: plans.overage_floor(case.serving, margin=margin)),
+    )
+
+
+def _economics(found: Cases) -> UnitEconomics:
+    def margin(case: Case) -> float:
+        return case.average.margin.value if case.average.margin else 0.0
+
+    def worth(case: Case) -> Quantity | None:
+        return unit_economics.ltv(case.average.revenue, margin(case), case.cash.churn)
+
+    def ratio(case: Case) -> Quantity | None:
+        value = worth(case)
+        return None if value is None else unit_economics.ltv_to_cac(value, case.cash.cac)
+
+    return UnitEconomics(
+        arpa=_each(found, lambda case: case.average.revenue),
+        cost=_each(found, lambda case: case.average.cost),
+        gross_margin=_each(found, lambda case: case.average.margin),
+        churn=_each(found, lambda case: case.cash.churn),
+        lifetime=_each(found, lambda case: unit_economics.lifetime(case.cash.churn)),
+        ltv=_each(found, worth),
+        cac=_each(found, lambda case: case.cash.cac),
+        ltv_to_cac=_each(found, ratio),
+        payback=_each(found, lambda case: unit_economics.payback(case.cash.cac, case.average.revenue, margin(case))),
+        break_even_customers=_each(found, _break_even),
+    )
+
+
+def _break_even(case: Case) -> Quantity | None:
+    average, plan = case.average, case.cash
+    if average.usage.value <= 0:
+        per_machine = Quantity(1e12, "customer")  # nobody sends anything: one machine serves them all
+    else:
+        per_machine = plan.capacity * costs.MONTH / average.usage
+    contribution = average.revenue - average.payment - average.support
+    return unit_economics.break_even_customers(
+        contribution, plan.fixed, plan.machine, per_machine=per_machine, minimum=plan.minimum
+    )
+
+
+def _build(found: Cases, facts: Facts) -> Build:
+    return Build(
+        machine_time=facts.build_time,
+        machine_cost=_each(found, lambda case: case.build_machine),
+        other=_each(found, lambda case: case.build_other),
+        total=_each(found, lambda case: case.cash.build),
+    )
+
+
+def _cash(table: Table, currency: str) -> Cash:
+    columns = {
+        name: CashColumn(unit=UNITS[name].format(currency=currency), values=tuple(round(value, 4) for value in values))
+        for name, values in table.columns.items()
+    }
+    return Cash(
+        columns=columns, opening_cash=table.opening, break_even_month=table.break_even, repaid_month=table.repaid,
+        lowest_cash=table.lowest, lowest_month=table.lowest_month, runway=table.runway,
+    )  # fmt: skip
+
+
+def _measured_on(served: Served) -> tuple[int, str]:
+    """Cores and instruction sets of the machine that bore the load."""
+    facts = served.run.machine if served.run else machine()
+    return int(facts.get("cores", "1")), facts.get("instructions", "")
+
+
+def _build_time(records: Iterable[Record]) -> Quantity:
+    total = Quantity(0.0, "s")
+    for record in records:
+        total = total + record.run.seconds if record.run else total
+    return total
+
+
+def _rates(chosen: rates.Machine, grid: rates.Grid, server: rates.Server) -> tuple[Rate, ...]:
+    watts = Quantity(server.busy_watts, "J/s")
+    return (
+        Rate(origin=chosen.origin, value=chosen.price, source=chosen.source, date=chosen.date),
+        Rate(origin=grid.origin, value=grid.intensity, source=grid.source, date=grid.date),
+        Rate(origin="rates/energy.toml: server.busy_watts", value=watts, source=server.source, date=server.date),
+    )
+
+
+def _derived(chosen: rates.Machine, cores: int, instructions: str) -> Derived:
+    wanted = (
+        f"{cores} cores and {instructions or 'any instructions'}, as the load was measured on, and room for the service"
+    )
+    best = (
+        "cheapest" if rates.covers(chosen, cores=cores, instructions=instructions) else "largest, as none is as large"
+    )
+    return Derived(path="business.machine", value=chosen.name, reason=f"{best} of rates/machines.toml: {wanted}")
+
+
+def _rate_gate(served: Served) -> Gate:
+    return Gate(
+        name="business.rate",
+        demanded="a rate sustained inside serve.p95",
+        measured=f"{served.measured_rate.value:g} request/s",
+        passed=served.measured_rate.value > 0,
+        cure="Without a sustained rate no request has a price. "
+        "Raise serve.p95, choose a smaller model (size), or serve on a faster machine.",
+    )
+
+
+def _memory_gate(needed: Quantity, chosen: rates.Machine) -> Gate:
+    return Gate(
+        name="business.memory",
+        demanded=f"<= {chosen.memory_gib:g} GiB ({chosen.name})",
+        measured=f"{needed.to('GiB'):.2f} GiB",
+        passed=needed <= chosen.memory,
+        cure="Name a machine with more memory in business.machine, or serve a smaller model.",
+    )
+
+
+def _margin_gate(business: Business, record: Valued) -> list[Gate]:
+    economics = record.measured_unit_economics
+    if business.minimum_margin is None or economics is None:
+        return []
+    low, likely, high = (getattr(economics.gross_margin, scenario) for scenario in SCENARIOS)
+    shown = ["none" if one is None else f"{one.value:.3f}" for one in (likely, low, high)]
+    return [
+        Gate(
+            name="business.margin",
+            demanded=f"gross margin >= {business.minimum_margin:g}",
+            measured=f"{shown[0]} (low scenario {shown[1]}, high {shown[2]})",
+            passed=likely is not None and likely.value >= business.minimum_margin,
+            cure="Raise prices above their floors, include less volume, or lower the cost of support or machines.",
+        )
+    ]

@@ -1,0 +1,50 @@
+"""What a founder must see in the numbers, as codes with values; the report has the sentences."""
+
+from __future__ import annotations
+
+from modelyard.business import plans
+from modelyard.business.rates import Machine, covers
+from modelyard.business.scenarios import Case
+from modelyard.records.valued import SCENARIOS, Assumption, CashByScenario, Remark, UnitEconomics
+from modelyard.units import Quantity
+
+HEALTHY_RATIO = Quantity(3.0, "")
+"""LTV:CAC of at least 3 (Skok)."""
+HEALTHY_PAYBACK = Quantity(12.0, "month")
+"""CAC recovered within a year (Skok)."""
+
+
+def remarks(
+    case: Case, economics: UnitEconomics, cash: CashByScenario, declared: tuple[Assumption, ...]
+) -> tuple[Remark, ...]:
+    """Remarks on the likely scenario, and on the cash of all three."""
+    found: list[Remark] = []
+    if all(one.default for one in declared):
+        found.append(Remark(code="all_assumed"))
+    for offer in case.offers:
+        result = plans.value(offer, case.serving)
+        if result.revenue < result.cost:
+            found.append(Remark(code="plan_below_cost", subject=offer.name, given=result.revenue, wanted=result.cost))
+        floor = plans.overage_floor(case.serving)
+        if offer.overage is not None and floor is not None and offer.overage < floor:
+            found.append(Remark(code="overage_below_cost", subject=offer.name, given=offer.overage, wanted=floor))
+    ratio, months = economics.ltv_to_cac.likely, economics.payback.likely
+    if ratio is not None and ratio < HEALTHY_RATIO:
+        found.append(Remark(code="ltv_to_cac_low", given=ratio, wanted=HEALTHY_RATIO))
+    if months is not None and not months <= HEALTHY_PAYBACK:
+        found.append(Remark(code="payback_slow", given=months, wanted=HEALTHY_PAYBACK))
+    for scenario in SCENARIOS:
+        table = getattr(cash, scenario)
+        if table.runway is not None:
+            found.append(Remark(code="cash_runs_out", subject=scenario, given=Quantity(float(table.runway), "month")))
+        if table.break_even_month is None:
+            found.append(Remark(code="never_breaks_even", subject=scenario))
+    return tuple(found)
+
+
+def machine_remarks(machine: Machine, *, cores: int, instructions: str) -> tuple[Remark, ...]:
+    """Whether the priced machine is smaller than the one that bore the load: fewer cores, or older instructions."""
+    if covers(machine, cores=cores, instructions=instructions):
+        return ()
+    have, need = Quantity(float(machine.cores)), Quantity(float(cores))
+    return (Remark(code="machine_smaller", subject=machine.name, given=have, wanted=need),)

@@ -1,0 +1,141 @@
+"""Where every number of the business record comes from: the formula, whose it is, and what it is computed from.
+
+Keys are paths in the record without list positions and scenarios (see `records.valued.trace_key`).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from modelyard.blueprint.business import Business
+from modelyard.business.rates import Grid, Machine, Server
+from modelyard.business.scenarios import marks
+from modelyard.records.valued import Assumption, Trace
+
+PLAN_KEYS = {
+    "price": "{currency}/customer/month",
+    "included": "request/customer/month",
+    "overage": "{currency}/request",
+    "share": "",
+}
+FIXED_KEYS = {"minimum_machines": "", "starting_customers": "customer", "months": "month", "minimum_margin": ""}
+
+
+def assumptions(business: Business) -> tuple[Assumption, ...]:
+    """Every assumption as used. A default is known by its source, so that a resolved blueprint gives the same."""
+    defaults, found = Business(), []
+    for name, mark in marks(Business).items():
+        given, ours = getattr(business, name), getattr(defaults, name)
+        if given is not None:
+            unit = mark.unit.format(currency=business.currency)
+            default = ours is not None and given.source.startswith(ours.source)
+            found.append(
+                _assumption(
+                    f"business.{name}",
+                    unit,
+                    (given.low, given.likely, given.high),
+                    mark.unfavourable,
+                    default,
+                    given.source,
+                    given.date,
+                )
+            )
+    for name, unit in FIXED_KEYS.items():
+        value = getattr(business, name)
+        if value is not None:
+            default = value == getattr(defaults, name)
+            found.append(
+                _assumption(
+                    f"business.{name}",
+                    unit,
+                    (value,) * 3,
+                    "depends",
+                    default,
+                    "Modelyard's default" if default else "the blueprint",
+                )
+            )
+    for number, plan in enumerate(business.plans):
+        default = plan.source.startswith(defaults.plans[0].source)
+        for name, unit in PLAN_KEYS.items():
+            value = getattr(plan, name)
+            if value is not None:
+                path = f"business.plans.{number}.{name}"
+                found.append(
+                    _assumption(
+                        path, unit.format(currency=business.currency), (value,) * 3, "depends", default, plan.source
+                    )
+                )
+        use = plan.usage
+        path, ours = f"business.plans.{number}.usage", defaults.plans[0].usage
+        values = (use.low, use.likely, use.high)
+        found.append(
+            _assumption(
+                path, "request/customer/month", values, "depends", use.source == ours.source, use.source, use.date
+            )
+        )
+    return tuple(found)
+
+
+def _assumption(
+    path: str,
+    unit: str,
+    values: tuple[float, ...],
+    unfavourable: str,
+    default: bool,
+    source: str,
+    date: str | None = None,
+) -> Assumption:
+    low, likely, high = (float(value) for value in values)
+    return Assumption(
+        path=path, unit=unit, low=low, likely=likely, high=high,
+        unfavourable=unfavourable, default=default, source=source, date=date,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def trace(
+    business: Business, machine: Machine, server: Server, grid: Grid, declared: tuple[Assumption, ...]
+) -> dict[str, Trace]:
+    """The whole trace: what was measured, looked up and assumed, then what was computed."""
+    found: dict[str, Trace] = {
+        "serve.measured_rate": Trace(
+            kind="measured", source="the load sweep of this build", origin="serve.measured_rate"
+        ),
+        "build.run.seconds": Trace(
+            kind="measured", source="the clock of this build", origin="run.seconds of every stage before"
+        ),
+        "rates.server": Trace(
+            kind="rate", source=f"{server.source} ({server.date})", origin="rates/energy.toml: server"
+        ),
+        "rates.grid": Trace(kind="rate", source=f"{grid.source} ({grid.date})", origin=grid.origin),
+    }
+    if business.machine_price is not None:
+        found["rates.machine_price"] = Trace(
+            kind="assumed", source=business.machine_price.source, origin="business.machine_price"
+        )
+    else:
+        convert = ("business.exchange_rate",) if business.exchange_rate is not None else ()
+        formula = f"USD * {business.currency} for a USD" if convert else ""
+        found["rates.machine_price"] = Trace(
+            kind="rate",
+            formula=formula,
+            source=f"{machine.source} ({machine.date})",
+            origin=machine.origin,
+            inputs=convert,
+        )
+    for one in declared:
+        key = ".".join(step for step in one.path.split(".") if not step.isdigit())
+        found.setdefault(
+            key, Trace(kind="assumed", source=one.source + (f" ({one.date})" if one.date else ""), origin=key)
+        )
+    for key in ("business.minimum_margin", "business.plans.included", "business.plans.overage"):
+        found.setdefault(key, Trace(kind="assumed", source="not set", origin=key))
+    return found | {key: Trace(kind="computed", **row) for key, row in formulas().items()}
+
+
+@cache
+def formulas() -> dict[str, dict[str, Any]]:
+    """Every computed number: formula, source, inputs; from formulas.toml."""
+    return tomllib.loads(Path(__file__).with_name("formulas.toml").read_text(encoding="utf-8"))

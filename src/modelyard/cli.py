@@ -1,0 +1,242 @@
+"""The command `yard` (also `modelyard`): the only module that prints, with `report`.
+
+Every command imports what it needs when it runs, so that `yard --help` is quick. A user's error prints one message without a
+traceback and exits 2; a failed gate exits 3.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from modelyard.errors import ModelyardError, UserError
+
+app = typer.Typer(
+    name="yard", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
+    help="From one blueprint to a trained, audited, compressed, served and priced model.\n\n"
+    "Start with `yard init DATA --target COLUMN`, look at the blueprint it writes, then `yard run blueprint.yaml`.",
+)  # fmt: skip
+
+BLUEPRINT = Annotated[Path, typer.Argument(help="A blueprint file, or the folder that holds blueprint.yaml.")]
+OUT = Annotated[Path | None, typer.Option("-o", "--out", help="The build folder (default: builds/NAME).")]
+
+
+def main() -> None:
+    """Run the command line; every error of ours becomes a message and an exit code."""
+    try:
+        app()
+    except ModelyardError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("stopped. A build can be resumed: run the same command again.", 130)
+
+
+def _fail(message: str, code: int) -> None:
+    sys.stderr.write(f"error: {message}\n")
+    raise SystemExit(code)
+
+
+@app.command()
+def init(
+    data: Annotated[str, typer.Argument(help="A data file, glob or folder, or the name of a recipe.")],
+    target: Annotated[str | None, typer.Option(help="The column the service is to answer.")] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write blueprint.yaml into.")] = Path("."),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a blueprint that is there.")] = False,
+) -> None:
+    """Read a data file and write a commented blueprint for it.
+
+    Example: `yard init mails.csv --target label -o spam`
+    """
+    from modelyard.starting import start
+
+    path = start(data, target=target, folder=out, overwrite=overwrite)
+    typer.echo(f"wrote {path}\nnext: yard check {path}  then  yard run {path}")
+
+
+@app.command()
+def check(blueprint: BLUEPRINT = Path("blueprint.yaml")) -> None:
+    """Check a blueprint without reading data; every fault is shown with its line."""
+    from modelyard.blueprint import Blueprint
+
+    found = Blueprint.load(blueprint)
+    typer.echo(f"{blueprint}: {found.name}: task {found.task or 'inferred from the data'}, size {found.size}: in order")
+
+
+@app.command()
+def run(
+    blueprint: BLUEPRINT = Path("blueprint.yaml"),
+    out: OUT = None,
+    to: Annotated[str | None, typer.Option(help="Run what is stale up to this stage.")] = None,
+    only: Annotated[str | None, typer.Option(help="Run this stage alone, again.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Go on past failed gates; the report says so.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors and the result.")] = False,
+) -> None:
+    """Run every stage that is stale: prepare, train, evaluate, audit, compress, package, serve, business, report.
+
+    A run that was stopped goes on where it was: type the same command again.
+    """
+    from modelyard.blueprint import Blueprint
+
+    _run(Blueprint.load(blueprint), out, to=to, only=only, force=force, quiet=quiet)
+
+
+def _run(blueprint: Any, out: Path | None, *, to: str | None, only: str | None, force: bool, quiet: bool) -> None:
+    from modelyard.context import Progress
+    from modelyard.run import run as engine
+
+    build = engine(blueprint, out, to=to, only=only, force=force, progress=Progress() if quiet else Screen())
+    forced = f" Forced past {len(build.failed)} failed gates." if build.failed else ""
+    typer.echo(f"build: {build.folder}{forced}")
+    if build.report.exists():
+        typer.echo(f"report: {build.report}")
+    if build.package.exists() and to in (None, "serve", "business", "report"):
+        typer.echo(f"serve it: yard serve {build.package}")
+
+
+def _stage_command(name: str, sentence: str) -> Callable[..., None]:
+    def command(
+        blueprint: BLUEPRINT = Path("blueprint.yaml"),
+        out: OUT = None,
+        force: Annotated[bool, typer.Option("--force", help="Go on past failed gates; the report says so.")] = False,
+    ) -> None:
+        from modelyard.blueprint import Blueprint
+
+        _run(Blueprint.load(blueprint), out, to=name, only=None, force=force, quiet=False)
+
+    command.__doc__ = f"{sentence} Runs what is stale up to `{name}`: the same as `yard run --to {name}`."
+    return command
+
+
+for _name, _text in {
+    "prepare": "Read, clean and split the data, and write the data card.",
+    "train": "Train every candidate within the budget and choose.",
+    "evaluate": "Measure the chosen model on the test rows, with intervals.",
+    "audit": "Check leakage, calibration, slices, robustness and sensitive columns.",
+    "compress": "Export, quantise, and keep the fastest variant that answers alike.",
+    "package": "Write the folder that is shipped.",
+    "business": "Price the service from what was measured.",
+    "report": "Write report.html.",
+}.items():
+    app.command(name=_name, rich_help_panel="Stages")(_stage_command(_name, _text))
+
+
+@app.command()
+def serve(
+    package: Annotated[Path, typer.Argument(help="A package: the folder or archive that a build left.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8000,
+    force: Annotated[bool, typer.Option("--force", help="Serve a package whose gates failed.")] = False,
+) -> None:
+    """Serve a package over HTTP: /v1/predict, /healthz, /readyz, /metrics, /docs."""
+    from modelyard.serve.server import serve as start
+
+    start(package, host=host, port=port, force=force)
+
+
+@app.command()
+def predict(
+    package: Annotated[Path, typer.Argument(help="A package: the folder or archive that a build left.")],
+    rows: Annotated[str, typer.Argument(help="A file of rows (.csv .jsonl .parquet), or - for standard input.")] = "-",
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="File of answers (.csv .jsonl .parquet); standard output without it.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Use a package whose gates failed.")] = False,
+) -> None:
+    """Answer rows from a file: `answer` and `probability_<class>`, in the order of the input."""
+    from modelyard.predict import predict_file
+
+    count = predict_file(package, rows if rows == "-" else Path(rows), out, force=force)
+    if out is not None:
+        typer.echo(f"{count} answers: {out}")
+
+
+@app.command("list")
+def list_parts(shelf: Annotated[str | None, typer.Argument(help="One shelf; all without it.")] = None) -> None:
+    """List what can be named in a blueprint: tasks, models, checks, methods, with a line each."""
+    from modelyard import parts
+    from modelyard.errors import nearest
+
+    if shelf is not None and shelf not in parts.SHELVES:
+        raise UserError(f"no shelf {shelf!r}.{nearest(shelf, parts.SHELVES)} Allowed: {', '.join(parts.SHELVES)}")
+    for name in [shelf] if shelf else parts.SHELVES:
+        typer.echo(name)
+        for part in parts.names(name):
+            typer.echo(f"  {part:<24} {parts.summary(name, part)}")
+
+
+@app.command()
+def explain(name: Annotated[str, typer.Argument(help="A part (linear, encoder, calibration, ...) or a blueprint key (train.budget).")]) -> None:
+    """Explain a part or a blueprint key: file and line, what it is for, its options and an example."""
+    from modelyard.explaining import explain as text
+
+    typer.echo(text(name))
+
+
+@app.command("check-part")
+def check_part(file: Annotated[Path, typer.Argument(help="The part's Python file.")]) -> None:
+    """Run the conformance checks of a shelf on a part: the same that the built-in ones pass."""
+    from modelyard.conformance import check_file
+
+    for line in check_file(file):
+        typer.echo(line)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a blueprint, for editors."""
+    from modelyard.blueprint.reading import json_schema
+    from modelyard.store import to_json
+
+    typer.echo(to_json(json_schema()))
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False
+) -> None:
+    if version:
+        from modelyard import __version__
+
+        typer.echo(f"modelyard {__version__}")
+        raise typer.Exit
+
+
+class Screen:
+    """Progress on a terminal: bars while something runs, one line for each piece of news. Plain lines where there is no terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self.console = Console(stderr=True, highlight=False)
+        self._bars: Any = None
+
+    def say(self, line: str) -> None:
+        """One line of news."""
+        self.console.print(line, markup=False)
+
+    @contextmanager
+    def bar(self, label: str, total: float | None = None) -> Iterator[Callable[[float], None]]:
+        """A bar; nested bars stand below each other."""
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        outer = self._bars
+        if outer is None:
+            self._bars = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(),
+                                  console=self.console, transient=True)  # fmt: skip
+            self._bars.start()
+        bars = self._bars
+        task = bars.add_task(label, total=total)
+        try:
+            yield lambda amount: bars.advance(task, amount)
+        finally:
+            bars.remove_task(task)
+            if outer is None:
+                bars.stop()
+                self._bars = None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""What the OpenVINO methods share: the converted graph, its calibration, and how it is saved."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from modelyard.compress.methods._contract import Exportable
+from modelyard.compress.methods._onnx import OUTPUT, quietly
+from modelyard.sessions.openvino import openvino_quietly
+
+Disk = Literal["auto", "fp32", "fp16"]
+
+
+def converted(member: Exportable) -> Any:
+    """A fresh `openvino.Model`: inputs named as the model's arrays and nothing else, rows and length free."""
+    openvino = openvino_quietly()
+    if "openvino" not in member.made:
+        with quietly():
+            graph = openvino.convert_model(member.program)
+        names = set(member.examples)
+        for given in graph.inputs:
+            (own,) = given.get_names() & names
+            given.get_tensor().set_names({own})
+        graph.outputs[0].get_tensor().set_names({OUTPUT})
+        member.made["openvino"] = graph
+    return member.made["openvino"].clone()
+
+
+def save(graph: Any, folder: Path, member: Exportable, disk: Disk) -> dict[str, Any]:
+    """`model.xml` and `model.bin`; the session's options.
+
+    fp16 halves the file and moves logits by about 1e-4 (half precision has 11 bits): an answer in classes bears that, a
+    number that must agree to `compress.tolerance` does not, so `auto` keeps fp32 for numbers.
+    """
+    openvino = openvino_quietly()
+    half = disk == "fp16" or (disk == "auto" and bool(member.state.classes))
+    openvino.save_model(graph, folder / "model.xml", compress_to_fp16=half)
+    return {"file": "model.xml", "longest": member.longest}
+
+
+@contextmanager
+def nncf_quietly() -> Iterator[Any]:
+    """The nncf module, its telemetry, its log and its progress bars off."""
+    openvino_quietly()
+    import nncf
+    import rich
+
+    nncf.set_log_level(logging.CRITICAL)
+    console = rich.get_console()  # nncf draws on rich's shared console
+    before, console.quiet = console.quiet, True
+    try:
+        with quietly():
+            yield nncf
+    finally:
+        console.quiet = before

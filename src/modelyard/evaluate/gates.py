@@ -1,0 +1,49 @@
+"""The gates of evaluation: better than the dummy with confidence, and the metrics that the blueprint demands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from modelyard.metrics import Metric, find
+from modelyard.records._base import Estimate, Gate
+
+
+def spell(found: Estimate) -> str:
+    """`0.967 (0.958 to 0.975)`."""
+    return f"{found.value:.4g} ({found.low:.4g} to {found.high:.4g})"
+
+
+def is_better(difference: Estimate, metric: Metric) -> bool:
+    """Whether the whole interval of a difference lies on the good side of 0."""
+    return difference.low > 0 if metric.greater_is_better else difference.high < 0
+
+
+def beats_dummy(difference: Estimate, metric: Metric) -> Gate:
+    """The artifact minus the dummy on the same rows must be better with confidence."""
+    sign = ">" if metric.greater_is_better else "<"
+    return Gate(
+        name="evaluate.beats_dummy",
+        demanded=f"{metric.name} minus the dummy's {sign} 0 with {difference.level:.0%} confidence",
+        measured=spell(difference),
+        passed=is_better(difference, metric),
+        cure="Give more rows, or columns that say something about the target; check that the target is the right one.",
+    )
+
+
+def demanded(gates: Mapping[str, float], metrics: Mapping[str, Estimate], kind: str) -> tuple[Gate, ...]:
+    """The blueprint's gates, held against the value (the interval is shown). An undefined figure fails."""
+    found = []
+    for name, limit in gates.items():
+        greater = find(name, kind).greater_is_better
+        measured = metrics.get(name)
+        passed = measured is not None and (measured.value >= limit if greater else measured.value <= limit)
+        found.append(
+            Gate(
+                name=f"evaluate.{name}",
+                demanded=f"{name} {'>=' if greater else '<='} {limit:g}",
+                measured=spell(measured) if measured else "undefined on these rows",
+                passed=passed,
+                cure=f"Improve the model or its data, or change evaluate.gates.{name}.",
+            )
+        )
+    return tuple(found)

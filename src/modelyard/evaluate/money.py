@@ -1,0 +1,78 @@
+"""What the two errors cost: declared costs of a row at one threshold or another."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from modelyard.blueprint import Costs
+from modelyard.errors import DataError
+from modelyard.evaluate._rows import Trial
+from modelyard.metrics import mean_of
+from modelyard.records._base import Estimate
+from modelyard.records.evaluated import Money
+from modelyard.rows import Array
+
+
+class Prices:
+    """The declared cost of a wrong answer, for each test row. In the unit of `evaluate.costs`."""
+
+    def __init__(self, costs: Costs, test: Trial) -> None:
+        assert test.positive is not None
+        self.positive = test.positive
+        self.truth = test.target == self.positive
+        self.false_positive = _each(costs.false_positive, test, "evaluate.costs.false_positive")
+        self.false_negative = _each(costs.false_negative, test, "evaluate.costs.false_negative")
+
+    def of(self, answered: Array) -> Array:
+        """(n,) cost of answering the positive class where `answered` is true."""
+        wrong = np.where(answered, self.false_positive, self.false_negative)
+        return np.where(answered == self.truth, 0.0, wrong)
+
+    def curve(self, probability: Array, points: int = 101) -> dict[str, list[float]]:
+        """Mean cost at thresholds spread over the rows and over 0 to 1. For showing only: nothing is chosen from it."""
+        edges = np.concatenate([np.quantile(probability, np.linspace(0, 1, points)), np.linspace(0, 1, points)])
+        thresholds = np.unique(np.round(edges, 6))
+        order = np.argsort(probability, kind="stable")
+        place = np.searchsorted(probability[order], thresholds, side="left")
+        missed = np.r_[0.0, np.cumsum(np.where(self.truth, self.false_negative, 0.0)[order])]
+        alarms = np.r_[0.0, np.cumsum(np.where(self.truth, 0.0, self.false_positive)[order])]
+        cost = (missed[place] + alarms[-1] - alarms[place]) / len(probability)
+        return {"threshold": thresholds.tolist(), "cost": cost.tolist()}
+
+
+def _each(cost: float | str, test: Trial, where: str) -> Array:
+    """A number for every row, or a column's numbers; DataError names what is missing."""
+    count = len(test.target)
+    if not isinstance(cost, str):
+        return np.full(count, float(cost))
+    values, kind = test.column(cost, where)
+    if kind not in ("number", "boolean"):
+        raise DataError(f"{where}: column {cost!r} holds {kind} values; a cost must be a number")
+    missing = int(np.isnan(values).sum())
+    if missing:
+        raise DataError(
+            f"{where}: column {cost!r} has no value in {missing} of {count} test rows; every row needs a cost"
+        )
+    return values
+
+
+def value(prices: Prices, test: Trial, labels: Array, scores: Array) -> Money:
+    """Costs at the chosen threshold (`labels`), at 0.5, never and always positive, on the same resamples."""
+    chosen = prices.of(labels == prices.positive)
+    half = prices.of(scores[:, prices.positive] >= 0.5)
+    never, always = prices.of(np.zeros(len(labels), dtype=bool)), prices.of(np.ones(len(labels), dtype=bool))
+    parts = {
+        "chosen": chosen,
+        "at_half": half,
+        "never": never,
+        "always": always,
+        "saved": half - chosen,
+        "saved_against_never": never - chosen,
+    }
+    return Money(**means(parts, test))
+
+
+def means(values: dict[str, Array], test: Trial) -> dict[str, Estimate]:
+    """The mean of each, with its interval."""
+    found = test.bootstrap.of([mean_of(each) for each in values.values()], len(test.target), groups=test.groups)
+    return {name: one for name, one in zip(values, found, strict=True) if one is not None}

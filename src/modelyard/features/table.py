@@ -1,0 +1,151 @@
+"""Numbers, booleans, categories and dates as one matrix: standardised and one-hot for gradients, raw and coded for trees.
+
+It knows nothing about text; see `ngrams`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from modelyard.rows import Array, Rows
+from modelyard.tasks._contract import State
+
+DATE_PARTS = ("year", "month", "day", "weekday", "hour", "days")
+RAREST = 5
+"""A category of fewer training rows is `other`: its weight could not be told from noise."""
+CUT = 6.0
+"""Standardised numbers are cut here, so that one absurd value cannot carry a linear answer away."""
+SMOOTHING = 10.0
+"""Pseudo-rows of the overall mean in a category's target mean (Micci-Barreca 2001)."""
+
+
+def date_parts(seconds: Array) -> Array:
+    """(n,) seconds since 1970 -> (n, 6) float64, NaN where missing."""
+    result = np.full((len(seconds), len(DATE_PARTS)), np.nan)
+    for row in np.flatnonzero(~np.isnan(seconds)):
+        when = datetime.fromtimestamp(float(seconds[row]), UTC)
+        result[row] = (when.year, when.month, when.day, when.weekday(), when.hour, seconds[row] / 86400)
+    return result
+
+
+def _numbers(rows: Rows, features: dict[str, Any]) -> Array:
+    """(n, numbers + booleans + date parts) raw."""
+    plain = [rows[name] for name in features["numbers"]]
+    parts = [date_parts(rows[name]) for name in features["dates"]]
+    return np.column_stack([*plain, *parts]) if plain or parts else np.zeros((len(rows), 0))
+
+
+def _columns(state: State) -> dict[str, Any]:
+    of = {kind: [c.name for c in state.inputs if c.type in kinds] for kind, kinds in
+          (("numbers", ("number", "boolean")), ("dates", ("date",)), ("categories", ("category",)))}  # fmt: skip
+    return dict(of)
+
+
+def number_names(features: dict[str, Any]) -> list[str]:
+    """Names of the raw number columns, date parts spelt out."""
+    return [*features["numbers"], *(f"{name} {part}" for name in features["dates"] for part in DATE_PARTS)]
+
+
+# -- for gradients -----------------------------------------------------------------------------------------------------
+
+
+def fit_dense(rows: Rows, state: State) -> dict[str, Any]:
+    """Medians, means, deviations, which columns miss values or are skewed, and the kept categories. From training rows only."""
+    features = _columns(state)
+    raw = _numbers(rows, features)
+    with np.errstate(all="ignore"):
+        logged = _skewed(raw)
+        moved = _moved(raw, logged)
+        median = np.nan_to_num(np.array([np.median(c[~np.isnan(c)]) if (~np.isnan(c)).any() else 0.0 for c in moved.T]))
+        filled = np.where(np.isnan(moved), median, moved)
+        mean, scale = filled.mean(axis=0), filled.std(axis=0)
+    values = {}
+    for name in features["categories"]:
+        seen, counts = np.unique([value for value in rows[name] if value is not None], return_counts=True)
+        values[name] = [str(value) for value, count in zip(seen, counts, strict=True) if count >= RAREST]
+    return {
+        **features, "log": logged.tolist(), "median": median.tolist(), "mean": mean.tolist(),
+        "scale": np.where(scale > 0, scale, 1.0).tolist(), "missing": np.isnan(raw).any(axis=0).tolist(), "values": values,
+    }  # fmt: skip
+
+
+def _skewed(raw: Array) -> Array:
+    """Which non-negative columns are so skewed (above 2) that their log1p is standardised instead."""
+    flags = []
+    for column in raw.T:
+        seen = column[~np.isnan(column)]
+        spread = seen.std() if len(seen) else 0.0
+        flags.append(bool(len(seen) and seen.min() >= 0 and spread > 0 and ((seen - seen.mean()) ** 3).mean() / spread**3 > 2))
+    return np.array(flags, dtype=bool)
+
+
+def _moved(raw: Array, logged: Array) -> Array:
+    return np.where(logged, np.log1p(np.maximum(raw, 0)), raw) if raw.shape[1] else raw
+
+
+def dense_names(features: dict[str, Any]) -> list[str]:
+    """A name for each column of `encode_dense`."""
+    numbers = number_names(features)
+    flags = [f"{name} missing" for name, missing in zip(numbers, features["missing"], strict=True) if missing]
+    hot = [f"{name} = {value}" for name in features["categories"] for value in [*features["values"][name], "(other)", "(missing)"]]
+    return [*numbers, *flags, *hot]
+
+
+def encode_dense(rows: Rows, features: dict[str, Any]) -> Array:
+    """(n, d) float32: standardised numbers, missing flags, one-hot categories with (other) and (missing)."""
+    raw = _numbers(rows, features)
+    absent = np.isnan(raw)
+    with np.errstate(all="ignore"):
+        moved = _moved(raw, np.asarray(features["log"], dtype=bool))
+    filled = np.where(absent, np.asarray(features["median"]), moved)
+    blocks = [np.clip((filled - np.asarray(features["mean"])) / np.asarray(features["scale"]), -CUT, CUT)]
+    blocks.append(absent[:, np.asarray(features["missing"], dtype=bool)])
+    for name in features["categories"]:
+        values = features["values"][name]
+        place = {value: number for number, value in enumerate(values)}
+        hot = np.zeros((len(rows), len(values) + 2))
+        codes = [len(values) + 1 if value is None else place.get(value, len(values)) for value in rows[name]]
+        hot[np.arange(len(rows)), codes] = 1.0
+        blocks.append(hot)
+    return np.hstack(blocks).astype(np.float32)
+
+
+# -- for trees ---------------------------------------------------------------------------------------------------------
+
+
+def fit_coded(rows: Rows, target: Array, state: State) -> dict[str, Any]:
+    """For each category its code, in the order of the target's smoothed mean, so that one split parts low from high.
+
+    With more than two classes the order is that of the share of the commonest class. Code 0 is missing or never seen.
+    """
+    features = _columns(state)
+    if state.classes:
+        shown = state.classes.index(state.positive) if state.positive else int(np.argmax(state.counts))
+        target = (target == shown).astype(np.float64)
+    overall = float(np.mean(target))
+    orders = {}
+    for name in features["categories"]:
+        seen, inverse, counts = np.unique([value or "" for value in rows[name]], return_inverse=True, return_counts=True)
+        means = (np.bincount(inverse, target, minlength=len(seen)) + SMOOTHING * overall) / (counts + SMOOTHING)
+        order = np.lexsort((seen, means))
+        orders[name] = [str(seen[place]) for place in order if seen[place] != "" and counts[place] > 1]
+    return {**features, "orders": orders}
+
+
+def coded_names(features: dict[str, Any]) -> list[str]:
+    """A name for each column of `encode_coded`."""
+    return [*number_names(features), *features["categories"]]
+
+
+def encode_coded(rows: Rows, features: dict[str, Any]) -> Array:
+    """(n, d) float64: raw numbers with NaN where missing, then the codes of categories (0: missing or never seen)."""
+    codes = features.get("_codes")
+    if codes is None:
+        codes = features["_codes"] = {
+            name: {value: number + 1 for number, value in enumerate(order)} for name, order in features["orders"].items()
+        }
+    coded = [np.array([codes[name].get(value, 0) for value in rows[name]], dtype=np.float64) for name in features["categories"]]
+    return np.column_stack([_numbers(rows, features), *coded])

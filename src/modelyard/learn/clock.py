@@ -1,0 +1,156 @@
+"""A wall-clock budget in steps: measured on the first real steps, decided once, written down before it is used.
+
+    <name>.steps       {"at": 5, "steps": 180}    from step 5 on, 180 steps are planned
+    <name>.stop        {"at": 120, "steps": 150}  the clock threatened: from step 120 on, the rate falls to 0 at step 150
+    <name>.end         150                        training is over: with this decision a repetition measures nothing
+
+Given these decisions nothing depends on a clock. It knows nothing about what a step does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+Decide = Callable[[str, Callable[[], Any]], Any]
+
+SKIPPED = 2
+"""The first steps prepare kernels and are not typical."""
+MEASURED = 6
+"""The plan is made after so many steps, or when half the time is gone."""
+RESERVE = 0.97
+"""Share of the time that is planned for; the rest is for checkpoints and noise."""
+THREAT = 1.05
+"""A predicted overrun by this factor shortens the training (the brief: more than 5 %)."""
+FORWARD = 0.4
+"""A validation row against a training row before the first is measured: one pass of three, and some overhead."""
+
+
+class _Untaken(Exception):
+    """A decision that nobody has taken."""
+
+
+def peek(decide: Decide, name: str) -> Any:
+    """A decision already taken, or None; none is taken."""
+
+    def refuse() -> Any:
+        raise _Untaken
+
+    try:
+        return decide(name, refuse)
+    except _Untaken:
+        return None
+
+
+@dataclass
+class Clock:
+    """How many steps there will be. `planned` holds from the current step on; `damping(step)` is the share of the rate."""
+
+    name: str
+    decide: Decide
+    seconds: float | None
+    most: int
+    """Steps of all epochs."""
+    validate_every: int
+    step_work: float
+    """Mean work of a step."""
+    validation_work: float
+    planned: int = 0
+    used: float = 0.0
+    """Seconds used up to `started` (before a kill)."""
+    started: float = field(default_factory=time.monotonic)
+    plans: list[dict[str, int]] = field(default_factory=list)
+    """The decisions in force, in order: the plan, then the stops."""
+    step_seconds: float = 0.0
+    step_works: float = 0.0
+    validation_seconds: float = 0.0
+    _pending: list[dict[str, int]] = field(default_factory=list)
+    _over: bool = False
+    _recent: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=20))
+
+    def __post_init__(self) -> None:
+        self.planned = self.most
+        if self.seconds is None:
+            return
+        self._over = peek(self.decide, f"{self.name}.end") is not None
+        for name in (f"{self.name}.steps", f"{self.name}.stop", *(f"{self.name}.stop.{number}" for number in range(2, 10))):
+            found = peek(self.decide, name)
+            if found is not None:
+                self._pending.append(found)
+
+    def elapsed(self) -> float:
+        """Seconds used, those before a kill included."""
+        return self.used + time.monotonic() - self.started
+
+    def spent(self, seconds: float, work: float, step: int) -> None:
+        """Note what a training step took."""
+        if step >= SKIPPED:
+            self.step_seconds += seconds
+            self.step_works += work
+            self._recent.append((seconds, work))
+
+    def validated(self, seconds: float) -> None:
+        """Note what a validation took."""
+        self.validation_seconds = seconds
+
+    def look(self, step: int) -> None:
+        """Called before each step with the number of steps done: replays or takes the decisions of this moment."""
+        while self._pending and self._pending[0]["at"] <= step:
+            self._apply(self._pending.pop(0))
+        if self.seconds is None or self._over or self._pending:
+            return
+        if not self.plans:
+            if step >= MEASURED or (step > 0 and self.elapsed() > self.seconds / 2):
+                self._apply(self.decide(f"{self.name}.steps", lambda: {"at": step, "steps": self._affordable(step, self.seconds * RESERVE)}))
+        elif step < self.planned and self._predicted(step, self.planned) > self.seconds * THREAT:
+            number = len(self.plans)
+            name = f"{self.name}.stop" if number == 1 else f"{self.name}.stop.{number}"
+            if number < 10:
+                self._apply(self.decide(name, lambda: {"at": step, "steps": self._affordable(step, self.seconds)}))
+
+    def damping(self, step: int) -> float:
+        """Share of the learning rate that the stops in force leave: a line to 0 from the moment each was decided."""
+        share = 1.0
+        for stop in self.plans[1:]:
+            share *= max(0.0, (stop["steps"] - step) / max(1, stop["steps"] - stop["at"]))
+        return share
+
+    def schedule(self) -> int:
+        """Steps over which the schedule runs: the plan's, whatever stops came after."""
+        return self.plans[0]["steps"] if self.plans else self.most
+
+    def end(self, step: int) -> None:
+        """Training is over; a repetition with these decisions measures nothing."""
+        if self.seconds is not None:
+            self.decide(f"{self.name}.end", lambda: step)
+
+    def _apply(self, plan: dict[str, int]) -> None:
+        self.plans.append(plan)
+        self.planned = min(self.planned, plan["steps"])
+
+    def _rate(self) -> float:
+        """Seconds for a unit of work: the mean of all steps' and the latest steps' rate."""
+        if not self.step_works:
+            return self.elapsed() / self.step_work
+        recent = sum(s for s, _ in self._recent) / max(1e-12, sum(w for _, w in self._recent))
+        return (self.step_seconds / self.step_works + recent) / 2
+
+    def _predicted(self, step: int, total: int) -> float:
+        rate = self._rate()
+        validations = -(-total // self.validate_every) - step // self.validate_every
+        each = self.validation_seconds or self.validation_work * rate * FORWARD
+        return self.elapsed() + (total - step) * self.step_work * rate + validations * each
+
+    def _affordable(self, step: int, seconds: float) -> int:
+        """The most steps, up to those planned, that end within `seconds`."""
+        low, high = step, self.planned
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._predicted(step, middle) <= seconds:
+                low = middle
+            else:
+                high = middle - 1
+        return low

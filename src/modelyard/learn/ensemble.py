@@ -1,0 +1,75 @@
+"""Putting candidates together: greedy ensemble selection, temperature and threshold, all on validation rows.
+
+Knows scores and targets only; no models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from modelyard.predictor import temper
+from modelyard.rows import Array
+
+ROUNDS = 25
+"""Picks of the greedy selection (AutoGluon takes up to 100; weights finer than 1/25 cost latency and win nothing measurable)."""
+SMALLEST = 0.06
+"""A candidate with less weight is dropped: it costs a whole model at each request."""
+
+
+def select(scores: Mapping[str, Array], loss: Callable[[Array], float]) -> dict[str, float]:
+    """Weights by greedy selection with replacement (Caruana et al. 2004): each round adds what lowers the loss of the mean most."""
+    names = sorted(scores)
+    picks: list[str] = []
+    total: Array | float = 0.0
+    history: list[tuple[float, int]] = []
+    for _ in range(ROUNDS):
+        losses = {name: loss((total + scores[name]) / (len(picks) + 1)) for name in names}
+        best = min(names, key=lambda name: (losses[name], name))
+        picks.append(best)
+        total = total + scores[best]
+        history.append((losses[best], len(picks)))
+    kept = picks[: min(history)[1]]
+    weights = {name: kept.count(name) / len(kept) for name in sorted(set(kept))}
+    strong = {name: weight for name, weight in weights.items() if weight >= SMALLEST}
+    return {name: weight / sum(strong.values()) for name, weight in strong.items()}
+
+
+def log_loss(scores: Array, target: Array) -> float:
+    """Mean negative logarithm of the true class's probability; rows of unseen classes are left out."""
+    known = target >= 0
+    chosen = scores[known, target[known]]
+    return float(-np.log(np.clip(chosen, 1e-12, None)).mean()) if len(chosen) else 0.0
+
+
+def choose_temperature(scores: Array, target: Array) -> float:
+    """The temperature of least log loss (Guo et al. 2017), by golden section on its logarithm, between 1/4 and 4."""
+    from scipy.optimize import minimize_scalar
+
+    found = minimize_scalar(lambda power: log_loss(temper(scores, float(np.exp(power))), target), bounds=(np.log(0.25), np.log(4.0)), method="bounded")
+    better = found.fun < log_loss(scores, target)
+    return round(float(np.exp(found.x)), 4) if better else 1.0
+
+
+def grid(positive: Array, most: int = 200) -> Array:
+    """Thresholds worth trying: between neighbouring scores, at most `most` of them."""
+    seen = np.unique(np.round(positive, 6))
+    middles = (seen[1:] + seen[:-1]) / 2 if len(seen) > 1 else np.array([0.5])
+    return np.unique(np.concatenate([middles[np.linspace(0, len(middles) - 1, min(most, len(middles))).astype(int)], [0.5]]))
+
+
+def choose_threshold(thresholds: Sequence[float] | Array, cost: Sequence[float] | Array) -> float:
+    """The middle of the plateau around the least cost: thresholds within a hundredth of the curve's range of the minimum.
+
+    A single lowest point of a noisy curve overfits the validation rows; the middle of its plateau does not.
+    """
+    thresholds, cost = np.asarray(thresholds), np.asarray(cost)
+    best = int(cost.argmin())
+    near = cost <= cost[best] + 0.01 * (cost.max() - cost.min())
+    low, high = best, best
+    while low > 0 and near[low - 1]:
+        low -= 1
+    while high < len(cost) - 1 and near[high + 1]:
+        high += 1
+    return round(float((thresholds[low] + thresholds[high]) / 2), 6)

@@ -1,0 +1,162 @@
+"""One job: a candidate on one fold with one seed. The unit of caching.
+
+A job's key is a fingerprint of its rows, options, sources and library versions; its folder holds all it learnt. A job
+knows no location: its specification and its rows can be sent to another machine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelyard import parts
+from modelyard.context import Progress
+from modelyard.frozen import Frozen
+from modelyard.models._contract import Clock, Examples, FitModel, LoopModel, Weights
+from modelyard.records._base import versions
+from modelyard.records.trained import Epoch, Job
+from modelyard.rows import Array, Rows
+from modelyard.store import fingerprint, read_json, replacing_folder, write_json
+from modelyard.tasks._contract import State, Task
+from modelyard.tasks.tabular_regression import transform
+
+
+class JobSpec(Frozen):
+    """What a job is; plain JSON."""
+
+    candidate: str
+    model: str
+    options: dict[str, Any]
+    fold: int
+    seed: int
+    metric: str
+    rows: str
+    """Fingerprint of the training and validation rows and of the task's state."""
+    budget: float
+    """The blueprint's budget in seconds: decisions that a clock took belong to it."""
+
+    @property
+    def key(self) -> str:
+        """Everything the result depends on, but for decisions."""
+        stem = self.model.replace("-", "_")
+        sources = parts.source_hash(f"models/{stem}.py", "models/_inputs.py", "models/_forest.py", "features", "learn", "tasks")
+        return fingerprint([self.model_dump(mode="json"), sources, versions()])
+
+    @property
+    def folder(self) -> str:
+        """Relative to the build."""
+        return f"train/{self.candidate}/{self.fold}-{self.key[:12]}"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a job works with on this machine."""
+
+    task: Task
+    state: State
+    train: Rows
+    train_target: Array
+    validation: Rows
+    validation_target: Array
+    metric: Callable[[Array, Array], float]
+    greater_is_better: bool
+    threads: int
+    seconds: float
+    checkpoint_seconds: float
+    decide: Callable[[str, Callable[[], Any]], Any]
+    decided: Callable[[str], Any]
+    progress: Progress
+
+
+def done(spec: JobSpec, build: Path) -> bool:
+    """Whether the job's result is there."""
+    return (build / spec.folder / "job.json").exists()
+
+
+def execute(spec: JobSpec, work: Work, build: Path) -> Job:
+    """Run a job, or read its result where it is there already."""
+    folder = build / spec.folder
+    if not done(spec, build):
+        started = time.monotonic()
+        model = parts.build("models", spec.model, spec.options)
+        features = model.features(work.train, _target(work, work.train_target), work.state, seed=spec.seed)
+        train = Examples(model.encode(work.train, features), _target(work, work.train_target))
+        held = Examples(model.encode(work.validation, features), _target(work, work.validation_target))
+        encoded = time.monotonic() - started
+        learnt = _learn(model, spec, work, train, held, features, folder, work.seconds - encoded)
+        with replacing_folder(folder) as place:
+            _save(place, model, spec, work, features, held, learnt)
+            job = Job(
+                fold=spec.fold, seed=spec.seed, key=spec.key, folder=spec.folder, curve=learnt.curve, facts=learnt.facts,
+                timings={**learnt.timings, "encode": round(encoded, 3), "total": round(time.monotonic() - started, 3)},
+            )  # fmt: skip
+            write_json(place / "job.json", job.model_dump(mode="json"))
+        _forget(folder.with_name(folder.name + ".work"))
+    return Job.model_validate(read_json(folder / "job.json"))
+
+
+def scores(spec: JobSpec, build: Path) -> Array:
+    """The job's scores on its validation rows, (n, K)."""
+    with np.load(build / spec.folder / "validation.npz", allow_pickle=False) as saved:
+        return np.asarray(saved["scores"])
+
+
+@dataclass(frozen=True)
+class _Learnt:
+    weights: Weights
+    curve: tuple[Epoch, ...] = ()
+    facts: dict[str, Any] | None = None
+    timings: dict[str, float] | None = None
+
+
+def _target(work: Work, target: Array) -> Array:
+    """What models learn: class numbers, or the standardised number."""
+    return target if work.state.classes else transform(target, work.state)
+
+
+def _learn(
+    model: Any, spec: JobSpec, work: Work, train: Examples, held: Examples, features: dict[str, Any], folder: Path, seconds: float
+) -> Any:
+    name = f"{spec.candidate}.{spec.fold}.{spec.key[:12]}"
+    if isinstance(model, LoopModel):
+        from modelyard.learn import loop
+
+        return loop.train(
+            model, model.module(features, work.state, seed=spec.seed), train, held, task=work.task, state=work.state,
+            options=model.loop(features, work.state, len(train)), metric=work.metric, greater_is_better=work.greater_is_better,
+            seed=spec.seed, threads=work.threads, seconds=seconds, folder=folder.with_name(folder.name + ".work"),
+            decide=work.decide, name=name, checkpoint_seconds=work.checkpoint_seconds, progress=work.progress,
+        )  # fmt: skip
+    assert isinstance(model, FitModel)
+    clock = Clock(seconds, lambda what, choose: work.decide(f"{name}.{what}", choose), lambda what: work.decided(f"{name}.{what}"))
+    started = time.monotonic()
+    weights = model.fit(train, held, work.state, features, seed=spec.seed, threads=work.threads, clock=clock)
+    return _Learnt(weights, facts={}, timings={"fit": round(time.monotonic() - started, 3)})
+
+
+def _save(place: Path, model: Any, spec: JobSpec, work: Work, features: dict[str, Any], held: Examples, learnt: Any) -> None:
+    """`features.json`, `weights.safetensors` and the validation scores, answered from the files just written."""
+    from safetensors.numpy import save_file
+
+    write_json(place / "features.json", _plain(features))
+    save_file({name: np.ascontiguousarray(array) for name, array in learnt.weights.items()}, place / "weights.safetensors")
+    session = parts.build("sessions", "torch" if model.learns == "loop" else "native").open(place, model, features, work.state)
+    np.savez(place / "validation.npz", scores=work.task.scores(session(held.arrays), work.state))
+
+
+def _plain(features: Any) -> Any:
+    """Features without the look-up tables that encoding keeps on them (keys that begin with an underscore)."""
+    if isinstance(features, dict):
+        return {key: _plain(value) for key, value in features.items() if not key.startswith("_")}
+    return features
+
+
+def _forget(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,82 @@
+"""Learning curves beside the record: TensorBoard where it is installed, MLflow where it is asked for.
+
+It knows nothing about training: it is handed each `Epoch`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from modelyard.errors import MissingExtra
+from modelyard.records.trained import Epoch
+
+SCALARS = ("train_loss", "validation_loss", "train_metric", "validation_metric", "learning_rate")
+
+
+class Tracker(Protocol):
+    """Where epochs are logged."""
+
+    def log(self, epoch: Epoch) -> None:
+        """Note one validation."""
+
+    def close(self) -> None:
+        """Flush and let go."""
+
+
+def open_trackers(kinds: Sequence[str], folder: Path, name: str, *, step: int) -> list[Tracker]:
+    """The trackers asked for. An absent TensorBoard is passed over (it is the default); an absent MLflow raises MissingExtra."""
+    found: list[Tracker] = []
+    if "tensorboard" in kinds:
+        try:
+            found.append(_TensorBoard(folder / "tensorboard", step))
+        except ImportError:
+            pass
+    if "mlflow" in kinds:
+        found.append(_MLflow(folder, name))
+    return found
+
+
+class _TensorBoard:
+    def __init__(self, folder: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        # what a killed run logged after its last checkpoint is logged again
+        self.writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+
+    def log(self, epoch: Epoch) -> None:
+        for scalar in SCALARS:
+            self.writer.add_scalar(scalar, getattr(epoch, scalar), epoch.step)
+        self.writer.flush()
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class _MLflow:
+    """By its client, because `mlflow.start_run` changes the process. MLFLOW_TRACKING_URI names a server; else a local file."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        try:
+            from mlflow.tracking import MlflowClient
+        except ImportError:
+            raise MissingExtra("train.tracking: mlflow", "tracking") from None
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(folder / 'mlflow.db').absolute()}"
+        self.client: Any = MlflowClient(tracking_uri=uri)
+        place = folder / "mlflow.run"
+        if place.exists():
+            self.run = place.read_text(encoding="ascii")
+            return
+        known = self.client.get_experiment_by_name("modelyard")
+        experiment = known.experiment_id if known else self.client.create_experiment("modelyard")
+        self.run = self.client.create_run(experiment, run_name=name).info.run_id
+        place.write_text(self.run, encoding="ascii")
+
+    def log(self, epoch: Epoch) -> None:
+        for scalar in SCALARS:
+            self.client.log_metric(self.run, scalar, getattr(epoch, scalar), step=epoch.step)
+
+    def close(self) -> None:
+        self.client.set_terminated(self.run)

@@ -1,0 +1,33 @@
+"""Always the training share of each class, or the training mean: what every model must beat."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from modelyard.models._contract import Arrays, Clock, Examples, FitModel, Session, Weights
+from modelyard.rows import Array, Rows
+from modelyard.tasks._contract import State
+
+
+class Part(FitModel):
+    """The same answer for every row."""
+
+    tasks: ClassVar[tuple[str, ...]] = ("text-classification", "tabular-classification", "tabular-regression")
+
+    def features(self, rows: Rows, target: Array, state: State, *, seed: int) -> dict[str, Any]:
+        return {}
+
+    def encode(self, rows: Rows, features: dict[str, Any]) -> Arrays:
+        return {"one": np.ones((len(rows), 1))}
+
+    def fit(self, train: Examples, validation: Examples, state: State, features: dict[str, Any], *, seed: int, threads: int, clock: Clock) -> Weights:
+        if not state.classes:
+            return {"bias": np.array([train.target.mean()])}
+        shares = np.bincount(train.target, minlength=state.outputs) / len(train)
+        return {"bias": np.log(np.clip(shares, 1e-12, None))}
+
+    def session(self, weights: Weights, features: dict[str, Any], state: State) -> Session:
+        bias = np.asarray(weights["bias"])
+        return lambda arrays: arrays["one"] * bias

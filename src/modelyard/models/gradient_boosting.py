@@ -1,0 +1,104 @@
+"""Gradient-boosted trees, grown by LightGBM and answered by our own walk over its nodes.
+
+The number of trees is chosen by early stopping on the validation rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from modelyard.models import _forest, _inputs
+from modelyard.models._contract import Arrays, Clock, Examples, FitModel, Session, Weights
+from modelyard.rows import Array, Rows
+from modelyard.tasks._contract import State
+
+
+class _Limit:
+    """Stops at the round where the clock ran out, or where it did before."""
+
+    before_iteration = False
+    order = 40  # after early stopping (30), whose best round is kept
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    def __call__(self, environment: Any) -> None:
+        import lightgbm
+
+        if self.clock.over("rounds", environment.iteration, 0.9):
+            results = environment.evaluation_result_list
+            raise lightgbm.callback.EarlyStopException(environment.iteration, results)
+
+
+class Part(FitModel):
+    """LightGBM."""
+
+    tasks: ClassVar[tuple[str, ...]] = ("text-classification", "tabular-classification", "tabular-regression")
+
+    trees: int = Field(2000, ge=1)
+    """At most so many rounds."""
+    learning_rate: float = Field(0.05, gt=0, le=1)
+    """Share of each tree that is added."""
+    leaves: int = Field(15, ge=2)
+    """Leaves of a tree."""
+    smallest_leaf: int = Field(20, ge=1)
+    """Fewest training rows in a leaf."""
+    column_share: float = Field(0.6, gt=0, le=1)
+    """Share of the columns a tree may use."""
+    row_share: float = Field(0.8, gt=0, le=1)
+    """Share of the rows a tree sees."""
+    l2: float = Field(1.0, ge=0)
+    """L2 penalty of the leaf values."""
+    extra_trees: bool = False
+    """Random thresholds: more different trees."""
+    patience: int = Field(100, ge=1)
+    """Rounds without a better validation loss before stopping."""
+    terms: int = Field(2000, ge=0)
+    """Words of each text column it may ask for."""
+
+    def features(self, rows: Rows, target: Array, state: State, *, seed: int) -> dict[str, Any]:
+        return _inputs.fit_matrix(rows, target, state, terms=self.terms)
+
+    def encode(self, rows: Rows, features: dict[str, Any]) -> Arrays:
+        return {"matrix": _inputs.encode_matrix(rows, features)}
+
+    def fit(self, train: Examples, validation: Examples, state: State, features: dict[str, Any], *, seed: int, threads: int, clock: Clock) -> Weights:
+        import lightgbm
+
+        known = validation.target >= 0 if state.classes else np.ones(len(validation), dtype=bool)
+        data = lightgbm.Dataset(train.arrays["matrix"], label=train.target, free_raw_data=False)
+        held = lightgbm.Dataset(validation.arrays["matrix"][known], label=validation.target[known], reference=data)
+        booster = lightgbm.train(
+            self._parameters(state, seed, threads, len(train)), data, num_boost_round=self.trees, valid_sets=[held],
+            callbacks=[lightgbm.early_stopping(self.patience, verbose=False), _Limit(clock)],
+        )  # fmt: skip
+        rounds = max(1, booster.best_iteration)
+        dumped = booster.dump_model(num_iteration=rounds)
+        per_round = state.outputs if state.outputs > 2 else 1
+        gains = booster.feature_importance("gain", iteration=rounds)
+        return {**_forest.from_lightgbm(dumped, per_round, state.outputs), "gain": gains.astype(np.float32)}
+
+    def _parameters(self, state: State, seed: int, threads: int, rows: int) -> dict[str, Any]:
+        objective = {"objective": "regression"}
+        if state.outputs > 2:
+            objective = {"objective": "multiclass", "num_class": state.outputs}  # type: ignore[dict-item]
+        elif state.outputs == 2:
+            objective = {"objective": "binary"}
+        return {
+            **objective, "learning_rate": self.learning_rate, "num_leaves": self.leaves,
+            "min_data_in_leaf": min(self.smallest_leaf, max(1, rows // 10)), "feature_fraction": self.column_share,
+            "bagging_fraction": self.row_share, "bagging_freq": 1, "lambda_l2": self.l2, "extra_trees": self.extra_trees,
+            "seed": seed, "num_threads": threads, "deterministic": True, "force_row_wise": True, "verbosity": -1,
+        }  # fmt: skip
+
+    def session(self, weights: Weights, features: dict[str, Any], state: State) -> Session:
+        return _forest.session(weights, state.outputs, kind="sum")
+
+    def explain(self, weights: Weights, features: dict[str, Any], state: State) -> dict[str, Any]:
+        names, gains = _inputs.matrix_names(features), weights["gain"]
+        order = np.argsort(-gains)[:20]
+        total = float(gains.sum()) or 1.0
+        return {"importance": [[names[place], round(float(gains[place]) / total, 4)] for place in order], "trees": len(weights["root"])}

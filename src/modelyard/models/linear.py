@@ -1,0 +1,158 @@
+"""Logistic, ridge or lasso regression on standardised numbers, one-hot categories, TF-IDF words and hashed characters.
+
+The strength is chosen on the validation rows. For a text alone this is the TF-IDF + logistic regression that a bigger model must beat.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from modelyard.features import ngrams, table
+from modelyard.features.sparse import Sparse, beside
+from modelyard.models import _inputs
+from modelyard.models._contract import Arrays, Clock, Examples, FitModel, Session, Weights, Work
+from modelyard.rows import Array, Rows
+from modelyard.tasks._contract import State
+
+
+class Part(FitModel):
+    """A linear model."""
+
+    tasks: ClassVar[tuple[str, ...]] = ("text-classification", "tabular-classification", "tabular-regression")
+
+    word_ngrams: int = Field(2, ge=0, le=4)
+    """Longest n-gram of words (0: no words)."""
+    terms: int = Field(50_000, ge=10)
+    """At most so many n-grams of each text column."""
+    characters: bool = False
+    """Also hashed character n-grams of 2 to 5, case kept, and the text's shape (capitals, digits, links, ...)."""
+    longest: int = Field(2000, ge=50)
+    """Characters of a text that the character n-grams read."""
+    penalty: Literal["l2", "l1"] = "l2"
+    """l2: ridge; l1: lasso."""
+    strengths: tuple[float, ...] = (0.01, 0.1, 1.0, 10.0, 100.0)
+    """Values of 1/lambda (scikit-learn's C) tried on the validation rows."""
+    balanced: bool = False
+    """Weigh classes by the inverse of their frequency."""
+
+    def features(self, rows: Rows, target: Array, state: State, *, seed: int) -> dict[str, Any]:
+        names = _inputs.text_columns(state)
+        found: dict[str, Any] = {"table": table.fit_dense(rows, state), "words": {}, "characters": {}}
+        if self.word_ngrams:
+            found["words"] = ngrams.fit_text({name: rows[name] for name in names}, longest=self.word_ngrams, most=self.terms)
+        if self.characters:
+            found["characters"] = {
+                name: ngrams.fit_characters(rows[name], sizes=(2, 3, 4, 5), bits=17, longest=self.longest) for name in names
+            }
+            shape = _inputs.statistics(rows, names)
+            found["shape"] = {"mean": shape.mean(axis=0).tolist(), "scale": (shape.std(axis=0) + 1e-6).tolist()}
+        return found
+
+    def encode(self, rows: Rows, features: dict[str, Any]) -> Arrays:
+        dense = table.encode_dense(rows, features["table"])
+        if features["characters"]:
+            shape = _inputs.statistics(rows, list(features["characters"]))
+            moved = (shape - np.asarray(features["shape"]["mean"])) / np.asarray(features["shape"]["scale"])
+            dense = np.hstack([dense, np.clip(moved, -table.CUT, table.CUT).astype(np.float32) * SHAPE_WEIGHT])
+        blocks = [ngrams.encode_words(rows[name], words) for name, words in features["words"].items()]
+        blocks += [ngrams.encode_characters(rows[name], inner) for name, inner in features["characters"].items()]
+        return {"dense": dense, **({"terms": beside(blocks)} if blocks else {})}
+
+    def fit(self, train: Examples, validation: Examples, state: State, features: dict[str, Any], *, seed: int, threads: int, clock: Clock) -> Weights:
+        matrix, held = _matrix(train.arrays), _matrix(validation.arrays)
+        best: tuple[float, Weights] | None = None
+        for number, strength in enumerate(self.strengths):
+            if number and clock.over("strengths", number, 0.5):
+                break
+            weights = self._classes(matrix, train, state, strength, seed) if state.classes else self._number(matrix, train, strength)
+            loss = _loss(_outputs(held, weights), validation.target, state)
+            if best is None or loss < best[0]:
+                best = loss, {**weights, "strength": np.array([strength])}
+        assert best is not None
+        split = train.arrays["dense"].shape[1]
+        coefficients = best[1].pop("coefficients").astype(np.float32)
+        return {**best[1], "dense": coefficients[:split], "terms": coefficients[split:]}
+
+    def _classes(self, matrix: Any, train: Examples, state: State, strength: float, seed: int) -> Weights:
+        from sklearn.linear_model import LogisticRegression
+
+        ratio = 1.0 if self.penalty == "l1" else 0.0
+        solver = "saga" if self.penalty == "l1" else "lbfgs"
+        learner = LogisticRegression(
+            C=strength, l1_ratio=ratio, solver=solver, max_iter=300, random_state=seed, class_weight="balanced" if self.balanced else None
+        )
+        learner.fit(matrix, train.target)
+        coefficients, bias = learner.coef_.T, learner.intercept_
+        if len(learner.classes_) == 2:  # one score for the second class; the first one's is 0
+            coefficients, bias = np.hstack([0 * coefficients, coefficients]), np.array([0.0, float(bias[0])])
+        wide = np.zeros((coefficients.shape[0], state.outputs))
+        base = np.full(state.outputs, -30.0)  # a class without training rows in this fold
+        wide[:, learner.classes_], base[learner.classes_] = coefficients, bias
+        return {"coefficients": wide, "bias": base}
+
+    def _number(self, matrix: Any, train: Examples, strength: float) -> Weights:
+        from sklearn.linear_model import Lasso, Ridge
+
+        learner: Any = Ridge(alpha=1 / strength) if self.penalty == "l2" else Lasso(alpha=0.01 / strength, max_iter=5000)
+        learner.fit(matrix, train.target)
+        return {"coefficients": np.asarray(learner.coef_).reshape(-1, 1), "bias": np.array([float(learner.intercept_)])}
+
+    def session(self, weights: Weights, features: dict[str, Any], state: State) -> Session:
+        dense, terms, bias = (np.asarray(weights[name], dtype=np.float64) for name in ("dense", "terms", "bias"))
+
+        def answer(arrays: Arrays) -> Array:
+            total = arrays["dense"] @ dense + bias
+            return total + arrays["terms"].dot(terms) if "terms" in arrays else total
+
+        return answer
+
+    def work(self, weights: Weights, features: dict[str, Any], state: State) -> Work:
+        found = super().work(weights, features, state)
+        filled = weights["dense"].size + min(weights["terms"].shape[0], TYPICAL_TERMS) * state.outputs
+        return Work(parameters=found.parameters, flops_per_row=2.0 * filled, bytes=found.bytes)
+
+    def explain(self, weights: Weights, features: dict[str, Any], state: State) -> dict[str, Any]:
+        names = table.dense_names(features["table"])
+        names += _inputs.statistic_names(list(features["characters"])) if features["characters"] else []
+        words = [f"{name}: {term}" for name, inner in features["words"].items() for term in inner["terms"]]
+        named = np.concatenate([weights["dense"], weights["terms"][: len(words)]])
+        shown = state.classes.index(state.positive) if state.positive else -1
+        column = named[:, shown] - (named[:, 1 - shown] if state.positive else 0)
+        order = np.argsort(-np.abs(column))[:30]
+        labels = names + words
+        return {"weights": [[labels[place], round(float(column[place]), 4)] for place in order], "strength": float(weights["strength"][0])}
+
+
+SHAPE_WEIGHT = 0.1
+"""Text statistics beside rows of length 1: a tenth of a deviation keeps them from drowning the n-grams."""
+TYPICAL_TERMS = 300
+"""Terms in a typical row, for FLOPs: the median mail of the spam recipe has about so many distinct words and pairs."""
+
+
+def _matrix(arrays: Arrays) -> Any:
+    """One matrix: dense alone, or dense and terms side by side (scipy)."""
+    if "terms" not in arrays:
+        return arrays["dense"].astype(np.float64)
+    from scipy.sparse import csr_matrix, hstack
+
+    terms = arrays["terms"]
+    assert isinstance(terms, Sparse)
+    return hstack([csr_matrix(arrays["dense"]), terms.scipy()], format="csr", dtype=np.float64)
+
+
+def _outputs(matrix: Any, weights: Weights) -> Array:
+    return np.asarray(matrix @ weights["coefficients"]) + weights["bias"]
+
+
+def _loss(outputs: Array, target: Array, state: State) -> float:
+    """Log loss, or mean squared error."""
+    if not state.classes:
+        return float(((outputs[:, 0] - target) ** 2).mean())
+    known = target >= 0
+    outputs = outputs[known]
+    peak = outputs.max(axis=1, keepdims=True)
+    logs = outputs - peak - np.log(np.exp(outputs - peak).sum(axis=1, keepdims=True))
+    return float(-logs[np.arange(len(logs)), target[known]].mean())

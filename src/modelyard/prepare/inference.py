@@ -1,0 +1,272 @@
+"""What kind of values a column holds, and the column in that type. It knows one column at a time, and neither target nor task.
+
+    number Float64 · boolean Boolean · category, text String · date Datetime[us], UTC without zone · ignore as it is
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modelyard.errors import DataError
+from modelyard.prepare import dates, scripts
+
+if TYPE_CHECKING:
+    import polars
+
+MOSTLY = 0.98
+"""Share of a text column's values that must be numbers for it to be one; the others count as missing."""
+FEW = 20
+"""A column of at most so many distinct short texts is a category however few its rows are."""
+REPEATING = 0.2
+"""Below this share of distinct values, short texts are categories."""
+LONG = 50.0
+"""Characters on average from which a text is free text though it repeats."""
+WORDS = 3.0
+"""Words on average from which texts that seldom repeat are free text."""
+MANY_ROWS = 20
+"""Below so many rows, being all distinct says nothing."""
+TRUE, FALSE = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
+_NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$|^\s*[-+]?([iI]nf(inity)?|[nN]a[nN])\s*$"
+_GROUPED = r"^\s*[-+]?[$€£¥₹]?\s?\d{1,3}(,\d{3})+(\.\d+)?\s?[$€£¥₹]?\s*$|^\s*[-+]?[$€£¥₹]\s?\d+(\.\d+)?\s*$|^\s*[-+]?\d+(\.\d+)?\s?[$€£¥₹]\s*$"
+_COMMA = r"^\s*[-+]?\d+(,\d+)?\s*$"
+_CODE = r"^\s*0\d+\s*$"
+_IDENTIFIER = r"^[\w./:@+={}#-]{1,128}$"
+_ID_NAME = re.compile(r"(^|[_\s.-])(id|ids|key|uuid|guid|index|idx|hash|rowid|row_number|unnamed_1|unnamed: 0)$|^(id|unnamed)[_\s:-]|[a-z]I[Dd]$", re.I)
+_CAMEL_ID = re.compile(r"[a-z]I[Dd]$|^I[Dd]$|^ID")
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A type and why."""
+
+    type: str
+    reason: str
+    identifier: bool = False
+
+
+def plain_text(series: polars.Series) -> polars.Series:
+    """Any series as String, spelt as a request's value would be: true, 3, 2.5."""
+    import polars as pl
+
+    if series.dtype == pl.String:
+        return series
+    if series.dtype == pl.Boolean:
+        return series.cast(pl.String)
+    if series.dtype.is_float() or series.dtype.is_decimal():
+        values = series.cast(pl.Float64).fill_nan(None)
+        distinct = values.drop_nulls().unique()
+        return values.replace_strict(distinct, [f"{value:.15g}" for value in distinct], default=None, return_dtype=pl.String)
+    if series.dtype.is_nested() or series.dtype in (pl.Object, pl.Binary):
+        return pl.Series(series.name, [None if value is None else str(value) for value in series.to_list()], dtype=pl.String)
+    return series.cast(pl.String)
+
+
+def numbers_of(series: polars.Series) -> polars.Series | None:
+    """The series as Float64 where (nearly) all of its values are numbers, else None. Codes such as 007 are no numbers."""
+    import polars as pl
+
+    if series.dtype.is_numeric() or series.dtype == pl.Boolean:
+        return series.cast(pl.Float64).fill_nan(None)
+    if series.dtype != pl.String:
+        return None
+    distinct = series.drop_nulls().unique()
+    distinct = distinct.filter(distinct.str.strip_chars() != "")
+    if distinct.len() == 0 or distinct.str.contains(_CODE).any():
+        return None
+    read = _numeric(distinct)
+    present = series.drop_nulls().filter(series.drop_nulls().str.strip_chars() != "")
+    known = present.is_in(distinct.filter(read.is_not_null()).implode()).mean()
+    if known is None or known < MOSTLY or (known < 1 and read.drop_nulls().n_unique() < 10):  # type: ignore[operator]
+        return None
+    return _spread(series, distinct, read)
+
+
+def _numeric(distinct: polars.Series) -> polars.Series:
+    """Distinct texts as numbers, null where they are none: plain, with thousands and currency, or with a decimal comma."""
+    import polars as pl
+
+    def where(pattern: str, cleaned: polars.Series) -> polars.Series:
+        fits = distinct.str.contains(pattern)
+        return pl.select(pl.when(fits).then(cleaned.cast(pl.Float64, strict=False))).to_series()
+
+    plain = where(_NUMBER, distinct.str.strip_chars()).fill_nan(None)
+    if plain.null_count() == 0:
+        return plain
+    grouped = where(_GROUPED, distinct.str.replace_all(r"[$€£¥₹,\s]", ""))
+    merged = plain.zip_with(plain.is_not_null(), grouped)
+    if merged.null_count() and distinct.str.contains(_COMMA).all():
+        return distinct.str.strip_chars().str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
+    return merged
+
+
+def _spread(series: polars.Series, distinct: polars.Series, read: polars.Series) -> polars.Series:
+    """Values of the distinct texts, put back on every row."""
+    import polars as pl
+
+    table = pl.DataFrame({"text": distinct, "value": read})
+    return pl.DataFrame({"text": series}).join(table, on="text", how="left", maintain_order="left")["value"].alias(series.name)
+
+
+def guess(series: polars.Series) -> Guess:
+    """The type of a column and why. `ignore` means that no model could use it."""
+    import polars as pl
+
+    kind = series.dtype
+    if kind.is_nested() or kind in (pl.Binary, pl.Object):
+        return Guess("ignore", f"holds {'binary data' if kind == pl.Binary else 'nested values'}")
+    present = series.drop_nulls()
+    if kind.is_float():
+        present = present.drop_nans()
+    if kind in (pl.Categorical, pl.Enum):
+        present = present.cast(pl.String)
+    if present.dtype == pl.String:
+        present = present.filter(present.str.strip_chars() != "")
+    if present.len() == 0:
+        return Guess("ignore", "every value is missing")
+    distinct = present.n_unique()
+    if distinct == 1:
+        share = "" if present.len() == series.len() else f", and missing in {series.len() - present.len()} rows"
+        if not share:
+            return Guess("ignore", "the same value in every row")
+    if kind == pl.Boolean:
+        return Guess("boolean", "stored as true and false")
+    if kind in (pl.Date, pl.Datetime):
+        return Guess("date", "stored as a date")
+    if kind == pl.Duration:
+        return Guess("number", "stored as a duration; in seconds")
+    if kind in (pl.Categorical, pl.Enum):
+        return Guess("category", f"stored as a category of {distinct} values")
+    if kind.is_numeric():
+        return _guess_number(series, present, distinct)
+    return _guess_text(series, present.cast(pl.String), distinct)
+
+
+def _guess_number(series: polars.Series, present: polars.Series, distinct: int) -> Guess:
+    if _is_counter(series, present, distinct):
+        return Guess("ignore", f"identifier: {distinct} whole numbers, no two equal, named or counted like row numbers", identifier=True)
+    return Guess("number", f"numbers, {distinct} distinct")
+
+
+def _is_counter(series: polars.Series, present: polars.Series, distinct: int) -> bool:
+    """Whole numbers, no two equal, none missing, that count the rows from 0 or 1, or are named like an identifier."""
+    import polars as pl
+
+    if distinct != series.len() or series.len() < MANY_ROWS:
+        return False
+    values = present.cast(pl.Float64)
+    if not (values == values.round()).all():
+        return False
+    counts_rows = values[0] in (0.0, 1.0) and bool((values.diff().drop_nulls() == 1).all())
+    return counts_rows or named_like_id(series.name)
+
+
+def named_like_id(name: str) -> bool:
+    """Whether a column is called like an identifier."""
+    return bool(_ID_NAME.search(name) or _CAMEL_ID.search(name))
+
+
+def _guess_text(series: polars.Series, present: polars.Series, distinct: int) -> Guess:
+    rows = present.len()
+    numbers = numbers_of(present)
+    if numbers is not None:
+        unread = numbers.null_count()
+        if not unread and _is_counter(series, numbers, distinct):
+            return _guess_number(series, numbers, distinct)
+        told = f"; {unread} that are not count as missing" if unread else ""
+        return Guess("number", f"texts that are numbers, {numbers.drop_nulls().n_unique()} distinct{told}")
+    if distinct <= 2 and set(present.str.strip_chars().str.to_lowercase().unique()) <= {*TRUE, *FALSE} and distinct == 2:
+        return Guess("boolean", f"two values: {' and '.join(sorted(present.unique()))}")
+    if dates.looks_like_dates(present):
+        unread = dates.parse(present).null_count()
+        return Guess("date", "texts that are dates" + (f"; {unread} that are not count as missing" if unread else ""))
+    if present.head(50).str.contains(r"^\s*[\[{].*[\]}]\s*$").all() and present.head(50).str.contains(r'[":,\d]').all():
+        return Guess("ignore", "holds nested values (JSON)")
+    if _is_identifier(series, present, distinct):
+        return Guess("ignore", f"identifier: {distinct} texts without spaces, no two equal", identifier=True)
+    return _category_or_text(present, distinct, rows)
+
+
+def _is_identifier(series: polars.Series, present: polars.Series, distinct: int) -> bool:
+    """Short ASCII marks without spaces, no two equal, with digits in nearly all of them or a name that says so."""
+    if distinct != present.len() or present.len() < MANY_ROWS or present.len() < 0.99 * series.len():
+        return False
+    if not (present.str.contains(_IDENTIFIER) & ~present.str.contains(r"[^\x00-\x7F]")).all():
+        return False
+    return (present.str.contains(r"\d").mean() or 0) >= 0.9 or named_like_id(series.name)  # type: ignore[operator]
+
+
+def _category_or_text(present: polars.Series, distinct: int, rows: int) -> Guess:
+    sample = present.head(20_000)
+    characters = float(sample.str.len_chars().mean() or 0)  # type: ignore[arg-type]
+    words = float(sample.str.count_matches(r"\S+").mean() or 0)  # type: ignore[arg-type]
+    unspaced = scripts.script(sample)["unspaced"]
+    if unspaced:
+        words = max(words, characters / 2)  # a Chinese word is about two characters long
+    share = distinct / rows
+    said = f"{distinct} distinct in {rows} rows, {words:.1f} words on average"
+    if share > REPEATING and words >= WORDS and (distinct > FEW or share > 0.9):
+        return Guess("text", f"free text: {said}")
+    if characters >= LONG and distinct > FEW and words >= WORDS:
+        return Guess("text", f"free text: {said}, {characters:.0f} characters")
+    if share > 0.5 and distinct > FEW and words >= 1.5:
+        return Guess("text", f"short texts that seldom repeat: {said}")
+    return Guess("category", f"short texts: {said}")
+
+
+def convert(series: polars.Series, kind: str) -> tuple[polars.Series, int]:
+    """The column in its type, and how many present values could not be read (now missing). DataError where none could."""
+    import polars as pl
+
+    if kind == "ignore":
+        nested = series.dtype.is_nested() or series.dtype == pl.Object
+        return (plain_text(series) if nested else series), 0
+    if kind == "text":
+        return plain_text(series), 0
+    if series.dtype == pl.String:
+        series = pl.select(pl.when(series.str.strip_chars() != "").then(series)).to_series().alias(series.name)
+    elif series.dtype.is_float():
+        series = series.fill_nan(None)
+    converted = {"number": _to_number, "boolean": _to_boolean, "date": _to_date, "category": plain_text}[kind](series)
+    unread = series.is_not_null() & converted.is_null()
+    if unread.any() and converted.null_count() == series.len():
+        example = series.filter(unread)[0]
+        raise DataError(f"data.columns.{series.name}: is declared a {kind}, but no value can be read as one (for example {str(example)[:60]!r})")
+    return converted.alias(series.name), int(unread.sum())
+
+
+def _to_number(series: polars.Series) -> polars.Series:
+    import polars as pl
+
+    if series.dtype.is_numeric() or series.dtype == pl.Boolean:
+        return series.cast(pl.Float64)
+    if series.dtype.is_temporal():
+        return series.dt.total_microseconds() / 1e6 if series.dtype == pl.Duration else series.cast(pl.Datetime("us")).dt.epoch("us") / 1e6
+    texts = plain_text(series)
+    distinct = texts.drop_nulls().unique()
+    return _spread(texts, distinct, _numeric(distinct))
+
+
+def _to_boolean(series: polars.Series) -> polars.Series:
+    import polars as pl
+
+    if series.dtype == pl.Boolean:
+        return series
+    words = plain_text(series).str.strip_chars().str.to_lowercase()
+    true, false = words.is_in([*TRUE, "1", "1.0"]), words.is_in([*FALSE, "0", "0.0"])
+    return pl.select(pl.when(true).then(True).when(false).then(False).otherwise(None)).to_series()
+
+
+def _to_date(series: polars.Series) -> polars.Series:
+    import polars as pl
+
+    if series.dtype in (pl.Date, pl.Datetime):
+        moment = series.cast(pl.Datetime("us")) if series.dtype == pl.Date else series.dt.cast_time_unit("us")
+        zoned = getattr(moment.dtype, "time_zone", None)
+        return moment.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if zoned else moment
+    if series.dtype.is_numeric():  # declared only: seconds since 1970, as a request gives them; milliseconds where they must be
+        seconds = series.cast(pl.Float64)
+        scale = 1e3 if (seconds.abs().median() or 0) > 1e11 else 1e6  # type: ignore[operator]
+        return (seconds * scale).cast(pl.Int64, strict=False).cast(pl.Datetime("us"))
+    return dates.parse(plain_text(series))

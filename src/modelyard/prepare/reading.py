@@ -1,0 +1,201 @@
+"""From what the blueprint names to one frame: files, globs, folders, lists, given splits, or a frame from Python.
+
+It knows the shelf of sources, and nothing about what columns mean.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelyard import parts
+from modelyard.blueprint import Data
+from modelyard.errors import DataError, nearest
+from modelyard.rows import GROUP, ROW, SPLITS
+from modelyard.store import hash_file, replacing
+
+if TYPE_CHECKING:
+    import polars
+
+SHELF = "prepare.sources"
+SYNONYMS = {
+    "train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
+    "development": "validation", "test": "test", "testing": "test",
+}  # fmt: skip
+"""What people call the three splits."""
+GIVEN = "__split__"
+"""A column that stands in the frame while `prepare` runs where the files themselves are the splits."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The rows of all files, and what was read."""
+
+    frame: polars.DataFrame
+    files: list[dict[str, Any]] = field(default_factory=list)
+    given: bool = False
+    """Whether the files are the splits (column `__split__`)."""
+
+
+def load(data: Data, folder: Path) -> Loaded:
+    """Read everything that `data` names, relative to `folder`. DataError says what is wrong and where."""
+    import polars as pl
+
+    sources = _given_splits(data.source, folder)
+    for split, more in (("validation", data.validation), ("test", data.test)):
+        if more is not None:
+            if split in sources and len(sources) > 1:
+                raise DataError(f"data.{split}: rows for {split} already stand in the folder {data.source!r}. Name only one of the two.")
+            sources[split] = resolve(more, folder)
+    read_twice = _twice([file for files in sources.values() for file in files])
+    if read_twice:
+        raise DataError(f"{read_twice}: is named for more than one split. Give every split files of its own.")
+    common = Path(os.path.commonpath([file.parent for files in sources.values() for file in files]))
+    frames, records, given = [], [], len(sources) > 1
+    for split, files in sources.items():
+        for file in files:
+            frame, facts = _read_file(file, data.missing)
+            records.append({"name": file.relative_to(common).as_posix(), **facts, **({"split": split} if given else {})})
+            frames.append(frame.with_columns(pl.lit(split).alias(GIVEN)) if given else frame)
+    return Loaded(_together(frames), records, given)
+
+
+def from_python(frame: Any, place: Path) -> Path:
+    """Write a polars or pandas frame (or anything that speaks Arrow) to `place`; DataError where it cannot be a table."""
+    import polars as pl
+
+    try:
+        if isinstance(frame, pl.LazyFrame):
+            frame = frame.collect()
+        if type(frame).__module__.split(".")[0] == "pandas":
+            frame = _from_pandas(frame)
+        table = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
+        with replacing(place) as temporary:
+            table.write_parquet(temporary)
+    except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
+        raise DataError(f"the frame of type {type(frame).__name__} cannot be read as a table: {str(error).splitlines()[0][:200]}") from None
+    return place
+
+
+def _from_pandas(frame: Any) -> polars.DataFrame:
+    """A pandas frame; columns of mixed Python values become text. The index is left out."""
+    import polars as pl
+
+    twice = _twice([str(name) for name in frame.columns])
+    if twice:
+        raise DataError(f"the frame has two columns named {twice!r}. Give every column its own name.")
+    columns = []
+    for name in frame.columns:
+        series = frame[name]
+        try:
+            columns.append(pl.from_pandas(series).alias(str(name)))
+        except (pl.exceptions.PolarsError, TypeError, ValueError, ImportError, OverflowError):
+            texts = [None if gone else str(value) for value, gone in zip(series, series.isna(), strict=True)]
+            columns.append(pl.Series(str(name), texts, dtype=pl.String))
+        except Exception as error:  # pyarrow raises errors of its own for mixed columns
+            if type(error).__module__.split(".")[0] != "pyarrow":
+                raise
+            texts = [None if gone else str(value) for value, gone in zip(series, series.isna(), strict=True)]
+            columns.append(pl.Series(str(name), texts, dtype=pl.String))
+    return pl.DataFrame(columns)
+
+
+def resolve(given: str | Sequence[str], folder: Path) -> list[Path]:
+    """The files that a path, glob, folder or list of these means, sorted within each; DataError where there is none."""
+    files: list[Path] = []
+    for item in [given] if isinstance(given, str) else given:
+        place = folder / Path(item).expanduser()
+        if place.is_dir():
+            found = _in_folder(place)
+            if not found:
+                raise DataError(f"data: the folder {str(place)!r} holds no file that can be read. Known endings: {' '.join(_suffixes())}")
+        elif place.exists():
+            found = [place]
+        elif glob.has_magic(item):
+            found = [match for match in sorted(map(Path, glob.glob(str(place), recursive=True))) if match.is_file() and _part(match)]
+            if not found:
+                raise DataError(f"data: no file matches {str(place)!r}. Known endings: {' '.join(_suffixes())}")
+        else:
+            near = nearest(place.name, [other.name for other in place.parent.iterdir()]) if place.parent.is_dir() else ""
+            raise DataError(f"data: no file {str(place)!r}.{near} Paths are relative to the blueprint's folder, {folder}.")
+        files.extend(file.resolve() for file in found)
+    return list(dict.fromkeys(files))
+
+
+def _given_splits(source: str | Sequence[str], folder: Path) -> dict[str, list[Path]]:
+    """Files by split: one folder that holds `train/`, `test/` … or `train.*`, `test.*` …; else everything is `train`."""
+    place = folder / Path(source).expanduser() if isinstance(source, str) else None
+    if place is None or not place.is_dir():
+        return {"train": resolve(source, folder)}
+    splits: dict[str, list[Path]] = {}
+    for inside in sorted(place.iterdir()):
+        split = SYNONYMS.get(inside.name.lower() if inside.is_dir() else inside.name.lower().split(".")[0])
+        found = _in_folder(inside) if inside.is_dir() else [inside] if _part(inside) else []
+        if split and found:
+            splits.setdefault(split, []).extend(file.resolve() for file in found)
+    if len(splits) < 2 or "train" not in splits:
+        return {"train": resolve(source, folder)}
+    return {split: splits[split] for split in SPLITS if split in splits}
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    inside = (file for file in sorted(folder.rglob("*")) if not any(part.startswith(".") for part in file.relative_to(folder).parts))
+    return [file for file in inside if file.is_file() and _part(file)]
+
+
+def _suffixes() -> dict[str, str]:
+    """File ending -> name of the source part that reads it."""
+    return {suffix: name for name in parts.names(SHELF) for suffix in parts.load(SHELF, name).suffixes}
+
+
+def _part(path: Path) -> Any:
+    """The source part for a file by the longest ending that fits, or None."""
+    fitting = [suffix for suffix in _suffixes() if path.name.lower().endswith(suffix)]
+    return parts.build(SHELF, _suffixes()[max(fitting, key=len)]) if fitting else None
+
+
+def _read_file(path: Path, missing: Sequence[str]) -> tuple[polars.DataFrame, dict[str, Any]]:
+    part = _part(path)
+    if part is None:
+        raise DataError(f"{path}: the ending is not known. Known endings: {' '.join(sorted(_suffixes()))}")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path}: is empty (0 bytes)")
+    frame = part.read(path, missing)
+    if frame.height == 0:
+        raise DataError(f"{path}: has columns but no rows")
+    ours = sorted({ROW, GROUP, GIVEN} & set(frame.columns))
+    if ours:
+        raise DataError(f"{path}: the column name {ours[0]!r} is kept for modelyard's own use. Rename or drop that column.")
+    return frame, {"bytes": path.stat().st_size, "rows": frame.height, "hash": hash_file(path), **part.facts(path)}
+
+
+def _together(frames: list[polars.DataFrame]) -> polars.DataFrame:
+    """All rows under the union of the columns; a column whose files disagree on its type becomes text, unless all are numbers."""
+    import polars as pl
+
+    if len(frames) == 1:
+        return frames[0]
+    kinds: dict[str, set[Any]] = {}
+    for frame in frames:
+        for name, kind in frame.schema.items():
+            if kind != pl.Null:
+                kinds.setdefault(name, set()).add(kind)
+    mixed = {name for name, found in kinds.items() if len(found) > 1 and not all(kind.is_numeric() for kind in found)}
+    nested = {name for name in mixed if any(kind.is_nested() or kind == pl.Binary for kind in kinds[name])}
+    if nested:
+        raise DataError(f"the column {min(nested)!r} has different kinds of values in different files. Give the files equal columns.")
+    casts = [frame.with_columns(pl.col(name).cast(pl.String) for name in frame.columns if name in mixed) for frame in frames]
+    return pl.concat(casts, how="diagonal_relaxed")
+
+
+def _twice(values: Sequence[Any]) -> Any:
+    seen = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None

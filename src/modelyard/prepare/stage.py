@@ -1,0 +1,223 @@
+"""The order in which `prepare` does its work; each step's rules are in its own module."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelyard.blueprint import Blueprint
+from modelyard.context import Context
+from modelyard.errors import DataError, nearest
+from modelyard.prepare import cards, cleaning, grouping, inference, leakage, reading, target
+from modelyard.prepare.dividing import Division, divide
+from modelyard.prepare.reading import GIVEN, Loaded
+from modelyard.prepare.roles import Roles, assign
+from modelyard.prepare.target import Target
+from modelyard.records._base import Derived
+from modelyard.records.prepared import CleaningStep, ColumnCard, Prepared, SplitCard, Suggestion, Suspect
+from modelyard.rows import GROUP, ROW, SPLITS, Array
+from modelyard.store import replacing
+
+if TYPE_CHECKING:
+    import polars
+
+
+def run(context: Context, frame: Any = None) -> Prepared:
+    """See `modelyard.prepare.run`."""
+    blueprint, steps = context.blueprint, 6
+    with context.progress.bar("prepare", steps) as advance:
+        loaded, derived = _load(context, frame)
+        advance(1)
+        table, wanted, roles, cleaned = _clean(blueprint, loaded)
+        advance(1)
+        pairs, counts = grouping.duplicate_pairs(
+            table, roles.input_types(), threshold=blueprint.prepare.near_duplicates, text_task=roles.task.startswith("text")
+        )
+        advance(1)
+        division = divide(table, blueprint, roles, wanted, pairs)
+        cleaned += division.dropped
+        splits, outliers = _sides(table, division, blueprint, roles)
+        advance(1)
+        columns = _columns(table, roles, wanted)
+        suspects = _suspects(splits, columns, wanted.name, roles, division, blueprint)
+        advance(1)
+        written = {name: _write(context, name, part, wanted.name) for name, part in splits.items()}
+        advance(1)
+    return Prepared(
+        task=roles.task,
+        task_reason=target.task_reason(roles.task, wanted, roles.input_types()),
+        target=wanted.name,
+        source={"files": loaded.files},
+        columns=tuple(columns),
+        split_by=division.by,
+        split_reason=division.reason,
+        splits=written,
+        cleaning=tuple(cleaned + outliers),
+        duplicates=counts,
+        suspects=tuple(suspects),
+        suggestions=tuple(_suggestions(columns, division, blueprint)),
+        derived=tuple(derived + _derived(wanted, roles, division)),
+    )
+
+
+def _load(context: Context, frame: Any) -> tuple[Loaded, list[Derived]]:
+    """The rows from Python, written down first, or from the files that the blueprint names."""
+    blueprint = context.blueprint
+    if frame is None:
+        return reading.load(blueprint.data, blueprint.folder), []
+    place = reading.from_python(frame, context.store.path("data", "source.parquet"))
+    data = blueprint.data.model_copy(update={"source": str(place.resolve())})
+    reason = f"a frame of type {type(frame).__name__} was given; its rows are kept here"
+    return reading.load(data, blueprint.folder), [Derived(path="data.source", value=str(place.resolve()), reason=reason)]
+
+
+def _clean(blueprint: Blueprint, loaded: Loaded) -> tuple[polars.DataFrame, Target, Roles, list[CleaningStep]]:
+    """Mended rows with typed columns, the target, and every column's role."""
+    import polars as pl
+
+    data, clean = blueprint.data, blueprint.prepare.clean
+    table = loaded.frame.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(ROW))
+    names = [name for name in table.columns if name not in (ROW, GIVEN)]
+    name = target.find(names, data.target)
+    _refuse_unknown(blueprint, names)
+    steps: list[CleaningStep] = []
+    if clean.encodings:
+        table, steps = cleaning.mend_text(table, [column for column in names if table.schema[column] == pl.String])
+    wanted = target.read(table[name], blueprint.task, data.columns.get(name))
+    table = table.with_columns(wanted.values.alias(name))
+    table, unanswered = cleaning.drop_unanswered(table, name)
+    repeats = None
+    if clean.repeats == "drop":
+        table, repeats = cleaning.drop_repeats(table)
+    steps += [step for step in (unanswered, repeats) if step]
+    if table.height == 0:
+        raise DataError(f"the target {name!r} is missing in every row")
+    split = blueprint.prepare.split
+    column = split.column if split.by in ("group", "time", "column") else None
+    wanted = Target(name, wanted.kind, table[name])
+    target.check(wanted)
+    roles = assign(table.drop([ROW, GIVEN], strict=False), wanted, data.columns, task=blueprint.task, split_column=column)
+    table, unread = _typed(table, roles)
+    numbers = [column for column, kind in roles.types.items() if kind == "number"]
+    table, impossible = cleaning.refuse_impossible(table, clean, numbers)
+    wanted = Target(name, wanted.kind, table[name])
+    target.check(wanted)
+    return table, wanted, roles, steps + unread + impossible
+
+
+def _refuse_unknown(blueprint: Blueprint, names: list[str]) -> None:
+    """Every column that the blueprint names and the data lacks, in one DataError."""
+    costs, split = blueprint.evaluate.costs, blueprint.prepare.split
+    named: list[tuple[str, str]] = [("data.columns", name) for name in blueprint.data.columns]
+    named += [("prepare.split.column", split.column)] if split.column else []
+    named += [("prepare.clean.limits", name) for name in blueprint.prepare.clean.limits]
+    named += [("evaluate.slices", name) for name in blueprint.evaluate.slices or ()]
+    named += [("audit.sensitive", name) for name in blueprint.audit.sensitive]
+    named += [("evaluate.costs", cost) for cost in (costs.false_positive, costs.false_negative) if isinstance(cost, str)] if costs else []
+    faults = [f"{where}: the data has no column {name!r}.{nearest(name, names)}" for where, name in named if name not in names]
+    if faults:
+        raise DataError("\n".join([*faults, f"Columns: {', '.join(names[:40])}" + (" …" if len(names) > 40 else "")]))
+
+
+def _typed(table: polars.DataFrame, roles: Roles) -> tuple[polars.DataFrame, list[CleaningStep]]:
+    """Every column but the target in its type; values that cannot be read as it are missing, and counted."""
+    steps, columns = [], []
+    for name, kind in roles.types.items():
+        series, unread = inference.convert(table[name], kind)
+        columns.append(series)
+        if unread:
+            steps.append(CleaningStep(name="unreadable", column=name, before=unread, after=0, detail={"type": kind}))
+    return table.with_columns(columns), steps
+
+
+def _sides(table: polars.DataFrame, division: Division, blueprint: Blueprint, roles: Roles) -> tuple[dict[str, polars.DataFrame], list[CleaningStep]]:
+    """The three splits with `__row__` and `__group__`; outliers are counted, and clipped where asked, in the training rows."""
+    import polars as pl
+
+    whole = table.drop(GIVEN, strict=False).with_columns(pl.Series(GROUP, division.groups, dtype=pl.Int64))
+    splits = {name: whole.filter(pl.Series(division.side == number)) for number, name in enumerate(SPLITS)}
+    numbers = [name for name in roles.inputs if roles.types[name] == "number"]
+    splits["train"], steps = cleaning.clip_outliers(splits["train"], blueprint.prepare.clean, numbers)
+    return splits, steps
+
+
+def _columns(table: polars.DataFrame, roles: Roles, wanted: Target) -> list[ColumnCard]:
+    result = []
+    for name in table.columns:
+        if name in (ROW, GIVEN):
+            continue
+        series = table[name]
+        is_target = name == wanted.name
+        kind = {"classes": "category", "number": "number"}[wanted.kind] if is_target else roles.types[name]
+        nested = series.dtype.is_nested()
+        result.append(
+            ColumnCard.model_validate(
+                {
+                    "name": name,
+                    "type": kind,
+                    "role": "target" if is_target else "input" if name in roles.inputs else "ignored",
+                    "reason": "the target" if is_target else roles.reasons[name],
+                    "rows": table.height,
+                    "missing": series.null_count(),
+                    "distinct": 0 if nested else series.drop_nulls().n_unique(),
+                    "facts": cards.facts(series, kind),
+                }
+            )
+        )
+    return result
+
+
+def _suspects(
+    splits: dict[str, polars.DataFrame], columns: list[ColumnCard], name: str, roles: Roles, division: Division, blueprint: Blueprint
+) -> list[Suspect]:
+    skip = {blueprint.prepare.split.column} if division.by == "column" else set()
+    tried = [card for card in columns if card.name not in skip]
+    found = leakage.suspects(splits["train"], splits["train"][name], tried, seed=blueprint.train.seed)
+    clock = blueprint.prepare.split.column if division.by == "time" else None
+    times = [clock] if clock else [card.name for card in columns if card.type == "date"] if division.by in ("files", "column") else []
+    for column in times:
+        moments = {split: _seconds(part[column]) for split, part in splits.items()}
+        backwards = leakage.time_backwards(moments, column, by_time=clock is not None)
+        found += [backwards] if backwards else []
+    return found + division.suspects
+
+
+def _seconds(series: polars.Series) -> Array:
+    import polars as pl
+
+    values = series.dt.epoch("us").cast(pl.Float64) / 1e6 if series.dtype == pl.Datetime else series.cast(pl.Float64)
+    return np.asarray(values.fill_null(float("nan")).to_numpy())
+
+
+def _write(context: Context, split: str, part: polars.DataFrame, name: str) -> SplitCard:
+    place = context.store.path("data", f"{split}.parquet")
+    with replacing(place) as temporary:
+        part.write_parquet(temporary)
+    return cards.split_card(part, name, place)
+
+
+def _suggestions(columns: list[ColumnCard], division: Division, blueprint: Blueprint) -> list[Suggestion]:
+    """A date could split by time, a repeated identifier by group; only where the blueprint leaves the choice to us."""
+    if division.by not in ("random", "stratified"):
+        return []
+    found = []
+    for card in columns:
+        if card.role == "target" or card.missing > 0.2 * card.rows:
+            continue
+        if card.type == "date" and card.distinct > 10:
+            reason = "rows carry a date: if the service will answer for later rows than it learnt from, test it on later rows"
+            found.append(Suggestion(path="prepare.split.by", value="time", column=card.name, reason=reason))
+        elif card.type in ("category", "number") and inference.named_like_id(card.name) and 10 <= card.distinct <= card.rows / 1.5:
+            reason = "rows of one identifier repeat: if the service will meet new ones, keep each on one side"
+            found.append(Suggestion(path="prepare.split.by", value="group", column=card.name, reason=reason))
+    return found
+
+
+def _derived(wanted: Target, roles: Roles, division: Division) -> list[Derived]:
+    """What the blueprint may have left open. The same whether it did, so that the resolved blueprint gives the same record."""
+    found = [Derived(path="task", value=roles.task, reason=target.task_reason(roles.task, wanted, roles.input_types()))]
+    found += [Derived(path=f"data.columns.{name}", value=roles.declaration(name), reason=roles.reasons[name]) for name in roles.types]
+    if division.by != "files":
+        found.append(Derived(path="prepare.split.by", value=division.by, reason=division.reason))
+    return found

@@ -1,0 +1,113 @@
+"""The target column: class names or a number, the task that follows, and whether a declared task fits. It does not know splits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from modelyard.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    import polars
+
+MANY_VALUES = 20
+"""A number target of more distinct values is to be estimated, of fewer to be told apart."""
+MOST_CLASSES = 1000
+"""More classes than these are refused: that is retrieval, not classification."""
+TASKS = {"text-classification": "classes", "tabular-classification": "classes", "tabular-regression": "number"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """The read target, nulls where missing."""
+
+    name: str
+    kind: Literal["classes", "number"]
+    values: polars.Series
+    """String or Float64."""
+
+
+def find(columns: list[str], name: str | None, wanted: str = "data.target") -> str:
+    """The target's name; DataError with the nearest column where there is none."""
+    if name is None:
+        raise DataError(f"{wanted} is required: name the column the service is to answer, one of: {_some(columns)}")
+    if name not in columns:
+        raise DataError(f"{wanted}: the data has no column {name!r}.{nearest(name, columns)} Columns: {_some(columns)}")
+    return name
+
+
+def read(series: polars.Series, task: str | None, declared: str | None) -> Target:
+    """Class names or numbers, as the declared task or type says, else as the values look."""
+    import polars as pl
+
+    from modelyard.prepare.inference import numbers_of, plain_text
+
+    if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object) or series.dtype.is_temporal():
+        raise DataError(f"the target {series.name!r} holds {series.dtype}, which no task answers. It must hold class names or numbers.")
+    numbers = None if series.dtype == pl.Boolean else numbers_of(series)
+    kind = TASKS.get(task or "") or {"number": "number", "category": "classes", "boolean": "classes", "text": "classes"}.get(declared or "")
+    if kind is None:
+        kind = "number" if numbers is not None and numbers.drop_nulls().n_unique() > MANY_VALUES else "classes"
+    if kind == "number":
+        if numbers is None:
+            raise DataError(
+                f"the target {series.name!r} is not a number (it holds, for example, {_examples(series)}), so {task or 'regression'!r} cannot "
+                "answer it. Choose task: tabular-classification, or another target."
+            )
+        return Target(series.name, "number", pl.select(pl.when(numbers.is_finite()).then(numbers)).to_series().alias(series.name))
+    texts = plain_text(series).str.strip_chars()
+    return Target(series.name, "classes", pl.select(pl.when(texts != "").then(texts)).to_series().alias(series.name))
+
+
+def infer_task(target: Target, types: dict[str, str]) -> str:
+    """The task for a target and the types of the inputs."""
+    if target.kind == "number":
+        return "tabular-regression"
+    kinds = set(types.values())
+    return "text-classification" if "text" in kinds and "number" not in kinds else "tabular-classification"
+
+
+def task_reason(task: str, target: Target, types: dict[str, str]) -> str:
+    """What in the data the task rests on; the same whether it was declared or inferred."""
+    distinct = target.values.drop_nulls().n_unique()
+    if target.kind == "number":
+        return f"the target {target.name} is a number with {distinct} distinct values"
+    texts = [name for name, kind in types.items() if kind == "text"]
+    if task == "text-classification":
+        return f"the target {target.name} has {distinct} classes and the text columns {_some(texts)} are read"
+    return f"the target {target.name} has {distinct} classes and the inputs are columns of a table"
+
+
+def check(target: Target) -> None:
+    """DataError where the values cannot be learnt: one class, too many, a class of one row, a number that never changes."""
+    import polars as pl
+
+    present = target.values.drop_nulls()
+    if present.len() == 0:
+        raise DataError(f"the target {target.name!r} is missing in every row")
+    if target.kind == "number":
+        if present.n_unique() == 1:
+            raise DataError(f"the target {target.name!r} is {present[0]:g} in every row: there is nothing to learn")
+        return
+    counts = present.value_counts(sort=True)
+    if counts.height == 1:
+        raise DataError(f"the target {target.name!r} has one class only, {present[0]!r}: there is nothing to tell apart. Add rows of another class.")
+    if counts.height > MOST_CLASSES:
+        raise DataError(
+            f"the target {target.name!r} has {counts.height:,} classes; at most {MOST_CLASSES:,} are allowed. "
+            "Is it an identifier or a number? Choose another target, or task: tabular-regression."
+        )
+    rare = sorted(counts.filter(pl.col("count") < 2)[target.name].to_list())
+    if rare:
+        raise DataError(
+            f"the target {target.name!r} has {len(rare)} classes of a single row ({_some(rare)}): every class needs at least 2 rows, "
+            "one to learn from and one to test. Add rows, merge these classes or leave them out."
+        )
+
+
+def _examples(series: polars.Series) -> str:
+    return ", ".join(repr(value) for value in series.drop_nulls().unique(maintain_order=True).head(3).to_list())
+
+
+def _some(names: list[str], most: int = 12) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

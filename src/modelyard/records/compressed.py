@@ -1,0 +1,66 @@
+"""What `compress` learnt: every exported variant, its parity with the trained model, its size and speed, and the choice."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from modelyard.frozen import Frozen
+from modelyard.records._base import Estimate, Record
+from modelyard.records.evaluated import Measured
+from modelyard.units import Bytes, Quantity
+
+
+class Variant(Frozen):
+    """The artifact with all its gradient-trained members exported by one method."""
+
+    name: str
+    """The method's name; `native` where there is nothing to export."""
+    options: dict[str, Any] = {}
+    status: Literal["measured", "skipped", "failed"]
+    reason: str = ""
+    """Why it was skipped, or how its export failed."""
+    folder: str = ""
+    """Relative to the build."""
+    bytes: Bytes = Quantity(0.0, "B")
+    """Of the whole artifact."""
+    agreement: float | None = None
+    """Share of the compared rows with the trained artifact's answer."""
+    alone: float | None = None
+    """Share of some rows that, asked one by one, get the answer they get in a batch."""
+    difference: float | None = None
+    """Largest absolute difference of a score."""
+    metric: float | None = None
+    """The choosing metric on the compared rows."""
+    drop: Estimate | None = None
+    """How much worse than the trained artifact, paired row by row; relative for errors. Negative: better."""
+    passed: bool = False
+    hashes: dict[str, str] = {}
+    """Files of the artifact."""
+    timings: dict[str, float] = {}
+    """Seconds: `row_p50` and `row_p95` of one row alone, `open`; `rows_per_second` in batches."""
+
+
+class Compressed(Record):
+    """Variants, parity and choice; all on validation rows."""
+
+    stage: str = "compress"
+    metric: str
+    greater_is_better: bool
+    rows: int
+    """Validation rows compared."""
+    rows_seen_in_training: bool
+    """Whether the fold models behind the artifact were trained on these rows too: parity stands, the metric flatters."""
+    trained_metric: float | None
+    trained_bytes: Bytes
+    variants: tuple[Variant, ...]
+    chosen: str
+    artifact: str
+    """Folder of the chosen variant, relative to the build."""
+    hashes: dict[str, str] = {}
+    """Files of the chosen variant."""
+    test: Measured | None = None
+    """The chosen variant on the test rows, beside the trained artifact; the engine fills it in, nothing is chosen by it."""
+    size_ratio: float
+    """Bytes of the trained artifact to the chosen variant's."""
+    timings: dict[str, Any] = {}
+    """`trained`: the same seconds of the trained artifact (torch fp32); `speedup`: its `row_p50` to the chosen variant's."""

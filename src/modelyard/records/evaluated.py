@@ -1,0 +1,117 @@
+"""What `evaluate` learnt on the test rows, which are read once for each final artifact."""
+
+from __future__ import annotations
+
+from modelyard.frozen import Frozen
+from modelyard.records._base import Estimate, Record
+
+
+class Compared(Frozen):
+    """A candidate beside the chosen artifact, on the same rows."""
+
+    metrics: dict[str, Estimate]
+    difference: Estimate | None = None
+    """Chosen minus candidate on the choosing metric, paired (for errors, less than 0 means the chosen is better)."""
+    better: bool = False
+    """The whole interval of the difference says that the chosen artifact is better."""
+    cost: Estimate | None = None
+    """Declared cost of a row at the candidate's own threshold."""
+    cost_at_half: Estimate | None = None
+    """Declared cost of a row when the candidate answers the likeliest class (threshold 0.5)."""
+    saved: Estimate | None = None
+    """Cost of a row of the candidate at 0.5 minus the chosen artifact's at its threshold, paired."""
+
+
+class Slice(Frozen):
+    """One group of the test rows."""
+
+    rows: int
+    metrics: dict[str, Estimate]
+
+
+class Confusion(Frozen):
+    """Rows by true class (down) and answered class (across)."""
+
+    true: tuple[str, ...]
+    """Class names; a class never seen in training comes last as `(unknown)`."""
+    answered: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+class Mistake(Frozen):
+    """One of the worst errors."""
+
+    row: int
+    """Row number in the source."""
+    true: str | float
+    answer: str | float
+    score: float
+    """Probability given to the true class; for numbers, answer minus truth."""
+    fields: dict[str, str | float | None]
+    """Inputs; texts are cut at 500 characters."""
+
+
+class Money(Frozen):
+    """Declared cost of a row, in the unit of `evaluate.costs`, with the same resamples throughout."""
+
+    chosen: Estimate
+    """At the chosen threshold."""
+    at_half: Estimate
+    """At the threshold 0.5."""
+    never: Estimate
+    """When the positive class is never answered."""
+    always: Estimate
+    """When it is always answered."""
+    saved: Estimate
+    """`at_half` minus `chosen`, paired."""
+    saved_against_never: Estimate
+    """`never` minus `chosen`, paired."""
+
+
+class Measured(Frozen):
+    """One artifact on the test rows, beside the trained one: what the engine asks for a compressed artifact."""
+
+    metrics: dict[str, Estimate]
+    difference: Estimate | None = None
+    """This artifact minus the trained one on the choosing metric, paired."""
+    agreement: Estimate | None = None
+    """Share of rows on which both give the same answer, as the task defines parity."""
+
+
+class Evaluated(Record):
+    """The chosen artifact and every candidate on the test rows."""
+
+    stage: str = "evaluate"
+    task: str
+    kind: str
+    """`classification` or `regression`."""
+    metric: str
+    """The choosing metric."""
+    greater_is_better: dict[str, bool]
+    """For every metric named in this record."""
+    rows: int
+    grouped: bool = False
+    """Whether whole groups of rows were resampled (cluster bootstrap)."""
+    classes: tuple[str, ...] = ()
+    positive: str | None = None
+    threshold: float | None = None
+    metrics: dict[str, Estimate]
+    """The chosen artifact."""
+    at_half: dict[str, Estimate] = {}
+    """The chosen artifact with the threshold 0.5 in place of its own; empty where it has none."""
+    candidates: dict[str, Compared]
+    slices: dict[str, dict[str, Slice]] = {}
+    """Column -> value -> figures."""
+    curves: dict[str, dict[str, list[float]]] = {}
+    """Series by name. Two classes: `roc` (false_positive_rate, true_positive_rate, threshold), `precision_recall`
+    (recall, precision, threshold), `calibration` (probability, frequency, low, high, rows), `threshold` (threshold,
+    cost; with declared costs). More classes: `roc:<class>` and so on.
+    Numbers: `predicted` (true, predicted), `residuals` (share, residual), `residual_histogram` (edge, rows)."""
+    confusion: Confusion | None = None
+    worst: tuple[Mistake, ...] = ()
+    money: Money | None = None
+    unknown: dict[str, int] = {}
+    """Test rows of classes never seen in training, by class; every answer to them is wrong."""
+    scores: str = "evaluate/scores.npz"
+    """`row`, `target`, `scores` (n, K) and `labels` of the chosen artifact, `candidate:<name>` (n, K), `group` where rows
+    hang together; relative to the build."""

@@ -1,0 +1,81 @@
+"""What `serve` learnt: how fast the packaged service answers, how much it bears, and what it refuses. Owned by the serve stage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelyard.frozen import Frozen
+from modelyard.records._base import Record
+from modelyard.units import Bytes, Measure, PerSecond, Seconds
+
+
+class Latency(Frozen):
+    """Percentiles of the time from sending a request to having its whole answer."""
+
+    requests: int
+    p50: Seconds
+    p95: Seconds
+    p99: Seconds
+
+
+class Level(Frozen):
+    """One level of the sweep. Latency counts from the moment a request was due, not from when it could be sent, so that a
+    stalled service cannot hide its stall (no coordinated omission)."""
+
+    offered: PerSecond
+    """Rate asked for; arrivals are Poisson."""
+    achieved: PerSecond
+    """Rate answered without an error."""
+    requests: int
+    errors: dict[str, int] = {}
+    """Kind (`status 503`, `timeout`, `connection`) to count."""
+    latency: Latency | None = None
+    """Null where nothing was answered. Unanswered requests count with the time they had waited."""
+    mean: Seconds | None = None
+    sender_delay: Seconds
+    """99th percentile of how late the load generator itself sent: a large one says that the machine, not the service, is the limit."""
+    sustained: bool
+    """No error, p95 within the target, and the answers kept up with the arrivals."""
+
+
+class Refusal(Frozen):
+    """A bad request that the service must refuse."""
+
+    name: str
+    """`unknown_field`, `wrong_type`, `empty_row`, `not_json`, …"""
+    wanted: int
+    """HTTP status that is right."""
+    got: int
+    field: str | None = None
+    """Field that the answer must name."""
+    passed: bool
+
+
+class Served(Record):
+    """The packaged service under load. All clock-measured values stand in `measured_*`."""
+
+    stage: str = "serve"
+    package: str = "package"
+    """Relative to the build."""
+    package_bytes: Bytes
+    workers: int = 1
+    rows_seen: int
+    """Distinct test rows that were sent, over and over."""
+    target_p95: Seconds
+    level_time: Seconds
+    refusals: tuple[Refusal, ...] = ()
+    measured_rate: Measure
+    """Highest rate (request/s, one row each) sustained inside the p95 target; 0 where no level was."""
+    measured_knee: Measure | None = None
+    """Rate of the level with the greatest throughput divided by mean latency (Kleinrock's power): past it, waiting grows faster than work done."""
+    measured_latency: Latency
+    """One row at a time, one after the other, over one connection."""
+    measured_levels: tuple[Level, ...] = ()
+    """By rising rate."""
+    measured_cold_start: Seconds
+    """From starting the process to the first answer."""
+    measured_memory: Bytes
+    """Peak resident memory of the service's processes."""
+    measured_stages: dict[str, float] = {}
+    """Seconds a request spends in each part of the service (`read`, `check`, `wait`, `predict`, `write`), on average."""
+    timings: dict[str, Any] = {}

@@ -1,0 +1,93 @@
+"""What several sections draw: forest plots in tables, gates, reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from modelyard.report import charts, html
+from modelyard.report.numbers import Style
+from modelyard.report.traced import Traced
+from modelyard.report.world import World
+
+
+def metric_style(metric: str) -> Style:
+    """How a metric is printed."""
+    return "percent" if metric.endswith("percentage_error") else "metric"
+
+
+def bounds_of(estimates: Iterable[Traced], keys: Sequence[str] = ("value", "low", "high")) -> list[float]:
+    """Every value and bound, for the range of an axis."""
+    return [number for estimate in estimates for key in keys if (number := estimate[key].number) is not None]
+
+
+def forest(
+    world: World,
+    rows: Sequence[tuple[Any, Traced, str, Sequence[Any]]],
+    *,
+    head: Sequence[Any],
+    label: str,
+    style: Style = "metric",
+    reference: float | None = None,
+    numeric: Iterable[int] = (),
+) -> Markup:
+    """A table whose second column draws estimates on one scale: (name, estimate, series, further cells). `head` names name, drawing, number, further."""
+    values = bounds_of(estimate for _, estimate, _, _ in rows) + ([reference] if reference is not None else [])
+    form = charts.percent if style == "percent" else charts.compact
+    track = charts.Track(charts.Axis.around(values, form=form), reference)
+    lines = []
+    for name, estimate, series, further in rows:
+        drawn: Markup | None = None
+        if (value := estimate["value"].number) is not None:
+            drawn = track.row(value, estimate["low"].number, estimate["high"].number, series)
+        number = world.interval(estimate, style) if estimate.there else Markup("–")
+        lines.append([name, drawn, number, *further])
+    lines.append(["", track.scale(), *[""] * (len(head) - 2)])
+    return html.table(head, lines, label=label, numeric=(2, *numeric), class_="forest")
+
+
+def gate_name(world: World, gate: Traced) -> str:
+    """The people's name of a gate: its own, its metric's or its check's."""
+    name = gate["name"].text
+    if world.words.has(f"gate.{name.replace('.', '_')}"):
+        return world.words.plain(f"gate.{name.replace('.', '_')}")
+    last = name.rpartition(".")[2]
+    for group in ("metric", "check"):
+        if world.words.has(f"{group}.{last}"):
+            return world.words.plain(f"{group}.{last}")
+    return name
+
+
+def gate_rows(world: World, gates: Iterable[Traced]) -> list[list[Any]]:
+    """Rows of a table of gates."""
+    words = world.words
+    rows = []
+    for gate in gates:
+        passed = gate["passed"].value is True
+        light = html.badge("good", words("gates.passed")) if passed else html.badge("bad", words("gates.failed"))
+        rows.append([gate_name(world, gate), light, world.quote(gate["demanded"]), world.quote(gate["measured"])])
+    return rows
+
+
+def gates_table(world: World, gates: Sequence[Traced]) -> Markup | None:
+    """A card with the gates of a stage, or nothing where it has none."""
+    if not gates:
+        return None
+    words = world.words
+    head = [words("gates.gate"), words("gates.result"), words("gates.demanded"), words("gates.measured")]
+    failed = [gate for gate in gates if gate["passed"].value is False]
+    cures = [html.callout("bad", html.tag("strong", gate_name(world, gate)), " ", world.quote(gate["cure"])) for gate in failed if gate["cure"]]
+    return html.card(words("gates.title"), html.table(head, gate_rows(world, gates), label=words.plain("gates.title")), *cures, wide=True)
+
+
+def scenario(world: World, given: Traced, style: Style = "money") -> Markup:
+    """`$12 ($9 to $20)` from the likely, low and high scenario."""
+    low, likely, high = given["low"], given["likely"], given["high"]
+    if not likely.there and not low.there and not high.there:
+        return Markup("–")
+    middle = world.number(likely, style)
+    if low.value == likely.value == high.value:
+        return middle
+    return world.words("number.interval", value=middle, bounds=world.words("number.bounds", low=world.number(low, style), high=world.number(high, style)))

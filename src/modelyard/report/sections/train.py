@@ -1,0 +1,196 @@
+"""The train section: the candidates side by side, how they learnt, what they look like inside, and what was chosen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+
+from modelyard.report import charts, html
+from modelyard.report.sections._contract import Section
+from modelyard.report.sections._shared import forest, gates_table, metric_style
+from modelyard.report.traced import Traced
+from modelyard.report.world import World
+
+
+class Part(Section):
+    """Candidates on the validation rows; what was chosen and why."""
+
+    def render(self, world: World) -> Markup:
+        """The section's body."""
+        train = world["train"]
+        cards = [
+            _candidates(world, train),
+            _choice(world, train),
+            _weights(world, train),
+            *_curves(world, train),
+            _threshold(world, train),
+            gates_table(world, world.gates("train")),
+        ]
+        inside = [fold for candidate in train["candidates"] for fold in _inside(world, candidate)]
+        return html.join(html.grid(*cards), *inside)
+
+
+def _choice(world: World, train: Traced) -> Markup:
+    words, metric = world.words, train["metric"].text
+    pairs: list[tuple[Any, Any]] = [
+        (words("train.metric"), words.name("metric", metric)),
+        (words("train.validation_score"), world.interval(train["validation"][metric], metric_style(metric))),
+        (words("train.folds"), world.number(train["folds"], "count")),
+    ]
+    if (train["temperature"].number or 1.0) != 1.0:
+        pairs.append((words("train.temperature"), world.number(train["temperature"])))
+    if train["threshold"].there:
+        pairs.append((words("train.threshold"), world.number(train["threshold"])))
+    reason = html.paragraph(world.quote(train["threshold_reason"]), class_="small soft") if train["threshold_reason"] else None
+    return html.card(words("train.choice"), html.facts(pairs), reason, note=words("train.choice_note"))
+
+
+def _weights(world: World, train: Traced) -> Markup:
+    words = world.words
+    rows = [
+        [name, charts.meter(weight.number or 0), world.number(weight, "percent")]
+        for name, weight in sorted(train["weights"].items(), key=lambda item: -(item[1].number or 0))
+        if weight.number
+    ]
+    head = [words("train.candidate"), "", words("train.weight")]
+    note = words("train.weights_note") if len(rows) > 1 else words("train.weights_one")
+    return html.card(words("train.weights"), html.table(head, rows, label=words.plain("train.weights"), numeric=(2,)), note=note)
+
+
+def _candidates(world: World, train: Traced) -> Markup:
+    words, metric, weights = world.words, train["metric"].text, train["weights"]
+    style = metric_style(metric)
+    rows: list[tuple[Any, Traced, str, list[Any]]] = []
+    skipped = []
+    sign = 1 if train["greater_is_better"].value is not False else -1
+    tried = sorted(train["candidates"], key=lambda one: -sign * (one["validation"][metric]["value"].number or -sign * 9e99))
+    for candidate in tried:
+        name = candidate["name"].text
+        if candidate["status"].text == "skipped":
+            skipped.append(html.paragraph(html.tag("strong", name), " – ", world.quote(candidate["reason"]), class_="small soft"))
+            continue
+        used = bool(weights[name].number)
+        label = html.join(name, " ", html.tag("span", words("train.used"), class_="badge good chosen") if used else None)
+        further = [world.number(candidate["work"]["parameters"], "short"), world.number(candidate["work"]["flops_per_row"], "short"), _seconds(world, candidate)]
+        rows.append((label, candidate["validation"][metric], "s1" if used else "s8", further))
+    head = [
+        words("train.candidate"), "", words.name("metric", metric), words("train.parameters"), words("train.flops"), words("train.seconds"),
+    ]  # fmt: skip
+    reference = train["validation"][metric]["value"].number
+    table = forest(world, rows, head=head, label=words.plain("train.candidates"), style=style, reference=reference, numeric=(3, 4, 5))
+    return html.card(words("train.candidates"), table, *skipped, note=words("train.candidates_note"), wide=True)
+
+
+def _seconds(world: World, candidate: Traced) -> Markup:
+    total = candidate["timings"].first("total", "fit", "train", "seconds")
+    if total.there:
+        return world.number(total, "seconds")
+    known = [time for job in candidate["jobs"] for _, time in job["timings"].items() if time.number is not None]
+    if not known:
+        return Markup("–")
+    total = known[0]
+    for time in known[1:]:
+        total = total + time
+    return world.number(total, "seconds")
+
+
+def _curves(world: World, train: Traced) -> list[Markup]:
+    """For each candidate that learnt by gradient: loss and metric by epoch, of its first job."""
+    words, metric = world.words, world.words.name("metric", train["metric"].text)
+    cards = []
+    for candidate in train["candidates"]:
+        curve = next((job["curve"] for job in candidate["jobs"] if len(job["curve"])), None)
+        if curve is None:
+            continue
+        name, epochs = candidate["name"].text, [point["epoch"].number or 0.0 for point in curve]
+
+        def drawn(ours: str, theirs: str, label: str, curve: Traced = curve, epochs: list[float] = epochs) -> Markup:
+            train_points = [point[ours].number or 0.0 for point in curve]
+            validation_points = [point[theirs].number or 0.0 for point in curve]
+            axis = charts.Axis(0.0, max(epochs), words.plain("train.epoch"))
+            chart = charts.Chart(axis, charts.Axis.around([*train_points, *validation_points], label), height=230)
+            chart.line(epochs, train_points, "s8", dashed=True).line(epochs, validation_points, "s1")
+            titles = [world.number(point[theirs], "metric", element="title") for point in curve]
+            chart.dots(zip(epochs, validation_points, strict=True), "s1", titles=titles, radius=3.5)
+            legend = [("s8", words("train.on_train")), ("s1", words("train.on_validation"))]
+            return html.figure(chart.svg(f"{name}: {label}"), f"{name}: {label}", legend=legend)
+
+        cards.append(html.card(words("train.loss_of", name=name), drawn("train_loss", "validation_loss", words.plain("train.loss"))))
+        cards.append(html.card(words("train.metric_of", name=name, metric=metric), drawn("train_metric", "validation_metric", metric)))
+    return cards
+
+
+def _threshold(world: World, train: Traced) -> Markup | None:
+    words, curve = world.words, train["threshold_curve"]
+    thresholds, costs = curve["threshold"].value, curve["cost"].value
+    if not thresholds or not costs:
+        return None
+    chart = charts.Chart(charts.Axis(0.0, 1.0, words.plain("train.threshold")), charts.Axis.around(costs, words.plain("train.cost"), zero=True))
+    chart.line(thresholds, costs, "s1")
+    if (chosen := train["threshold"].number) is not None:
+        chart.rule(x=chosen, name=world.number(train["threshold"], element="tspan"))
+    label = words.plain("train.threshold_curve")
+    return html.card(label, html.figure(chart.svg(label), label, caption=words("train.threshold_note")))
+
+
+def _inside(world: World, candidate: Traced) -> list[Markup]:
+    """What a model says about itself, folded away."""
+    words, name, explain = world.words, candidate["name"].text, candidate["explain"]
+    folds = []
+    if len(explain["layers"]):
+        folds.append(html.details(words("train.layers_of", name=name), _layers(world, explain["layers"])))
+    if len(explain["rules"]):
+        folds.append(html.details(words("train.rules_of", name=name), _rules(world, explain["rules"])))
+    if len(explain["weights"]):
+        folds.append(html.details(words("train.features_of", name=name), _bars(world, explain["weights"], words("train.coefficient"), "plain")))
+    if len(explain["importance"]):
+        folds.append(html.details(words("train.importance_of", name=name), _bars(world, explain["importance"], words("train.importance"), "percent")))
+    return [html.Markup(fold.replace("<details", '<details class="fold"', 1)) for fold in folds]
+
+
+def _layers(world: World, layers: Traced) -> Markup:
+    """Rows of a model summary: whatever columns the model gave, in its order."""
+    columns = list(layers[0].value) if isinstance(layers[0].value, dict) else []
+    rows = []
+    for layer in layers:
+        rows.append([_cell(world, layer[column]) for column in columns])
+    numeric = [number for number, column in enumerate(columns) if layers[0][column].number is not None and not isinstance(layers[0][column].value, str)]
+    head = [world.words.name("layer", column) for column in columns]
+    return html.table(head, rows, label=world.words.plain("train.layers"), numeric=numeric)
+
+
+def _cell(world: World, given: Traced) -> Markup:
+    if isinstance(given.value, list):
+        return html.tag("span", " × ".join("n" if item is None else str(item) for item in given.value), data_source=given.source, class_="shape")
+    return world.quote(given) if isinstance(given.value, str) else world.number(given, "count")
+
+
+def _rules(world: World, rules: Traced) -> Markup:
+    """A tree's nodes in reading order, indented by their depth."""
+    if isinstance(rules.value, str):
+        return world.quote(rules, element="pre")
+    lines = []
+    for node in rules:
+        answer = node["answer"]
+        if isinstance(answer.value, dict):
+            said: Any = html.join(*(html.join(name, " ", world.number(share, "percent")) for name, share in answer.items()), between=", ")
+        else:
+            said = world.number(answer, "metric")
+        mark = "→ " if node["leaf"].value else ""
+        condition = world.quote(node["condition"]) if node["condition"] else world.words("train.root")
+        style = f"padding-left:{1.4 * (node['depth'].number or 0):.1f}em"
+        lines.append(html.tag("li", html.tag("span", condition, class_="condition"), html.tag("span", mark, said, class_="soft"), style=style, class_="leaf" if node["leaf"].value else None))
+    return html.tag("ol", *lines, class_="rules")
+
+
+def _bars(world: World, pairs: Traced, name: Any, style: Any) -> Markup:
+    """Features with their weight as bars to the left (against) and right (for)."""
+    values = [pair[1].number or 0.0 for pair in pairs]
+    top = max((abs(value) for value in values), default=1.0) or 1.0
+    rows = [
+        [world.quote(pair[0]), charts.meter(abs(value) / top, "s1" if value >= 0 else "s2"), world.number(pair[1], style)]
+        for pair, value in zip(pairs, values, strict=True)
+    ]
+    table = html.table([world.words("train.feature"), "", name], rows, label=world.words.plain("train.feature"), numeric=(2,))
+    return Markup(table.replace('class="scroll"', 'class="scroll tall"', 1))

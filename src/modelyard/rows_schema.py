@@ -1,0 +1,55 @@
+"""The input columns of a service, with what the training rows show of each. It knows frames and types, no stage and no task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from modelyard.rows import Array, Column, InputType, from_frame
+
+if TYPE_CHECKING:
+    import polars
+
+MOST_VALUES = 1000
+LONGEST_EXAMPLE = 300
+"""Characters of a text that an API example shows."""
+
+
+def input_columns(frame: polars.DataFrame, types: Mapping[str, str]) -> tuple[Column, ...]:
+    """One Column for each input, filled from `frame`, which must be the training rows only."""
+    rows = from_frame(frame, types)
+    return tuple(_column(name, kind, rows[name]) for name, kind in types.items())  # type: ignore[arg-type]
+
+
+def _column(name: str, kind: InputType, values: Array) -> Column:
+    if kind in ("category", "text"):
+        present = [value for value in values if value is not None]
+        missing = 1 - len(present) / max(len(values), 1)
+        if kind == "text":
+            filled = sorted((value for value in present if value.strip()), key=len)
+            example = filled[len(filled) // 2][:LONGEST_EXAMPLE] if filled else ""
+            return Column(name=name, type=kind, missing=missing, example=example)
+        distinct, counts = np.unique(np.array(present, dtype=object), return_counts=True) if present else ([], [])
+        order = np.lexsort((np.arange(len(distinct)), -np.asarray(counts)))[:MOST_VALUES]
+        names = tuple(str(distinct[place]) for place in order)
+        return Column(name=name, type=kind, values=names, missing=missing, example=names[0] if names else None)
+    known = values[~np.isnan(values)]
+    missing = 1 - len(known) / max(len(values), 1)
+    if not len(known):
+        return Column(name=name, type=kind, missing=missing)
+    if kind == "boolean":
+        return Column(name=name, type=kind, low=0.0, high=1.0, missing=missing, example=bool(known.mean() >= 0.5))
+    middle = float(np.sort(known)[len(known) // 2])
+    whole = bool((known == np.round(known)).all())
+    return Column(
+        name=name, type=kind, low=float(known.min()), high=float(known.max()), missing=missing, whole=whole and kind == "number",
+        example=_date_text(middle) if kind == "date" else middle,
+    )  # fmt: skip
+
+
+def _date_text(seconds: float) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

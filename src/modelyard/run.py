@@ -1,0 +1,251 @@
+"""The engine: what is stale, call the stages in order, write records atomically, resume.
+
+The only module that composes stages: it calls `evaluate` again on the compressed model. A stage is stale when its key (the
+blueprint's part it depends on, the records before it, the input bytes, the sources of its code, the library versions)
+is not the key of the record that is there, or when a file it made is gone. It knows nothing about models or data.
+
+>>> from modelyard import Blueprint
+>>> Blueprint.load("recipes/credit/blueprint.yaml").run("builds/credit")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modelyard import parts
+from modelyard.blueprint import Blueprint
+from modelyard.blueprint.reading import dump
+from modelyard.context import Context, Progress
+from modelyard.errors import GateFailed, UserError, nearest
+from modelyard.frozen import Frozen
+from modelyard.records._base import Gate, Record, versions, watch, without_times
+from modelyard.store import Store, fingerprint, hash_file, read_json, write_json, write_text
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One of the nine verbs."""
+
+    name: str
+    record: str
+    """`module:class` under modelyard.records."""
+    reads: tuple[str, ...]
+    """Stages whose records it depends on."""
+    sections: tuple[str, ...]
+    """Blueprint keys it depends on, dotted."""
+    sources: tuple[str, ...]
+    """Files and folders of the package whose change makes it stale."""
+    files: tuple[str, ...] = ()
+    """Files it must have left in the build."""
+    clocks: bool = False
+    """Whether it computes from what clocks measured."""
+
+
+_MODELS = ("tasks", "models", "features", "sessions", "predictor.py", "rows.py", "rows_schema.py")
+STAGES = (
+    Stage("prepare", "prepared:Prepared", (), ("task", "size", "data", "prepare", "train.seed"), ("prepare", "rows.py"),
+          ("data/train.parquet", "data/validation.parquet", "data/test.parquet")),
+    Stage("train", "trained:Trained", ("prepare",), ("name", "size", "train", "evaluate", "downloads"), ("train.py", "learn", "metrics", *_MODELS),
+          ("model/artifact.json",)),
+    Stage("evaluate", "evaluated:Evaluated", ("prepare", "train"), ("evaluate", "audit.sensitive", "train.seed"), ("evaluate", "metrics", *_MODELS)),
+    Stage("audit", "audited:Audited", ("prepare", "train", "evaluate"), ("audit", "evaluate", "train.seed"), ("audit", "metrics", *_MODELS)),
+    Stage("compress", "compressed:Compressed", ("prepare", "train"), ("compress", "evaluate", "downloads", "train.seed"),
+          ("compress", "evaluate", "metrics", *_MODELS)),
+    Stage("package", "packaged:Packaged", ("prepare", "train", "evaluate", "audit", "compress"), ("name", "package", "serve", "business"),
+          ("package", "packages.py", *_MODELS), ("package/hashes.json",)),
+    Stage("serve", "served:Served", ("prepare", "package"), ("serve",), ("serve", "packages.py", *_MODELS)),
+    Stage("business", "valued:Valued", ("prepare", "train", "evaluate", "package", "serve"), ("business",), ("business",), clocks=True),
+    Stage("report", "reported:Reported", ("prepare", "train", "evaluate", "audit", "compress", "package", "serve", "business"), ("report",),
+          ("report",), ("report.html",), clocks=True),
+)  # fmt: skip
+NAMES = tuple(stage.name for stage in STAGES)
+PACKAGE = NAMES.index("package")
+
+
+@dataclass
+class Build:
+    """What `run` returns: the folder and its records, by stage name."""
+
+    folder: Path
+    records: dict[str, Record] = field(default_factory=dict)
+
+    @property
+    def report(self) -> Path:
+        """The report's file."""
+        return self.folder / "report.html"
+
+    @property
+    def package(self) -> Path:
+        """The package's folder."""
+        return self.folder / "package"
+
+    @property
+    def failed(self) -> list[Gate]:
+        """Gates that were not met."""
+        return [gate for record in self.records.values() for gate in record.gates if not gate.passed]
+
+    def predict(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Answers of the packaged model for rows as dicts."""
+        from modelyard.packages import open_package
+        from modelyard.rows import from_records
+
+        opened = open_package(self.package, force=True)
+        return opened.predictor.answer(from_records(rows, opened.predictor.state.inputs))
+
+
+def run(
+    blueprint: Blueprint, folder: str | Path | None = None, *, frame: Any = None, to: str | None = None, only: str | None = None,
+    force: bool = False, progress: Progress | None = None,
+) -> Build:  # fmt: skip
+    """Run what is stale, in order. Raises GateFailed at the first stage whose gate fails (unless `force`), UserError for bad input."""
+    for name in (to, only):
+        if name is not None and name not in NAMES:
+            raise UserError(f"no stage {name!r}.{nearest(name, NAMES)} Allowed: {', '.join(NAMES)}")
+    if to and only:
+        raise UserError("--to and --only exclude each other: --to runs every stale stage up to one, --only runs one alone")
+    store = Store(Path(folder) if folder is not None else Path("builds") / blueprint.name)
+    with store.lock():
+        return _Engine(blueprint, store, frame=frame, force=force, progress=progress or Progress()).run(to=to, only=only)
+
+
+class _Engine:
+    def __init__(self, blueprint: Blueprint, store: Store, *, frame: Any, force: bool, progress: Progress) -> None:
+        self.context = Context(blueprint, store, progress, force=force)
+        self.frame = frame
+        self.reasons: dict[str, tuple[Any, str]] = {}
+
+    def run(self, *, to: str | None, only: str | None) -> Build:
+        context = self.context
+        self._write_resolved()
+        build = Build(context.store.folder, context.records)
+        for stage in STAGES:
+            here = self._read(stage)
+            if only is not None and stage.name != only:
+                if here is not None and NAMES.index(stage.name) < NAMES.index(only):
+                    self._accept(stage, here)
+                elif here is None and stage.name in _stage(only).reads:
+                    raise UserError(f"stage {only!r} needs {stage.name!r}, which has not run in {context.store.folder}. Run: yard run --to {only}")
+                continue
+            key, inputs = self._key(stage)
+            if only is None and here is not None and here.key == key and self._complete(stage):
+                context.progress.say(f"{stage.name}: up to date")
+            else:
+                here = self._execute(stage, key, inputs)
+            self._accept(stage, here)
+            self._gates(stage, here)
+            if stage.name in (to, only):
+                break
+        return self._end(build, whole=to is None and only is None)
+
+    def _end(self, build: Build, *, whole: bool) -> Build:
+        if whole and build.failed and not self.context.force:
+            raise GateFailed(_sentence(build.failed) + f"\nThe package is marked refused; the report is {build.report}.")
+        return build
+
+    def _accept(self, stage: Stage, record: Record) -> None:
+        self.context.records[stage.name] = record
+        for derived in record.derived:
+            self.reasons[derived.path] = (derived.value, derived.reason)
+        if record.derived:
+            self._write_resolved()
+
+    def _gates(self, stage: Stage, record: Record) -> None:
+        """Before `package` a failed gate stops the run; later it marks the package refused."""
+        failed = [gate for gate in record.gates if not gate.passed]
+        if not failed or self.context.force:
+            return
+        if NAMES.index(stage.name) < PACKAGE:
+            self._partial_report()
+            raise GateFailed(_sentence(failed) + f"\nStopped before package; the report so far is {self.context.store.path('report.html')}. --force goes on.")
+        from modelyard.packages import refuse
+
+        refuse(self.context.store.path("package"), failed)
+        self.context.progress.say(f"{stage.name}: {_sentence(failed)}")
+
+    def _partial_report(self) -> None:
+        importlib.import_module("modelyard.report").write(self.context.store.folder, language=self.context.blueprint.report.language)
+
+    # -- one stage ------------------------------------------------------------------------------------------------------
+
+    def _execute(self, stage: Stage, key: str, inputs: dict[str, str]) -> Record:
+        self.context.progress.say(f"{stage.name}: running")
+        function: Callable[..., Record] = importlib.import_module(f"modelyard.{stage.name}").run
+        with watch() as facts:
+            record = function(self.context, frame=self.frame) if stage.name == "prepare" else function(self.context)
+            if stage.name == "compress":
+                record = self._measure_compressed(record)
+        record = record.model_copy(update={"key": key, "inputs": inputs, "run": facts["run"]})
+        write_json(self.context.store.path(f"{stage.name}.json"), record.model_dump(mode="json"))
+        self.context.progress.say(f"{stage.name}: {facts['run'].seconds.value:.1f} s")
+        return record
+
+    def _measure_compressed(self, record: Any) -> Record:
+        """What compression cost on the test rows: `evaluate` again, on the compressed artifact."""
+        from modelyard import evaluate
+
+        found: Record = record.model_copy(update={"test": evaluate.measure(self.context, self.context.store.path(record.artifact))})
+        return found
+
+    def _key(self, stage: Stage) -> tuple[str, dict[str, str]]:
+        """The stage's key, and the fingerprints it is made of."""
+        context = self.context
+        values = context.blueprint.model_dump(mode="json")
+        inputs = {f"blueprint.{path}": fingerprint(_at(values, path)) for path in stage.sections}
+        for name in stage.reads:
+            record = context.records.get(name)
+            if record is not None:
+                shown = record.model_dump(mode="json", exclude={"key", "inputs"})
+                inputs[f"{name}.json"] = fingerprint(shown if stage.clocks else without_times(shown))
+        inputs["sources"] = parts.source_hash(*stage.sources)
+        inputs["versions"] = fingerprint(versions())
+        inputs["force"] = str(context.force)
+        if stage.name == "prepare":
+            inputs["data"] = self._data()
+        return fingerprint(inputs), inputs
+
+    def _data(self) -> str:
+        """The fingerprint of every source file's bytes, or of the frame's."""
+        from modelyard.prepare import reading
+
+        blueprint = self.context.blueprint
+        if self.frame is not None:
+            return hash_file(reading.from_python(self.frame, self.context.store.path("data", "source.parquet")))
+        named = (blueprint.data.source, blueprint.data.validation, blueprint.data.test)
+        files = [file for part in named if part is not None for file in reading.resolve(part, blueprint.folder)]
+        return fingerprint([hash_file(file) for file in files])
+
+    def _read(self, stage: Stage) -> Record | None:
+        """The record that is there, if it can be read."""
+        module, name = stage.record.split(":")
+        kind: type[Frozen] = getattr(importlib.import_module(f"modelyard.records.{module}"), name)
+        try:
+            record = kind.model_validate(read_json(self.context.store.path(f"{stage.name}.json")))
+        except (OSError, ValueError):
+            return None
+        assert isinstance(record, Record)
+        return record
+
+    def _complete(self, stage: Stage) -> bool:
+        return all(self.context.store.path(file).exists() for file in stage.files)
+
+    def _write_resolved(self) -> None:
+        write_text(self.context.store.path("blueprint.resolved.yaml"), dump(self.context.blueprint, self.reasons))
+
+
+def _stage(name: str) -> Stage:
+    return next(stage for stage in STAGES if stage.name == name)
+
+
+def _at(values: Any, path: str) -> Any:
+    for key in path.split("."):
+        values = values[key]
+    return values
+
+
+def _sentence(failed: list[Gate]) -> str:
+    lines = [f"gate {gate.name} failed: demanded {gate.demanded}, measured {gate.measured}." + (f" {gate.cure}" if gate.cure else "") for gate in failed]
+    return "\n".join(lines)

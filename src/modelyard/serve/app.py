@@ -1,0 +1,265 @@
+"""The HTTP service as an ASGI application: `/v1/predict`, health, metrics, its description and a page to try it.
+
+    Front (request id, counts, log, last resort) -> Starlette routes -> reading -> engine -> answer
+
+Plain Starlette, not FastAPI: the request is described by data, not by Python types, so FastAPI's validation would only run a
+second time (measured here: see docs/log.md). It knows nothing about sockets and processes; `server` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelyard.rows import from_records
+from modelyard.serve.engine import Answers, Engine
+from modelyard.serve.limits import Limits
+from modelyard.serve.lines import say, say_failure
+from modelyard.serve.meters import CONTENT_TYPE, Meters
+from modelyard.serve.openapi import describe, example_row
+from modelyard.serve.reading import check_headers, read_body, read_rows
+from modelyard.serve.refusing import Refused, invalid_rows
+
+Json = dict[str, Any]
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_PATHS = ("/v1/predict", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/")
+_PROBES = ("/healthz", "/readyz", "/metrics")
+"""Asked every few seconds by machines; a line for each good answer would bury the rest."""
+_HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
+
+
+@dataclass(frozen=True)
+class Service:
+    """What is served."""
+
+    name: str
+    version: str
+    predictor: Answers
+    description: str = ""
+    limits: Limits = field(default_factory=Limits)
+    examples: tuple[Mapping[str, Any], ...] = ()
+    """Rows for the description and the page; by default one made of the columns' examples."""
+
+
+class App:
+    """The ASGI application. `ready` and `draining` are what `/readyz` tells."""
+
+    def __init__(self, service: Service) -> None:
+        self.service, self.limits = service, service.limits
+        self.engine = Engine(service.predictor, service.limits)
+        self.meters = Meters(name=service.name, version=service.version)
+        self.ready = self.draining = False
+        state = service.predictor.state
+        self.inputs = state.inputs
+        self.description = describe(
+            name=service.name,
+            version=service.version,
+            description=service.description,
+            state=state,
+            limits=service.limits,
+            examples=service.examples,
+        )
+        self._model = {"name": service.name, "version": service.version}
+        self._routes = _routes(self)
+
+    def warm(self) -> None:
+        """Answer an example until the code is loaded, then say ready; blocks."""
+        examples = self.service.examples[:1] or (example_row(self.inputs),)
+        self.engine.warm(from_records(examples, self.inputs))
+        self.ready = True
+
+    async def predict(self, request: Any) -> Any:
+        """POST /v1/predict."""
+        if not self.ready:
+            raise Refused(503, "not_ready", "the model is still being loaded. Try again.", headers={"Retry-After": "1"})
+        clock = time.perf_counter
+        begun = clock()
+        check_headers(request.headers)
+        body = await read_body(request.stream(), request.headers.get("content-length"), self.limits)
+        read = clock()
+        rows = read_rows(body, self.inputs, self.limits)
+        checked = clock()
+        answered = await self.engine.answer(rows)
+        done = clock()
+        content = {
+            "answers": answered.answers,
+            "model": self._model,
+            "usage": answered.usage,
+            "request_id": request.scope["request_id"],
+        }
+        try:
+            response = _json(content)
+        except ValueError:  # a value so far out that arithmetic overflowed: no answer is better than NaN
+            raise invalid_rows([(_endless(answered.answers), None, "has values so extreme that the model has no finite answer")]) from None
+        request.scope["rows"] = len(rows)
+        self.meters.rows(len(rows))
+        spans = (read - begun, checked - read, answered.waited, answered.computed, clock() - done)
+        for stage, seconds in zip(("read", "check", "wait", "predict", "write"), spans, strict=True):
+            self.meters.stage(stage, seconds)
+        return response
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """ASGI: every HTTP request gets an id, is counted and logged, and ends in an answer."""
+        if scope["type"] != "http":
+            await self._routes(scope, receive, send)
+            return
+        began = time.perf_counter()
+        identity = scope["request_id"] = _identity(scope["headers"])
+        status = 0
+
+        async def answer(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                extra = [*_HEADERS, (b"x-request-id", identity.encode())]
+                if self.draining:
+                    extra.append((b"connection", b"close"))
+                message["headers"] = [*message.get("headers", ()), *extra]
+            await send(message)
+
+        self.meters.begin()
+        try:
+            await self._routes(scope, receive, answer)
+        except Exception as error:
+            say_failure(error, request_id=identity)
+            if not status:
+                await _refusal(Refused(500, "internal", "something went wrong here. Quote the request id."), identity)(scope, receive, answer)
+        finally:
+            seconds = time.perf_counter() - began
+            path = scope["path"] if scope["path"] in _PATHS else "other"
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self.meters.end(path, status, seconds)
+            facts = {"request_id": identity, "method": method, "path": path, "status": status, "ms": round(seconds * 1e3, 3)}
+            if "rows" in scope:
+                facts["rows"] = scope["rows"]
+            if path not in _PROBES or status >= 500:
+                say("request", **facts)
+
+
+def create_app(service: Service) -> App:
+    """The application of a service; it warms up when the server starts its lifespan."""
+    return App(service)
+
+
+def _routes(app: App) -> Any:
+    """The Starlette application behind the front. A new endpoint is a line here."""
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.responses import HTMLResponse, RedirectResponse, Response
+    from starlette.routing import Route
+
+    from modelyard.serve.page import policy, page
+
+    html = page(app.description)
+
+    async def health(request: Any) -> Any:
+        return _json({"status": "ok"})
+
+    async def ready(request: Any) -> Any:
+        status = "draining" if app.draining else "ready" if app.ready else "warming"
+        return _json({"status": status}, status=200 if status == "ready" else 503)
+
+    async def metrics(request: Any) -> Any:
+        return Response(app.meters.text(), headers={"content-type": CONTENT_TYPE})
+
+    async def openapi(request: Any) -> Any:
+        return _json(app.description)
+
+    async def docs(request: Any) -> Any:
+        return HTMLResponse(html, headers={"content-security-policy": policy(html)})
+
+    async def home(request: Any) -> Any:
+        return RedirectResponse("/docs")
+
+    async def refused(request: Any, error: Refused) -> Any:
+        return _refusal(error, request.scope["request_id"])
+
+    async def misrouted(request: Any, error: HTTPException) -> Any:
+        path, headers = request.scope["path"], dict(error.headers or {})
+        if error.status_code == 405:
+            refusal = Refused(405, "method_not_allowed", f"this path answers {headers.get('Allow', 'other methods')}.", headers=headers)
+        elif error.status_code == 404:
+            refusal = Refused(404, "not_found", f"no such path. There are: {', '.join(_PATHS[:-1])}")
+        else:
+            refusal = Refused(error.status_code, "refused", f"{path[:100]}: {error.detail}", headers=headers)
+        return _refusal(refusal, request.scope["request_id"])
+
+    async def gone(request: Any, error: Exception) -> Any:
+        # Nobody reads this: the client left before its body was whole. 499 as nginx counts it.
+        return _refusal(Refused(499, "client_gone", "the client closed the connection."), request.scope["request_id"])
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        warming = asyncio.get_running_loop().run_in_executor(None, _warm, app)
+        yield
+        await warming
+        app.engine.close()
+
+    from starlette.requests import ClientDisconnect
+
+    routes = [
+        Route("/v1/predict", app.predict, methods=["POST"]),
+        Route("/healthz", health),
+        Route("/readyz", ready),
+        Route("/metrics", metrics),
+        Route("/openapi.json", openapi),
+        Route("/docs", docs),
+        Route("/", home),
+    ]
+    handlers: Any = {Refused: refused, HTTPException: misrouted, ClientDisconnect: gone}
+    starlette = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+    starlette.router.redirect_slashes = False
+    return starlette
+
+
+def _warm(app: App) -> None:
+    try:
+        app.warm()
+    except Exception as error:  # the process stays up, unready, so that health and logs tell what is wrong
+        say_failure(error, while_doing="warming up")
+
+
+def _identity(headers: list[tuple[bytes, bytes]]) -> str:
+    """The client's request id where it is a plain one, else a new one."""
+    for name, value in headers:
+        if name == b"x-request-id":
+            given = value.decode("latin-1")
+            if _ID.fullmatch(given):
+                return given
+            break
+    return os.urandom(12).hex()
+
+
+def _json(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
+    """A JSON response; ValueError where a number is not finite."""
+    from starlette.responses import Response
+
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+    return Response(text.encode("utf-8", "replace"), status, headers={**(headers or {}), "content-type": "application/json"})
+
+
+def _plain(value: Any) -> Any:
+    """numpy scalars as Python's."""
+    return value.item()
+
+
+def _refusal(refused: Refused, identity: str) -> Any:
+    return _json(refused.body(identity), status=refused.status, headers=refused.headers)
+
+
+def _endless(answers: Any) -> int | None:
+    """The first row whose answer is not finite."""
+    for number, answer in enumerate(answers):
+        try:
+            json.dumps(answer, allow_nan=False, default=_plain)
+        except ValueError:
+            return number
+    return None

@@ -1,0 +1,113 @@
+"""The serve stage's hands: starts the packaged service as a process, asks it things, and surely ends it.
+
+It knows the service from outside only: its address, its OpenAPI document, its metrics.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from modelyard.errors import PackageError
+
+START_TIME = 120.0
+"""Seconds a service may take to be ready; large models compile for long."""
+STOP_TIME = 30.0
+"""Seconds it may take to drain before it is killed."""
+
+
+class Served:
+    """A running service."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self._process, self._log = process, log
+        self.pid, self.port, self.cold_start = process.pid, 0, 0.0
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        """Status and body of one request, on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(method, path, body, {"Content-Type": "application/json"} if body is not None else {})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def description(self) -> dict[str, Any]:
+        """Its OpenAPI document."""
+        return json.loads(self.ask("GET", "/openapi.json")[1])  # type: ignore[no-any-return]
+
+    def stages(self) -> dict[str, float]:
+        """Mean seconds of each part of a prediction, from its metrics."""
+        text = self.ask("GET", "/metrics")[1].decode()
+        found: dict[str, dict[str, float]] = {}
+        for kind, stage, value in re.findall(r'^modelyard_stage_seconds_(sum|count){stage="(\w+)"} (\S+)$', text, re.M):
+            found.setdefault(stage, {})[kind] = float(value)
+        return {stage: round(parts["sum"] / parts["count"], 7) for stage, parts in found.items() if parts.get("count")}
+
+    def memory(self) -> int:
+        """Peak resident bytes so far: the kernel's high-water mark, or what `ps` says now where there is no /proc."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii", errors="replace")
+            return int(re.search(r"^VmHWM:\s+(\d+) kB", status, re.M)[1]) * 1024  # type: ignore[index]
+        except (OSError, TypeError):
+            shown = subprocess.run(["ps", "-o", "rss=", "-p", str(self.pid)], capture_output=True, text=True, check=False).stdout
+            return int(shown.strip() or 0) * 1024
+
+    def _await_ready(self, began: float) -> None:
+        while time.monotonic() - began < START_TIME:
+            if self._process.poll() is not None:
+                break
+            if not self.port:
+                self.port = self._announced()
+            elif self._is_ready():
+                return
+            time.sleep(0.005)
+        raise PackageError(f"the packaged service did not start: {self._log.read_text(errors='replace')[-2000:].strip() or 'no message'}")
+
+    def _announced(self) -> int:
+        found = re.search(r'"event": "listening", "url": "http://[^"]*:(\d+)"', self._log.read_text(errors="replace"))
+        return int(found[1]) if found else 0
+
+    def _is_ready(self) -> bool:
+        try:
+            return self.ask("GET", "/readyz")[0] == 200
+        except OSError:
+            return False
+
+
+@contextlib.contextmanager
+def running(package: Path) -> Iterator[Served]:
+    """Start the service of a package on a free port of this machine, wait until it is ready, and end it whatever happens.
+
+    Its standard input is a pipe from this process: when this process is killed, the pipe closes and the service ends too.
+    """
+    command = [sys.executable, "-m", "modelyard.serve.server", str(package), "--port", "0", "--force", "--with-parent"]
+    with tempfile.TemporaryDirectory(prefix="modelyard-serve-") as folder:
+        log = Path(folder, "log")
+        began = time.monotonic()
+        with log.open("wb") as file:
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=file)
+        try:
+            served = Served(process, log)
+            served._await_ready(began)
+            served.cold_start = time.monotonic() - began
+            yield served
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=STOP_TIME)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.stdin:
+                process.stdin.close()

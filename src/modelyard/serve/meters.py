@@ -1,0 +1,81 @@
+"""What `/metrics` shows: requests, rows, latency, parts of a request, in Prometheus' text format.
+
+One registry a service, so that two services in one process (tests) do not share counts. With several worker processes the
+counts of all stand in one folder of memory-mapped files (prometheus-client's multiprocess mode). It knows nothing about answering.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+LATENCY = (0.001, 0.002, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Bucket edges in seconds: the bars of a table row (5 ms) and of a text (15 ms) are edges of their own."""
+STAGES = ("read", "check", "wait", "predict", "write")
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+
+class Meters:
+    """Counters of one service."""
+
+    def __init__(self, *, name: str, version: str) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+        from prometheus_client.process_collector import ProcessCollector
+
+        disable_created_metrics()  # a second series for each counter, which nobody plots
+        self.registry = CollectorRegistry()
+        given: dict[str, Any] = {"registry": self.registry}
+        self._requests = Counter("modelyard_requests", "Requests answered, by path and status.", ["path", "status"], **given)
+        self._latency = Histogram(
+            "modelyard_request_seconds", "Time to answer a request, in the service.", ["path"], buckets=LATENCY, **given
+        )
+        self._parts = Histogram(
+            "modelyard_stage_seconds", "Time a prediction spends in each part of the service.", ["stage"], buckets=LATENCY, **given
+        )
+        self._rows = Counter("modelyard_rows", "Rows answered.", **given)
+        self._in_flight = Gauge("modelyard_in_flight", "Requests being answered.", multiprocess_mode="livesum", **given)
+        model = Gauge("modelyard_model_info", "The model that answers; always 1.", ["name", "version"], multiprocess_mode="max", **given)
+        model.labels(name, version).set(1)
+        if FOLDER not in os.environ:
+            ProcessCollector(registry=self.registry)  # resident memory, processor time, open files
+        # A child is looked up once: labels() costs more than an increment.
+        self._stage = {stage: self._parts.labels(stage) for stage in STAGES}
+        self._by_path: dict[str, Any] = {}
+        self._by_status: dict[tuple[str, int], Any] = {}
+        self.in_flight = 0
+
+    def begin(self) -> None:
+        """A request has come."""
+        self.in_flight += 1
+        self._in_flight.inc()
+
+    def end(self, path: str, status: int, seconds: float) -> None:
+        """It has been answered."""
+        self.in_flight -= 1
+        self._in_flight.dec()
+        key = (path, status)
+        if key not in self._by_status:
+            self._by_status[key] = self._requests.labels(path, str(status))
+            self._by_path[path] = self._latency.labels(path)
+        self._by_status[key].inc()
+        self._by_path[path].observe(seconds)
+
+    def rows(self, count: int) -> None:
+        """So many rows were answered."""
+        self._rows.inc(count)
+
+    def stage(self, name: str, seconds: float) -> None:
+        """A part of a request took so long; `name` is one of STAGES."""
+        self._stage[name].observe(seconds)
+
+    def text(self) -> bytes:
+        """The exposition, of all workers together."""
+        from prometheus_client import CollectorRegistry, generate_latest
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        if FOLDER not in os.environ:
+            return generate_latest(self.registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)
+        return generate_latest(together)

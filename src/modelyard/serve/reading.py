@@ -1,0 +1,139 @@
+"""A request's body into rows: bounded reading, strict JSON, and the fields that the model was trained on.
+
+Three bodies are understood: `{"rows": [{...}, ...]}`, `{"row": {...}}`, and the bare fields of one row `{...}`. A field's value
+is never a list or an object, so an input that is itself called `rows` or `row` stays unambiguous. It knows nothing about answering.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from pydantic_core import from_json
+
+from modelyard.errors import RequestError, nearest
+from modelyard.rows import Column, Rows, from_records
+from modelyard.serve.limits import Limits
+from modelyard.serve.refusing import Fault, Refused, invalid_rows
+
+DISCARD = 4
+"""A body over the limit is read on and thrown away up to this many limits, so that a client that sends before it listens
+gets its 413 and not a broken connection."""
+_UTF8_MARK = b"\xef\xbb\xbf"
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Refuse what would not be read as it was meant: compressed bodies and encodings other than UTF-8."""
+    coding = headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        raise Refused(415, "unsupported_encoding", f"Content-Encoding {coding[:40]!r} is not accepted. Send the JSON as it is.")
+    _, _, charset = headers.get("content-type", "").lower().partition("charset=")
+    charset = charset.split(";")[0].strip(" \"'")
+    if charset not in ("", "utf-8", "utf8", "us-ascii"):
+        raise Refused(415, "unsupported_encoding", f"charset {charset[:40]!r} is not accepted. Send UTF-8.")
+
+
+async def read_body(stream: AsyncIterator[bytes], declared: str | None, limits: Limits) -> bytes:
+    """The whole body, at most `limits.max_body` bytes, within `limits.body_time`; 413 or 408 otherwise."""
+    pieces: list[bytes] = []
+    size = 0
+    over = declared is not None and declared.isdecimal() and len(declared) < 20 and int(declared) > limits.max_body
+    try:
+        async with asyncio.timeout(limits.body_time):
+            async for piece in stream:
+                size += len(piece)
+                over = over or size > limits.max_body
+                if not over:
+                    pieces.append(piece)
+                else:
+                    pieces.clear()
+                    if size > DISCARD * limits.max_body:
+                        break
+    except TimeoutError:
+        raise Refused(
+            408, "slow_request", f"the body did not arrive within {limits.body_time:g} s.", headers={"Connection": "close"}
+        ) from None
+    if over:
+        raise Refused(
+            413, "body_too_large", f"the body has more than {limits.max_body} bytes. Send fewer rows at a time.",
+            headers={"Connection": "close"},
+        )  # fmt: skip
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def read_rows(body: bytes, inputs: Sequence[Column], limits: Limits) -> Rows:
+    """Rows from a body; 400 where it is not JSON, 422 with row and field where it does not fit, 413 for too many rows."""
+    try:
+        # allow_inf_nan: NaN and Infinity are not JSON. Depth over 200, lone surrogates and endless integers are errors too.
+        given = from_json(body.removeprefix(_UTF8_MARK), allow_inf_nan=False)
+    except ValueError as error:
+        raise Refused(400, "invalid_json", f"the body is not JSON in UTF-8: {error}") from None
+    records = _records(given, {column.name for column in inputs})
+    if len(records) > limits.max_rows:
+        raise Refused(413, "too_many_rows", f"{len(records)} rows in one request. Allowed: at most {limits.max_rows}.")
+    return check_records(records, inputs)
+
+
+def _records(given: Any, known: set[str]) -> list[Any]:
+    if isinstance(given, list):
+        raise invalid_rows([(None, None, 'must be an object: {"rows": [{...}, ...]} or the fields of one row')])
+    if not isinstance(given, dict):
+        raise invalid_rows([(None, None, f'must be an object: {{"rows": [{{...}}]}} or the fields of one row (got {_kind(given)})')])
+    many = isinstance(given.get("rows"), list) or ("rows" in given and "rows" not in known)
+    one = isinstance(given.get("row"), dict) or ("row" in given and "row" not in known)
+    if not many and not one:
+        return [given]
+    envelope = "rows" if many else "row"
+    for name in given.keys() - {envelope}:
+        raise invalid_rows([(None, name, f"unknown field beside {envelope!r}. Put the fields of a row inside {envelope!r}.")])
+    inner = given[envelope]
+    if many and not isinstance(inner, list):
+        raise invalid_rows([(None, "rows", f"must be a list of objects (got {_kind(inner)})")])
+    if one and not many:
+        return [inner]
+    if not inner:
+        raise invalid_rows([(None, "rows", "must hold at least one row")])
+    return list(inner)
+
+
+def check_records(records: Sequence[Any], inputs: Sequence[Column]) -> Rows:
+    """Rows from decoded JSON. A missing field is a missing value; a row without any value is refused."""
+    faults: list[Fault] = []
+    shapes = [(number, record) for number, record in enumerate(records) if not isinstance(record, dict)]
+    if shapes:
+        raise invalid_rows([(number, None, f"must be an object of fields (got {_kind(record)})") for number, record in shapes])
+    known = [column.name for column in inputs]
+    texts = [column.name for column in inputs if column.type == "text"]
+    for number, record in enumerate(records):
+        unknown = [name for name in record if name not in known]
+        faults += [(number, name[:200], f"unknown field.{nearest(name[:200], known)} Allowed: {_names(known)}") for name in unknown]
+        for name in texts:  # a file may say 12 where a text stands; a client that sends 12 has mixed up its fields
+            value = record.get(name)
+            if value is not None and not isinstance(value, str):
+                faults.append((number, name, f"must be text (got {_kind(value)})"))
+        if not unknown and all(value is None or value == "" for value in record.values()):
+            faults.append((number, None, f"has no value. Give at least one of: {_names(known)}"))
+    try:
+        rows = from_records(records, inputs)
+    except RequestError as error:
+        named = {(row, field) for row, field, _ in faults}
+        faults += [fault for fault in error.faults if fault[:2] not in named and fault[1] in known]
+    if faults:
+        raise invalid_rows(sorted(faults, key=lambda fault: fault[0] or 0))
+    return rows
+
+
+def _names(known: Sequence[str]) -> str:
+    return ", ".join(known[:30]) + (f" and {len(known) - 30} more" if len(known) > 30 else "")
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    for kind, name in ((dict, "an object"), (list, "a list"), (str, "a string")):
+        if isinstance(value, kind):
+            return name
+    return f"the number {str(value)[:30]}"

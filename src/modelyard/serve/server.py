@@ -1,0 +1,239 @@
+"""A package as a running server: opens it, listens, drains on SIGTERM, and keeps several worker processes alive.
+
+`python -m modelyard.serve.server PACKAGE --port 0` is what `yard serve` and the serve stage start. It prints nothing but log
+lines on standard error; the line `listening` carries the address. It knows nothing about requests; `app` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from modelyard.errors import ModelyardError, UserError
+from modelyard.serve.limits import Limits
+from modelyard.serve.lines import configure, say, say_failure
+
+BACKLOG = 512
+"""Connections the kernel holds while none is accepted."""
+KEEP_ALIVE = 75
+"""Seconds an idle connection is kept: longer than the 60 s of the usual balancers, so that they close first and not we."""
+RESTARTS = 5
+"""A worker that dies within its first second so many times in a row is broken: the server ends instead of trying for ever."""
+
+
+def serve(
+    package: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    workers: int = 1,
+    force: bool = False,
+    limits: Limits | None = None,
+    listening: Callable[[str], None] | None = None,
+) -> int:
+    """Serve a package until SIGTERM or SIGINT; returns the exit status, 0 after a clean drain.
+
+    `listening` is called with the address once connections are accepted (port 0 takes a free one). `force` serves a package that
+    a gate refused. PackageError where it is broken, UserError where the port is taken; both before anything listens.
+    """
+    if workers < 1:
+        raise UserError(f"workers: must be at least 1 (got {workers})")
+    configure()
+    if workers == 1:
+        application = _application(package, force=force, limits=limits)
+        with _bound(host, port) as sock:
+            return _serve_here(application, sock, listening=listening)
+    _application(package, force=force, limits=limits)  # refuses a broken package once, here, and not in every worker
+    with _bound(host, port) as sock, _shared_meters():
+        return _supervise(lambda: _serve_here(_application(package, force=force, limits=limits), sock), sock, workers, listening)
+
+
+def _application(package: Path, *, force: bool, limits: Limits | None) -> Any:
+    from modelyard.serve.app import create_app
+    from modelyard.serve.opening import open_service
+
+    return create_app(open_service(package, force=force, limits=limits))
+
+
+@contextlib.contextmanager
+def _bound(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        # The protocol must be named: asyncio switches Nagle's delay off only then, and answers took 45 ms without.
+        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+    except (OSError, OverflowError) as error:
+        cure = "Name another with --port, or 0 for any free one." if isinstance(error, OSError) else "Allowed: 0 to 65535."
+        raise UserError(f"cannot listen on {host} port {port}: {getattr(error, 'strerror', None) or error}. {cure}") from None
+    with sock:
+        yield sock
+
+
+def address(sock: socket.socket) -> str:
+    """`http://127.0.0.1:8000` of a bound socket; a wildcard is shown as this machine."""
+    host, port = sock.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{host}:{port}"
+
+
+def _serve_here(application: Any, sock: socket.socket, *, listening: Callable[[str], None] | None = None) -> int:
+    """Run uvicorn in this process on a bound socket."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        """uvicorn that drains on a signal and ends with status 0 (its own raises the signal again)."""
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            if threading.current_thread() is not threading.main_thread():
+                yield
+                return
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self.drain)
+            try:
+                yield
+            finally:
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    loop.remove_signal_handler(number)
+
+        def drain(self) -> None:
+            """First signal: stop being ready, linger, finish what is in flight. Second: leave at once."""
+            if application.draining:
+                self.should_exit = self.force_exit = True
+                return
+            application.draining = True
+            say("draining", in_flight=application.meters.in_flight)
+            asyncio.get_running_loop().call_later(application.limits.linger, setattr, self, "should_exit", True)
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets=sockets)
+            say("listening", url=address(sock), pid=os.getpid())
+            if listening:
+                listening(address(sock))
+
+    config = uvicorn.Config(
+        application,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="on",
+        ws="none",
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=int(application.limits.drain_time),
+    )
+    Server(config).run(sockets=[sock])
+    say("stopped", in_flight=application.meters.in_flight)
+    return 0
+
+
+@contextlib.contextmanager
+def _shared_meters() -> Iterator[None]:
+    """A folder in which the workers' counters are added up."""
+    from modelyard.serve.meters import FOLDER
+
+    with tempfile.TemporaryDirectory(prefix="modelyard-meters-") as folder:
+        os.environ[FOLDER] = folder
+        try:
+            yield
+        finally:
+            del os.environ[FOLDER]
+
+
+def _supervise(work: Callable[[], int], sock: socket.socket, workers: int, listening: Callable[[str], None] | None) -> int:
+    """Fork `workers` processes that accept from one socket; start a dead one again; pass SIGTERM on and wait for all."""
+    children: dict[int, float] = {}
+    stopping = False
+    quick_deaths = 0
+
+    def fork() -> None:
+        pid = os.fork()
+        if pid:
+            children[pid] = time.monotonic()
+            return
+        status = 1
+        try:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
+            status = work()
+        except BaseException as error:
+            say_failure(error, while_doing="starting a worker")
+        finally:
+            os._exit(status)  # never back into the parent's stack
+
+    def stop(number: int, frame: Any) -> None:
+        nonlocal stopping
+        stopping = True
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        sock.listen(BACKLOG)
+        for _ in range(workers):
+            fork()
+        say("listening", url=address(sock), pid=os.getpid(), workers=workers)
+        if listening:
+            listening(address(sock))
+        while children:
+            pid, status = os.waitpid(-1, 0)
+            lived = time.monotonic() - children.pop(pid, 0.0)
+            if stopping:
+                continue
+            say("worker_died", pid=pid, status=os.waitstatus_to_exitcode(status), after=round(lived, 1))
+            quick_deaths = quick_deaths + 1 if lived < 1 else 0
+            if quick_deaths >= RESTARTS:
+                stop(signal.SIGTERM, None)
+                return 1
+            fork()
+        return 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end_with_parent() -> None:
+    """Wait until the pipe from the starter closes, then drain like after a signal."""
+    with contextlib.suppress(OSError, ValueError):
+        while os.read(0, 1024):
+            pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m modelyard.serve.server PACKAGE [--host H] [--port P] [--workers N] [--force]`."""
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="python -m modelyard.serve.server")
+    parser.add_argument("package", type=Path)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--force", action="store_true")
+    parser.add_argument("--with-parent", action="store_true", help="drain when standard input closes: the starter is gone")
+    given = parser.parse_args(arguments)
+    if given.with_parent:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        return serve(given.package, host=given.host, port=given.port, workers=given.workers, force=given.force)
+    except ModelyardError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

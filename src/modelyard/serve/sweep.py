@@ -1,0 +1,100 @@
+"""Which rates to offer, which of them were sustained, and where the knee is. It knows nothing about how a level is measured.
+
+Kleinrock, "Power and deterministic rules of thumb for probabilistic problems in computer communications" (ICC 1979): the knee of
+a throughput-delay curve is where power, throughput divided by delay, is greatest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from modelyard.records.served import Latency, Level
+from modelyard.units import Quantity
+
+FIRST_RATE, MOST_RATE = 5.0, 5120.0
+"""Requests a second; above the last one the load generator itself would be measured."""
+BISECTIONS = 3
+"""Halvings, on a log scale, of the factor 2 between the last sustained rate and the first broken one: to within 9 %."""
+KEPT_UP = 0.9
+"""Share of the arrivals' rate at which answers must come. Less would let a queue grow for the whole level."""
+FAR_OFF = 3.0
+"""A level whose p95 is beyond this many targets, or that has errors, is broken; one nearer is tried once more, because a pause of
+the machine fails a short level too."""
+
+Measure = Callable[[float], Level]
+
+
+def level(result: dict[str, Any], *, rate: float, seconds: float, target: float) -> Level:
+    """A level from what the load generator found."""
+    achieved = result["answered"] / max(seconds, result["seconds"])
+    latency = mean = None
+    if "p50" in result:
+        latency = Latency(requests=result["requests"], **{name: _seconds(result[name]) for name in ("p50", "p95", "p99")})
+        mean = _seconds(result["mean"])
+    kept_up = achieved >= KEPT_UP * result["requests"] / max(seconds, result["seconds"])
+    sustained = not result["errors"] and latency is not None and latency.p95.value <= target and kept_up
+    return Level(
+        offered=Quantity(rate, "request/s"),
+        achieved=Quantity(round(achieved, 3), "request/s"),
+        requests=result["requests"],
+        errors=result["errors"],
+        latency=latency,
+        mean=mean,
+        sender_delay=_seconds(result["sender_delay"]),
+        sustained=sustained,
+    )
+
+
+def sweep(measure: Measure, *, rates: Sequence[float] | None, target: float, enough: Callable[[], bool]) -> list[Level]:
+    """Levels by rising rate: the given ones, or doubled from 5 until one breaks and then halved towards the limit.
+
+    `enough` is asked before each level; when it says yes, the sweep ends with what it has (at least one level).
+    """
+    found: dict[float, Level] = {}
+
+    def take(rate: float) -> bool:
+        found[rate] = measure(rate)
+        if not found[rate].sustained and not _broken(found[rate], target) and not enough():
+            again = measure(rate)
+            found[rate] = again if again.sustained else found[rate]
+        return found[rate].sustained
+
+    if rates is not None:
+        for rate in sorted(rates):
+            if found and enough():
+                break
+            take(rate)
+        return list(found.values())
+    rate, good, bad = FIRST_RATE, 0.0, 0.0
+    while rate <= MOST_RATE and not (found and enough()):
+        if not take(rate):
+            bad = rate
+            break
+        good, rate = rate, rate * 2
+    for _ in range(BISECTIONS if good and bad else 0):
+        if enough():
+            break
+        middle = round((good * bad) ** 0.5, 1)
+        good, bad = (middle, bad) if take(middle) else (good, middle)
+    return [found[rate] for rate in sorted(found)]
+
+
+def highest(levels: Sequence[Level]) -> float:
+    """The highest sustained rate (requests a second), 0 where none was."""
+    return max((item.offered.value for item in levels if item.sustained), default=0.0)
+
+
+def knee(levels: Sequence[Level]) -> float | None:
+    """The rate of the level with the greatest power; None where no level was answered without errors."""
+    clean = [item for item in levels if item.mean is not None and item.mean.value > 0 and not item.errors]
+    best = max(clean, key=lambda item: item.achieved.value / item.mean.value, default=None)  # type: ignore[union-attr]
+    return None if best is None else best.offered.value
+
+
+def _broken(item: Level, target: float) -> bool:
+    return bool(item.errors) or item.latency is None or item.latency.p95.value > FAR_OFF * target
+
+
+def _seconds(value: float) -> Quantity:
+    return Quantity(round(value, 7), "s")

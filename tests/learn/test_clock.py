@@ -1,0 +1,97 @@
+"""The budget in steps, under a clock that the test turns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelyard.learn import clock as module
+from modelyard.learn.clock import Clock, peek
+from modelyard.store import Store
+
+
+class Time:
+    """A clock that only the test moves."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def hand(monkeypatch: pytest.MonkeyPatch) -> Time:
+    found = Time()
+    monkeypatch.setattr(module.time, "monotonic", found.monotonic)
+    return found
+
+
+def play(hand: Time, store: Store, *, seconds: float, most: int = 1000, cost: Any = lambda step: 1.0, validation: float = 4.0) -> tuple[int, float]:
+    """Train with steps that take `cost(step)`; returns (steps, seconds used)."""
+    hand.now = 0.0
+    clock = Clock(
+        name="c", decide=store.decide, seconds=seconds, most=most, validate_every=100, step_work=32, validation_work=320, started=0.0
+    )
+    step = 0
+    while True:
+        clock.look(step)
+        if step >= clock.planned:
+            break
+        hand.now += cost(step)
+        clock.spent(cost(step), 32, step)
+        step += 1
+        if step % 100 == 0 or step == clock.planned:
+            hand.now += validation
+            clock.validated(validation)
+    clock.end(step)
+    return step, hand.now
+
+
+@pytest.mark.parametrize("seconds", [30.0, 150.0, 500.0])
+def test_budget_is_used_and_kept(hand: Time, tmp_path: Path, seconds: float) -> None:
+    steps, used = play(hand, Store(tmp_path), seconds=seconds)
+    assert 0.85 * seconds <= used <= 1.02 * seconds
+    assert Store(tmp_path).decided("c.stop") is None  # a steady machine needs no stop
+    assert Store(tmp_path).decided("c.steps")["steps"] == steps
+
+
+def test_enough_time_means_every_epoch(hand: Time, tmp_path: Path) -> None:
+    assert play(hand, Store(tmp_path), seconds=5000, most=300)[0] == 300
+
+
+def test_a_machine_that_slows_down_stops_in_time(hand: Time, tmp_path: Path) -> None:
+    _, used = play(hand, Store(tmp_path), seconds=300, cost=lambda step: 1.0 if step < 100 else 2.5)
+    assert Store(tmp_path).decided("c.stop") is not None
+    assert used <= 1.06 * 300
+
+
+def test_steps_too_slow_for_the_budget_end_at_once(hand: Time, tmp_path: Path) -> None:
+    steps, _ = play(hand, Store(tmp_path), seconds=5, cost=lambda step: 4.0)
+    assert steps == 1
+
+
+def test_a_repetition_follows_the_decisions(hand: Time, tmp_path: Path) -> None:
+    first = play(hand, Store(tmp_path), seconds=300, cost=lambda step: 1.0 if step < 100 else 2.5)
+    again = play(hand, Store(tmp_path), seconds=300, cost=lambda step: 50.0)
+    assert again[0] == first[0]
+
+
+def test_damping_falls_to_nothing_at_the_stop(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.decide("c.steps", lambda: {"at": 5, "steps": 100})
+    store.decide("c.stop", lambda: {"at": 50, "steps": 60})
+    clock = Clock(name="c", decide=store.decide, seconds=1.0, most=100, validate_every=10, step_work=1, validation_work=1)
+    clock.look(5)
+    assert clock.planned == 100 and clock.damping(49) == 1.0
+    clock.look(50)
+    assert clock.planned == 60 and clock.schedule() == 100
+    assert [round(clock.damping(step), 2) for step in (50, 55, 59)] == [1.0, 0.5, 0.1]
+
+
+def test_peek_takes_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert peek(store.decide, "x") is None
+    assert store.decide("x", lambda: 3) == 3
+    assert peek(store.decide, "x") == 3
