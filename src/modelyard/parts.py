@@ -81,7 +81,8 @@ def source_hash(*relative: str) -> str:
     digest = blake2b(digest_size=16)
     for name in relative:
         place = ROOT / name
-        for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+        files = sorted(file for file in place.rglob("*") if file.suffix in (".py", ".toml", ".html", ".css")) if place.is_dir() else [place]
+        for file in files:
             digest.update(file.relative_to(ROOT).as_posix().encode())
             digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -31,9 +32,8 @@ def _column(name: str, kind: InputType, values: Array) -> Column:
             filled = sorted((value for value in present if value.strip()), key=len)
             example = filled[len(filled) // 2][:LONGEST_EXAMPLE] if filled else ""
             return Column(name=name, type=kind, missing=missing, example=example)
-        distinct, counts = np.unique(np.array(present, dtype=object), return_counts=True) if present else ([], [])
-        order = np.lexsort((np.arange(len(distinct)), -np.asarray(counts)))[:MOST_VALUES]
-        names = tuple(str(distinct[place]) for place in order)
+        counted = sorted(Counter(present).items(), key=lambda item: (-item[1], item[0]))
+        names = tuple(name for name, _ in counted[:MOST_VALUES])
         return Column(name=name, type=kind, values=names, missing=missing, example=names[0] if names else None)
     known = values[~np.isnan(values)]
     missing = 1 - len(known) / max(len(values), 1)

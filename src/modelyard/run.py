@@ -58,7 +58,7 @@ STAGES = (
     Stage("package", "packaged:Packaged", ("prepare", "train", "evaluate", "audit", "compress"), ("name", "package", "serve", "business"),
           ("package", "packages.py", *_MODELS), ("package/hashes.json",)),
     Stage("serve", "served:Served", ("prepare", "package"), ("serve",), ("serve", "packages.py", *_MODELS)),
-    Stage("business", "valued:Valued", ("prepare", "train", "evaluate", "package", "serve"), ("business",), ("business",), clocks=True),
+    Stage("business", "valued:Valued", ("prepare", "train", "evaluate", "audit", "compress", "package", "serve"), ("business",), ("business",), clocks=True),
     Stage("report", "reported:Reported", ("prepare", "train", "evaluate", "audit", "compress", "package", "serve", "business"), ("report",),
           ("report",), ("report.html",), clocks=True),
 )  # fmt: skip

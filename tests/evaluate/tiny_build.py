@@ -30,6 +30,7 @@ def tiny_build(
     target: str = "target",
     task: str = "tabular-classification",
     candidates: Mapping[str, str] | None = None,
+    options: Mapping[str, dict[str, Any]] | None = None,
     chosen: str = "linear",
     threshold: float | None = None,
     temperature: float = 1.0,
@@ -38,9 +39,7 @@ def tiny_build(
     **sections: Any,
 ) -> Context:
     """Split by thirds (or by a column `split`), train each candidate, write artifacts and records. `types` name all columns."""
-    frame = frame.with_columns(
-        pl.int_range(pl.len()).alias(ROW), pl.Series(GROUP, groups if groups is not None else range(frame.height))
-    )
+    frame = frame.with_columns(pl.int_range(pl.len()).alias(ROW), pl.Series(GROUP, groups if groups is not None else range(frame.height)))
     if "split" not in frame.columns:
         names = np.array(["train", "train", "validation", "test", "test"])
         frame = frame.with_columns(pl.Series("split", names[np.arange(frame.height) % 5]))
@@ -62,22 +61,31 @@ def tiny_build(
         learnt = {name: (np.log(numbers[name]) - state.mean) / state.scale for name in numbers}
     found = []
     for name, model_name in (candidates or {"dummy": "dummy", "linear": "linear"}).items():
-        model = parts.build("models", model_name)
+        own = dict((options or {}).get(name, {}))
+        model = parts.build("models", model_name, own)
         features = model.features(rows["train"], learnt["train"], state, seed=0)
         place = f"train/{name}"
         (folder / place / "0").mkdir(parents=True)
         write_json(folder / place / "0" / "features.json", features)  # before encoding, which keeps look-ups on the dict
         encoded = {split: Examples(model.encode(rows[split], features), learnt[split]) for split in ("train", "validation")}
         weights = model.fit(encoded["train"], encoded["validation"], state, features, seed=0, threads=1, clock=Clock())
-        save_file({key: np.ascontiguousarray(value) for key, value in weights.items()}, folder / place / "0" / "weights.safetensors")
-        member = Member(candidate=name, model=model_name, folder="0")
+        save_file(
+            {key: np.ascontiguousarray(value) for key, value in weights.items()},
+            folder / place / "0" / "weights.safetensors",
+        )
+        member = Member(candidate=name, model=model_name, options=own, folder="0")
         Artifact(name=name, state=state, members=(member,), temperature=temperature, threshold=threshold).save(folder / place)
         found.append(Candidate(name=name, model=model_name, status="trained", artifact=place))
     found.append(Candidate(name="encoder", model="encoder", status="skipped", reason="no text"))
     artifact = f"train/{chosen}"
     predictor = Predictor.open(folder / artifact)
     scores = predictor.scores(rows["validation"])
-    np.savez(folder / "train" / "validation.npz", row=splits["validation"][ROW].to_numpy(), target=numbers["validation"], scores=scores)
+    np.savez(
+        folder / "train" / "validation.npz",
+        row=splits["validation"][ROW].to_numpy(),
+        target=numbers["validation"],
+        scores=scores,
+    )
     metric = find(part_of_task.metrics[0])
     positive = state.classes.index(state.positive) if state.positive else None
     labels = part_of_task.labels(scores, state, threshold)
@@ -114,7 +122,14 @@ def credit(count: int = 1500, seed: int = 0) -> tuple[pl.DataFrame, dict[str, st
             "amount": rng.uniform(100, 1000, count).round(), "target": np.where(logit > -0.6, "repaid", "default"),
         }
     ).with_columns(pl.when(pl.int_range(pl.len()) % 17 == 0).then(None).otherwise(pl.col("income")).alias("income"))  # fmt: skip
-    types = {"income": "number", "debt": "number", "home": "category", "employed": "boolean", "age": "ignore", "amount": "ignore"}
+    types = {
+        "income": "number",
+        "debt": "number",
+        "home": "category",
+        "employed": "boolean",
+        "age": "ignore",
+        "amount": "ignore",
+    }
     return frame, types
 
 
@@ -131,7 +146,10 @@ def houses(count: int = 1000, seed: int = 0) -> tuple[pl.DataFrame, dict[str, st
 def mails(count: int = 900, seed: int = 0) -> tuple[pl.DataFrame, dict[str, str]]:
     """Short texts whose words give the class away, most of the time."""
     rng = np.random.default_rng(seed)
-    words = {"spam": ["prize", "winner", "credit", "offer", "cheap", "click"], "ham": ["meeting", "report", "lunch", "notes", "draft", "project"]}
+    words = {
+        "spam": ["prize", "winner", "credit", "offer", "cheap", "click"],
+        "ham": ["meeting", "report", "lunch", "notes", "draft", "project"],
+    }
     both = ["the", "a", "today", "please", "you", "we", "and", "see", "new", "with"]
     classes = np.where(rng.uniform(size=count) < 0.35, "spam", "ham")
     texts, subjects = [], []

@@ -19,7 +19,7 @@ from modelyard.store import Store
 from modelyard.tasks._contract import State
 
 torch = pytest.importorskip("torch")
-WORDS = "win free money now offer click meeting report agenda lunch project review team notes".split()
+WORDS = ["win", "free", "money", "now", "offer", "click", "meeting", "report", "agenda", "lunch", "project", "review", "team", "notes"]
 
 
 def accuracy(scores: np.ndarray, target: np.ndarray) -> float:
@@ -49,7 +49,9 @@ def text_rows(count: int, seed: int = 0) -> tuple[Rows, np.ndarray]:
 
 
 def text_state() -> State:
-    return State(task="text-classification", target="label", inputs=(Column(name="text", type="text"),), classes=("ham", "spam"), counts=(1, 1), positive="spam")
+    return State(
+        task="text-classification", target="label", inputs=(Column(name="text", type="text"),), classes=("ham", "spam"), counts=(1, 1), positive="spam"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -70,9 +72,7 @@ def make_encoder(folder: Path, transformers: Any) -> None:
     tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])]
-    )
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])])
     config = transformers.BertConfig(
         vocab_size=len(ids), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=64
     )
@@ -109,6 +109,18 @@ class Setting:
             decide=decide or Store(place).decide, name="candidate", checkpoint_seconds=checkpoint_seconds,
             progress=progress or Progress(), tracking=tracking,
         )  # fmt: skip
+
+
+def killable(encoder: Path, folder: Path, job: str = "job") -> Learnt:
+    """A training of 160 steps that saves as often as it can; the same in any process."""
+    rows, target = text_rows(160)
+    model = parts.build("models", "encoder", {"pretrained": str(encoder), "max_length": 24, "dropout": 0.1, "learning_rate": 2e-3})
+    return Setting(model, rows, target, text_state(), folder).run(job, epochs=40, checkpoint_seconds=0.01)
+
+
+@pytest.fixture(name="killable")
+def _killable() -> Callable[..., Learnt]:
+    return killable
 
 
 @pytest.fixture

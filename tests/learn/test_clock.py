@@ -31,9 +31,7 @@ def hand(monkeypatch: pytest.MonkeyPatch) -> Time:
 def play(hand: Time, store: Store, *, seconds: float, most: int = 1000, cost: Any = lambda step: 1.0, validation: float = 4.0) -> tuple[int, float]:
     """Train with steps that take `cost(step)`; returns (steps, seconds used)."""
     hand.now = 0.0
-    clock = Clock(
-        name="c", decide=store.decide, seconds=seconds, most=most, validate_every=100, step_work=32, validation_work=320, started=0.0
-    )
+    clock = Clock(name="c", decide=store.decide, seconds=seconds, most=most, validate_every=100, step_work=32, validation_work=320, started=0.0)
     step = 0
     while True:
         clock.look(step)

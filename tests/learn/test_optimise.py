@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelyard.errors import MissingExtra
 from modelyard.learn import batches, optimise
 from modelyard.learn.summary import summary
+from modelyard.learn.tracking import open_trackers
 from modelyard.models._contract import LoopOptions
 
 torch = pytest.importorskip("torch")
@@ -21,7 +26,7 @@ torch = pytest.importorskip("torch")
 def test_every_schedule_rises_then_does_not(kind: str) -> None:
     rates = [optimise.share(step, 100, LoopOptions(schedule=kind, warmup=0.1)) for step in range(100)]
     assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
-    assert all(later <= earlier + 1e-12 for earlier, later in zip(rates[9:], rates[10:], strict=False))
+    assert all(later <= earlier + 1e-12 for earlier, later in pairwise(rates[9:]))
     last = {"cosine": 0.0, "linear": 1 / 90, "constant": 1.0, "step": 0.01}[kind]
     assert rates[-1] == pytest.approx(last, abs=1e-3)
 
@@ -98,3 +103,10 @@ def test_summary_counts_what_work_reports(text_setting: Callable[..., Any]) -> N
     found = summary(module, {"ids": ids, "length": torch.tensor([work.typical_length])})
     assert found["parameters"] == work.parameters == sum(layer["parameters"] for layer in found["layers"])
     assert found["flops"] == work.flops_per_row == sum(layer["flops"] for layer in found["layers"])
+
+
+def test_an_absent_tracker_that_was_asked_for_names_its_extra(tmp_path: Path) -> None:
+    if importlib.util.find_spec("mlflow"):
+        pytest.skip("mlflow is installed")
+    with pytest.raises(MissingExtra, match=r"modelyard\[tracking\]"):
+        open_trackers(("mlflow",), tmp_path, "candidate", step=0)

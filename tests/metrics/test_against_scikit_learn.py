@@ -115,7 +115,11 @@ def test_unknown_class_counts_as_a_class_never_answered() -> None:
     labels = named[scores.argmax(1)]
     truth = named[target].astype(object)
     target[:5], truth[:5] = -1, "new"
-    for name, theirs in (("f1_macro", sk.f1_score), ("recall_macro", sk.recall_score), ("precision_macro", sk.precision_score)):
+    for name, theirs in (
+        ("f1_macro", sk.f1_score),
+        ("recall_macro", sk.recall_score),
+        ("precision_macro", sk.precision_score),
+    ):
         expected = theirs(truth.astype(str), labels, average="macro", zero_division=0)
         assert find(name)(target, scores) == pytest.approx(expected)
     assert find("accuracy")(target, scores) == pytest.approx(sk.accuracy_score(truth.astype(str), labels))

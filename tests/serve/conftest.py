@@ -1,113 +1,23 @@
-"""A small real model folder with every column type, and a real server over it."""
+"""A small real model folder, and a real server over it."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-from modelyard import parts
-from modelyard.models._contract import Clock, Examples
-from modelyard.predictor import Artifact, Member
-from modelyard.rows import Column, from_records
-from modelyard.store import write_json
+sys.path.insert(0, str(Path(__file__).parent))
 
-COLUMNS = (
-    Column(name="age", type="number", low=18, high=90, whole=True, example=42.0),
-    Column(name="job", type="category", values=("clerk", "smith", "cook"), example="clerk"),
-    Column(name="member", type="boolean", example=True),
-    Column(name="joined", type="date", low=1.5e9, high=1.7e9, example="2021-05-01"),
-    Column(name="note", type="text", example="paid on time"),
-)
-ROW = {"age": 42, "job": "clerk", "member": True, "joined": "2021-05-01", "note": "paid on time"}
-
-
-def make_records(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
-    """Rows of every type, a tenth of the ages missing."""
-    rng = np.random.default_rng(seed)
-    notes = ("paid on time", "late again", "asked for more", "very late")
-    return [
-        {
-            "age": None if rng.random() < 0.1 else int(rng.integers(18, 90)),
-            "job": str(rng.choice(["clerk", "smith", "cook"])),
-            "member": bool(rng.random() < 0.5),
-            "joined": f"20{rng.integers(10, 25)}-0{rng.integers(1, 10)}-11",
-            "note": str(rng.choice(notes)),
-        }
-        for _ in range(count)
-    ]
-
-
-def make_model(folder: Path, *, model: str = "linear") -> Path:
-    """Fit a real linear model on 200 rows and write its artifact."""
-    records = make_records(200)
-    rows = from_records(records, COLUMNS)
-    target = np.array(["bad" if "late" in record["note"] else "good" for record in records], dtype=object)
-    task = parts.build("tasks", "tabular-classification")
-    state = task.fit(target, "standing", COLUMNS, None)
-    part = parts.build("models", model)
-    numbers = task.encode_target(target, state)
-    features = part.features(rows, numbers, state, seed=0)
-    (folder / "one").mkdir(parents=True)
-    write_json(folder / "one" / "features.json", features)  # before encoding, which may keep arrays in it
-    examples = Examples(part.encode(rows, features), numbers)
-    weights = part.fit(examples, examples, state, features, seed=0, threads=1, clock=Clock())
-    from safetensors.numpy import save_file
-
-    save_file({name: np.ascontiguousarray(array) for name, array in weights.items()}, folder / "one" / "weights.safetensors")
-    Artifact(name="standing", state=state, members=(Member(candidate=model, model=model, folder="one"),)).save(folder)
-    return folder
+from serve_helpers import Running, make_model, start
 
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the small model."""
     return make_model(tmp_path_factory.mktemp("model") / "standing")
-
-
-@dataclass
-class Running:
-    """A server process."""
-
-    url: str
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def lines(self) -> list[dict[str, Any]]:
-        """Its log lines so far."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-
-    def stop(self) -> int:
-        """SIGTERM, and its exit status."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
-
-
-def start(command: list[str], log: Path, *, environment: dict[str, str] | None = None) -> Running:
-    """Start a server command and wait for its address."""
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, stderr=file, env={**os.environ, **(environment or {})})
-    running = Running("", process, log)
-    for _ in range(600):
-        found = [line["url"] for line in running.lines() if line["event"] == "listening"]
-        if found:
-            running.url = found[0]
-            return running
-        if process.poll() is not None:
-            break
-        time.sleep(0.05)
-    process.kill()
-    raise AssertionError(log.read_text())
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Audit: may the chosen artifact be trusted? One check a file in `checks/`; a check that fails is a gate.
 
-It reads the saved test answers of `evaluate`, and asks the artifact again only for rows that a check edited. It does not
-know how models learn, and chooses nothing.
+It reads the saved test answers of `evaluate`, and asks the artifact again only for rows that a check edited. It does
+not know how models learn, and chooses nothing.
 
     yard run blueprint.yaml --only audit
 """
@@ -13,6 +13,9 @@ from modelyard.audit.world import World
 from modelyard.context import Context
 from modelyard.records._base import Estimate, Gate
 from modelyard.records.audited import Audited, Finding
+
+SHOWN = 3
+"""Broken figures that a gate names; the finding holds all."""
 
 
 def run(context: Context) -> Audited:
@@ -37,11 +40,18 @@ def run(context: Context) -> Audited:
 def gate(finding: Finding, cure: str) -> Gate:
     """The gate of a finding: it stops the run only where the check failed."""
     failed = finding.status == "failed"
-    shown = [name for name in finding.broken if name in finding.limits] if failed else list(finding.limits)[:1]
-    demanded = "; ".join(f"{name} within {finding.limits[name]:g}" for name in shown[:3]) or "nothing amiss"
-    measured = "; ".join(f"{name} {_spell(finding.measured[name])}" for name in shown[:3] if name in finding.measured)
+    limits = {name: f"<= {limit:g}" for name, limit in finding.limits.items()}
+    limits |= {name: f">= {limit:g}" for name, limit in finding.floors.items()}
+    ordered = [name for name in finding.measured if name in limits]
+    shown = [name for name in ordered if name in finding.broken][:SHOWN] if failed else ordered[:1]
+    demanded = "; ".join(f"{name} {limits[name]}" for name in shown) or "nothing amiss"
+    measured = "; ".join(f"{name} {_spell(finding.measured[name])}" for name in shown)
     return Gate(
-        name=f"audit.{finding.name}", demanded=demanded, measured=measured or finding.status, passed=not failed, cure=cure
+        name=f"audit.{finding.name}",
+        demanded=demanded,
+        measured=measured or finding.status,
+        passed=not failed,
+        cure=cure,
     )
 
 

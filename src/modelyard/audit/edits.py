@@ -1,4 +1,4 @@
-"""Small edits that should not change an answer: typos, case, white space, lost fields, a little noise. Rows in, rows out."""
+"""Small edits that should not change an answer: typos, case, spaces, lost fields, some noise. Rows in, rows out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _each_text(rows: Rows, types: dict[str, str], change: Callable[[str], str]) 
 
 
 def typos(share: float) -> Edit:
-    """One typing error in `share` of the words of four letters or more: two neighbours swapped, a letter lost or doubled."""
+    """One error in `share` of the words of four letters or more: two neighbours swapped, a letter lost or doubled."""
 
     def mistype(word: str, rng: np.random.Generator) -> str:
         place = int(rng.integers(1, len(word) - 1))
@@ -69,9 +69,7 @@ def missing(share: float) -> Edit:
         lost = rng.uniform(size=(len(rows), len(names))) < share
         kept = rng.integers(0, len(names), size=len(rows))
         lost[np.arange(len(rows)), kept] = False
-        return rows.replace(
-            **{name: _blank(rows[name], types[name], lost[:, place]) for place, name in enumerate(names)}
-        )
+        return rows.replace(**{name: _blank(rows[name], types[name], lost[:, place]) for place, name in enumerate(names)})
 
     return edit
 

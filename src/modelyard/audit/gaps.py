@@ -30,7 +30,7 @@ def share_statistic(hit: Array, base: Array) -> Statistic:
 def recall_gap(sample: Sample, mask: Array) -> Statistic | None:
     """Mean over classes of (recall in the rest - recall in the group): 0.1 means ten points worse. None: too few rows.
 
-    Accuracy or F1 of a group also moves with its mix of classes; recall of each class does not (direct standardisation).
+    Accuracy or F1 of a group also moves with its mix of classes; recall of each class does not (standardisation).
     """
     hit = sample.labels == sample.target
     pairs = []

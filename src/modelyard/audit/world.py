@@ -1,4 +1,4 @@
-"""What a check may look at: the test rows and their saved answers, the artifact, and the records before. numpy and polars."""
+"""What a check may look at: the test rows and their saved answers, the artifact, and the records before."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class World:
                 positive=state.classes.index(state.positive) if state.positive is not None else None,
                 k=wanted.top_k,
             )
-            groups = saved["group"] if "group" in saved else None
+            groups = saved.get("group")
         return cls(
             blueprint=context.blueprint,
             store=context.store,

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -122,15 +122,24 @@ def _merged(error: ValidationError) -> list[dict[str, Any]]:
 _MEMBERS = {"str", "int", "float", "bool", "tuple", "list", "constrained-str"}
 
 
+def _kinds(annotation: Any) -> list[type[BaseModel]]:
+    """The section classes inside an annotation: `tuple[Plan, ...] | None` -> [Plan]."""
+    inner = get_args(annotation)
+    if inner:
+        return [kind for one in inner for kind in _kinds(one)]
+    return [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
+
+
 def _fields_at(model: type[BaseModel], path: Path_) -> type[BaseModel] | None:
-    """The section class that a path of keys leads to."""
-    current: Any = model
+    """The section class that a path of keys leads to; list positions are passed over."""
+    current: type[BaseModel] | None = model
     for key in path:
+        if isinstance(key, int):
+            continue
         field = getattr(current, "model_fields", {}).get(key)
         if field is None:
             return None
-        options = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        current = next((kind for kind in options if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        current = next(iter(_kinds(field.annotation)), None)
     return current
 
 

@@ -53,7 +53,7 @@ def run(context: Context) -> Valued:
         months=business.months,
         machine=chosen.name,
         assumptions=declared,
-        rates=_rates(chosen, grid, server),
+        rates=_rates(business, chosen, grid, server),
         trace=trace(business, chosen, server, grid, declared),
         derived=() if business.machine else (_derived(chosen, *measured_on),),
     )
@@ -98,9 +98,7 @@ def _costs(found: Cases) -> MachineCosts:
         capacity=_each(found, lambda case: case.capacity),
         per_request=_each(found, lambda case: case.per_request),
         per_thousand=_each(found, lambda case: _thousand(case.per_request)),
-        carbon=_each(found, lambda case: _thousand(case.carbon) if case.carbon else None)
-        if found["likely"].carbon
-        else None,
+        carbon=_each(found, lambda case: _thousand(case.carbon) if case.carbon else None) if found["likely"].carbon else None,
     )
 
 
@@ -157,9 +155,7 @@ def _break_even(case: Case) -> Quantity | None:
     else:
         per_machine = plan.capacity * costs.MONTH / average.usage
     contribution = average.revenue - average.payment - average.support
-    return unit_economics.break_even_customers(
-        contribution, plan.fixed, plan.machine, per_machine=per_machine, minimum=plan.minimum
-    )
+    return unit_economics.break_even_customers(contribution, plan.fixed, plan.machine, per_machine=per_machine, minimum=plan.minimum)
 
 
 def _build(found: Cases, facts: Facts) -> Build:
@@ -191,26 +187,25 @@ def _measured_on(served: Served) -> tuple[int, str]:
 def _build_time(records: Iterable[Record]) -> Quantity:
     total = Quantity(0.0, "s")
     for record in records:
-        total = total + record.run.seconds if record.run else total
+        if record.run is not None and record.stage not in ("business", "report"):  # an earlier run may have left these
+            total = total + record.run.seconds
     return total
 
 
-def _rates(chosen: rates.Machine, grid: rates.Grid, server: rates.Server) -> tuple[Rate, ...]:
+def _rates(business: Business, chosen: rates.Machine, grid: rates.Grid, server: rates.Server) -> tuple[Rate, ...]:
+    """The rows that were used; a price declared in the blueprint takes the table's place."""
     watts = Quantity(server.busy_watts, "J/s")
+    price = Rate(origin=chosen.origin, value=chosen.price, source=chosen.source, date=chosen.date)
     return (
-        Rate(origin=chosen.origin, value=chosen.price, source=chosen.source, date=chosen.date),
+        *(() if business.machine_price else (price,)),
         Rate(origin=grid.origin, value=grid.intensity, source=grid.source, date=grid.date),
         Rate(origin="rates/energy.toml: server.busy_watts", value=watts, source=server.source, date=server.date),
     )
 
 
 def _derived(chosen: rates.Machine, cores: int, instructions: str) -> Derived:
-    wanted = (
-        f"{cores} cores and {instructions or 'any instructions'}, as the load was measured on, and room for the service"
-    )
-    best = (
-        "cheapest" if rates.covers(chosen, cores=cores, instructions=instructions) else "largest, as none is as large"
-    )
+    wanted = f"{cores} cores and {instructions or 'any instructions'}, as the load was measured on, and room for the service"
+    best = "cheapest" if rates.covers(chosen, cores=cores, instructions=instructions) else "largest, as none is as large"
     return Derived(path="business.machine", value=chosen.name, reason=f"{best} of rates/machines.toml: {wanted}")
 
 
@@ -220,8 +215,7 @@ def _rate_gate(served: Served) -> Gate:
         demanded="a rate sustained inside serve.p95",
         measured=f"{served.measured_rate.value:g} request/s",
         passed=served.measured_rate.value > 0,
-        cure="Without a sustained rate no request has a price. "
-        "Raise serve.p95, choose a smaller model (size), or serve on a faster machine.",
+        cure="Without a sustained rate no request has a price. Raise serve.p95, choose a smaller model (size), or serve on a faster machine.",
     )
 
 

@@ -40,9 +40,7 @@ def payback(cac: Quantity, arpa: Quantity, margin: float) -> Quantity | None:
     return cac / monthly if monthly.value > 0 else None
 
 
-def break_even_customers(
-    contribution: Quantity, fixed: Quantity, machine: Quantity, *, per_machine: Quantity, minimum: int
-) -> Quantity | None:
+def break_even_customers(contribution: Quantity, fixed: Quantity, machine: Quantity, *, per_machine: Quantity, minimum: int) -> Quantity | None:
     """The fewest customers whose contribution covers fixed costs and the whole machines they need.
 
     Break-even units = fixed cost ÷ (price - variable cost), where machines come whole: the smallest n with
@@ -57,17 +55,15 @@ def break_even_customers(
     if gain <= 0:
         return Quantity(0.0, "customer") if base + minimum * step <= 0 else None
     full = per_machine.value
-    count = minimum
     surplus = full * gain - step  # what one more machine brings once it is full
-    if minimum * surplus < base - NEARLY:
-        if surplus <= 0:
-            return None
-        count = max(minimum, math.ceil(base / surplus - NEARLY))
-    for tried in range(count, count + 3):  # whole customers may just not fill the first one that suffices
-        number = max(
-            math.ceil((base + tried * step) / gain - NEARLY),
-            math.floor((tried - 1) * full + NEARLY) + 1 if tried > minimum else 0,
-        )
-        if number <= tried * full + NEARLY:
+    if surplus <= 0:
+        first, tries = minimum, 1
+    else:
+        first = max(minimum, math.ceil(base / surplus - NEARLY))
+        tries = min(math.ceil(gain / surplus) + 2, 100_000)  # whole customers leave at most one customer's room on each
+    for count in range(first, first + tries):
+        needed = math.ceil((base + count * step) / gain - NEARLY)
+        number = max(needed, math.floor((count - 1) * full + NEARLY) + 1 if count > minimum else 0)
+        if number <= count * full + NEARLY:
             return Quantity(float(number), "customer")
     return None

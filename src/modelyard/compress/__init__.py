@@ -14,6 +14,6 @@ if TYPE_CHECKING:
 
 def run(context: Context) -> Compressed:
     """Export, compare on validation rows, measure, choose. Gates: `compress.parity`, `compress.drop`."""
-    from modelyard.compress import stage
+    from modelyard.compress.stage import run as compress
 
-    return stage.run(context)
+    return compress(context)

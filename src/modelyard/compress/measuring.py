@@ -6,13 +6,14 @@ It knows nothing about how variants are made.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from modelyard.errors import DataError
+from modelyard.frozen import Frozen
 from modelyard.metrics import Bootstrap, Metric, Sample, paired
 from modelyard.predictor import Artifact, Predictor
 from modelyard.records._base import Estimate
@@ -23,7 +24,18 @@ SINGLE_ROWS = 48
 """Rows asked one by one: their median has a standard error near a fifth of a row's own spread."""
 ROUNDS = 4
 """Variants take turns, so that a busy moment of the machine falls on all of them."""
-BATCH_ROWS = 64
+BATCH_ROWS = 32
+
+
+class Figures(Frozen):
+    """What a comparison finds: fields of `records.compressed.Variant`."""
+
+    rows: int
+    agreement: float
+    alone: float | None = None
+    difference: float | None = None
+    metric: float | None = None
+    drop: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -49,20 +61,26 @@ class Compared:
         labels = self.task.labels(scores, self.state, self.threshold)
         return Sample.of(self.target, scores, labels=labels, positive=self.positive, k=self.k)
 
-    def parity(self, predictor: Predictor) -> dict[str, Any]:
-        """Agreement, difference, metric and drop of a variant, as fields of its record."""
+    def take(self, index: Array) -> Compared:
+        """Some of the rows."""
+        groups = None if self.groups is None else self.groups[index]
+        return replace(self, rows=self.rows.take(index), target=self.target[index], groups=groups, trained=self.trained[index])
+
+    def parity(self, predictor: Predictor) -> Figures:
+        """Agreement, difference, metric and drop of a variant. Scores that are not finite agree with nothing."""
         scores = predictor.scores(self.rows)
         if not np.isfinite(scores).all():
-            return {"agreement": 0.0, "reason": "some scores are not finite"}
+            return Figures(rows=len(self.rows), agreement=0.0)
         same = self.task.same(scores, self.trained, self.state, threshold=self.threshold, tolerance=self.tolerance)
         value = self.metric.of(self.sample(scores))
-        return {
-            "agreement": float(np.mean(same)) if len(same) else 1.0,
-            "alone": self._alone(predictor, scores),
-            "difference": float(np.abs(scores - self.trained).max(initial=0.0)),
-            "metric": value if np.isfinite(value) else None,
-            "drop": self._drop(scores),
-        }
+        return Figures(
+            rows=len(self.rows),
+            agreement=float(np.mean(same)) if len(same) else 1.0,
+            alone=self._alone(predictor, scores),
+            difference=float(np.abs(scores - self.trained).max(initial=0.0)),
+            metric=value if np.isfinite(value) else None,
+            drop=self._drop(scores),
+        )
 
     def _alone(self, predictor: Predictor, scores: Array) -> float:
         """A served row is mostly asked alone: the share that gets the same answer as beside others."""
@@ -81,7 +99,7 @@ class Compared:
         except DataError:
             return None
         if self.metric.greater_is_better:
-            return Estimate(value=-found.value, low=-found.high, high=-found.low, level=found.level)
+            return Estimate(value=0.0 - found.value, low=0.0 - found.high, high=0.0 - found.low, level=found.level)
         scale = abs(self.metric.of(theirs)) or 1.0
         return Estimate(value=found.value / scale, low=found.low / scale, high=found.high / scale, level=found.level)
 

@@ -1,4 +1,4 @@
-"""The stage compress: variants, parity, speed, choice, gates."""
+"""The stage compress: make the variants, compare them, measure them, choose the fastest that keeps the answers."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from modelyard import parts
 from modelyard.compress import measuring, variants
-from modelyard.compress.measuring import Compared
+from modelyard.compress.comparing import Comparison, trained_scores
 from modelyard.context import Context
 from modelyard.errors import MissingExtra, ModelyardError
-from modelyard.metrics import Bootstrap, find
 from modelyard.predictor import Artifact, Predictor
 from modelyard.records._base import Gate
 from modelyard.records.compressed import Compressed, Variant
 from modelyard.records.trained import Trained
-from modelyard.rows import GROUP, from_frame, read_split
-from modelyard.store import fingerprint, hash_tree, read_json, replacing, write_json
+from modelyard.rows import from_frame, read_split
+from modelyard.store import fingerprint, hash_tree, read_json
 from modelyard.units import Quantity
 
-SOURCES = ("compress", "sessions", "models/_contract.py", "predictor.py")
+SOURCES = ("compress", "sessions", "models", "tasks", "predictor.py")
 """Code that changes what a variant holds or answers."""
 
 
@@ -34,20 +32,22 @@ def run(context: Context) -> Compressed:
     source = context.store.path(trained.artifact)
     artifact = Artifact.model_validate(read_json(source / "artifact.json"))
     hashes = trained.hashes or hash_tree(source)
-    compared = _compared(context, trained, artifact, source, hashes)
-    tried = _tried(context, artifact, source, hashes, compared)
+    comparison = Comparison(context, trained_scores(context, trained, artifact, hashes))
+    tried = _made(context, artifact, source, hashes)
+    tried = [comparison.screened(variant) for variant in tried]
     made = [variant for variant in tried if variant.status == "measured"]
     if not made:
         raise _nothing(tried)
-    timings = _timed(context, made, source, compared)
+    timings = _timed(context, made, source, comparison)
     tried = [variant.model_copy(update={"timings": timings.get(variant.name, {})}) for variant in tried]
-    chosen = _choose(context, tried)
+    tried, chosen = _choose(context, tried, comparison)
     p50 = {name: timings[name]["row_p50"] for name in ("trained", chosen.name) if name in timings}
-    value = compared.metric.of(compared.sample(compared.trained))
+    rows = comparison.everything
+    value = rows.metric.of(rows.sample(rows.trained))
     return Compressed(
-        metric=compared.metric.name,
-        greater_is_better=compared.metric.greater_is_better,
-        rows=len(compared.rows),
+        metric=rows.metric.name,
+        greater_is_better=rows.metric.greater_is_better,
+        rows=len(rows.rows),
         rows_seen_in_training=trained.folds > 1,
         trained_metric=value if np.isfinite(value) else None,
         trained_bytes=Quantity(float(variants.size(source)), "B"),
@@ -56,103 +56,41 @@ def run(context: Context) -> Compressed:
         artifact=chosen.folder,
         hashes=chosen.hashes,
         size_ratio=variants.size(source) / chosen.bytes.value,
-        gates=_gates(context, tried, chosen),
+        gates=_gates(context, chosen),
         timings={"trained": timings.get("trained", {}), "speedup": p50["trained"] / p50[chosen.name] if len(p50) == 2 else 1.0},
     )
 
 
-def _compared(context: Context, trained: Trained, artifact: Artifact, source: Path, hashes: dict[str, str]) -> Compared:
-    """Validation rows and what the trained artifact says about them (kept, because torch takes its time)."""
-    blueprint, state = context.blueprint, artifact.state
-    task = parts.build("tasks", state.task)
-    frame = read_split(context.store.path("data"), "validation")
-    rows = from_frame(frame, state.types())
-    target = task.encode_target(_target(frame, state), state)
-    place = context.store.path("compress", "trained.npz")
-    key = fingerprint([sorted(hashes.items()), trained.key, frame.height])
-    scores = _kept(place, key)
-    if scores is None:
-        scores = measuring.open_with(source, context.threads).scores(rows)
-        with replacing(place) as temporary, temporary.open("wb") as file:
-            np.savez(file, scores=scores, key=np.array(key))
-    groups = frame[GROUP].to_numpy() if GROUP in frame.columns else None
-    return Compared(
-        rows=rows, target=target, groups=groups, trained=scores, task=task, state=state, threshold=artifact.threshold,
-        metric=find(trained.metric), positive=state.classes.index(state.positive) if state.positive is not None else None,
-        k=blueprint.evaluate.top_k, tolerance=blueprint.compress.tolerance,
-        bootstrap=Bootstrap(count=blueprint.evaluate.bootstrap, level=blueprint.evaluate.level, seed=blueprint.train.seed),
-    )  # fmt: skip
-
-
-def _target(frame: Any, state: Any) -> Any:
-    import polars as pl
-
-    column = frame[state.target]
-    return column.cast(pl.String).to_numpy().astype(object) if state.classes else column.cast(pl.Float64).to_numpy()
-
-
-def _kept(place: Path, key: str) -> Any:
-    if not place.exists():
-        return None
-    with np.load(place, allow_pickle=False) as kept:
-        return kept["scores"] if str(kept["key"]) == key else None
-
-
-def _tried(context: Context, artifact: Artifact, source: Path, hashes: dict[str, str], compared: Compared) -> list[Variant]:
-    """Every variant, made and compared; both are kept, so that a killed build goes on where it was."""
+def _made(context: Context, artifact: Artifact, source: Path, hashes: dict[str, str]) -> list[Variant]:
+    """Every variant's folder, kept by key, so that a killed build goes on where it was."""
     blueprint = context.blueprint
     asked = variants.recipes(artifact.members, blueprint.compress.methods, parts.names("compress.methods"))
     sources = parts.source_hash(*SOURCES)
     rows = from_frame(read_split(context.store.path("data"), "train"), artifact.state.types())
-    tried = []
     with tempfile.TemporaryDirectory(prefix="modelyard-") as workshop, context.progress.bar("compress", len(asked)) as advance:
-        bench = variants.Workbench(artifact, source, rows, Path(workshop), seed=blueprint.train.seed)
+        bench = variants.Workbench(artifact, source, rows, Path(workshop), seed=blueprint.train.seed, threads=context.threads)
+        made = []
         for recipe in asked:
-            tried.append(_try(context, recipe, artifact, source, recipe.key(hashes, sources), bench, compared))
+            folder = context.store.path("compress", recipe.name)
+            made.append(_make(recipe, artifact, source, folder, recipe.key(hashes, sources), bench))
             advance(1)
-    return tried
+    return made
 
 
-def _try(
-    context: Context, recipe: variants.Recipe, artifact: Artifact, source: Path, key: str, bench: variants.Workbench, compared: Compared
-) -> Variant:
-    """Make one variant and compare it."""
-    named: dict[str, Any] = {"name": recipe.name, "options": recipe.options}
+def _make(recipe: variants.Recipe, artifact: Artifact, source: Path, folder: Path, key: str, bench: variants.Workbench) -> Variant:
+    """One variant's folder, or why there is none."""
+    variant = Variant(name=recipe.name, options=recipe.options, status="measured", folder=f"compress/{recipe.name}")
     reason = recipe.method.missing() if recipe.method else ""
     if reason:
-        return Variant(**named, status="skipped", reason=reason)
-    folder = context.store.path("compress", recipe.name)
-    note = context.store.path("compress", f"{recipe.name}.json")
-    demands = fingerprint([key, compared.threshold, compared.tolerance, compared.metric.name, len(compared.rows), fingerprint(compared.bootstrap.__dict__)])
-    kept = read_json(note) if note.exists() else {}
+        return variant.model_copy(update={"status": "skipped", "reason": reason, "folder": ""})
     try:
         variants.make(recipe, artifact, source, folder, key=key, exportables=bench)
-        if kept.get("key") != demands or kept["hashes"] != variants.contents(folder):
-            found = compared.parity(measuring.open_with(folder, context.threads))
-            kept = {"key": demands, "hashes": variants.contents(folder), "found": Variant(**named, status="measured", **found).model_dump(mode="json")}
-            write_json(note, kept)
     except (MemoryError, OSError):
         raise
-    except ModelyardError as error:
-        return Variant(**named, status="failed", reason=str(error))
-    except Exception as error:  # exporters raise of every kind; one that fails leaves the other methods
-        return Variant(**named, status="failed", reason=f"{type(error).__name__}: {str(error).strip()[:300]}")
-    variant = Variant.model_validate(kept["found"])
-    section = context.blueprint.compress
-    passed = _agreement(variant) >= section.agreement and (variant.drop is None or variant.drop.value <= section.max_drop)
-    return variant.model_copy(
-        update={
-            "passed": passed,
-            "folder": f"compress/{recipe.name}",
-            "bytes": Quantity(float(variants.size(folder)), "B"),
-            "hashes": kept["hashes"],
-        }
-    )
-
-
-def _agreement(variant: Variant) -> float:
-    """The lower of the two: with the trained model, and of rows alone with rows beside others."""
-    return min(variant.agreement or 0.0, 1.0 if variant.alone is None else variant.alone)
+    except Exception as error:  # exporters raise errors of every kind; one that fails leaves the other methods
+        lines = str(error).strip().splitlines() or [""]
+        return variant.model_copy(update={"status": "failed", "reason": f"{type(error).__name__}: {lines[0][:300]}", "folder": ""})
+    return variant.model_copy(update={"bytes": Quantity(float(variants.size(folder)), "B"), "hashes": variants.contents(folder)})
 
 
 def _nothing(tried: Sequence[Variant]) -> ModelyardError:
@@ -162,47 +100,58 @@ def _nothing(tried: Sequence[Variant]) -> ModelyardError:
     return ModelyardError(f"no compress method could export the trained model: {reasons}")
 
 
-def _timed(context: Context, made: Sequence[Variant], source: Path, compared: Compared) -> dict[str, dict[str, float]]:
-    """Speeds of the trained artifact and of the variants that may be chosen; others are not worth their seconds."""
-    eligible = [variant for variant in made if variant.passed] or [_fallback(made)]
+def _timed(context: Context, made: Sequence[Variant], source: Path, comparison: Comparison) -> dict[str, dict[str, float]]:
+    """Speeds of the trained artifact and of every variant, all open at once and asked in turns."""
     predictors: dict[str, Predictor] = {}
     opened: dict[str, float] = {}
-    for name, folder in {"trained": source, **{variant.name: context.store.path(variant.folder) for variant in eligible}}.items():
+    for name, folder in {"trained": source, **{variant.name: context.store.path(variant.folder) for variant in made}}.items():
         start = time.perf_counter()
         predictors[name] = measuring.open_with(folder, context.threads)
         opened[name] = time.perf_counter() - start
-    return {name: {**found, "open": opened[name]} for name, found in measuring.speeds(predictors, compared.rows).items()}
+    found = measuring.speeds(predictors, comparison.everything.rows)
+    return {name: {**each, "open": opened[name]} for name, each in found.items()}
 
 
-def _fallback(made: Sequence[Variant]) -> Variant:
-    """What `--force` would package where no variant passes: the one that agrees most."""
-    return max(made, key=lambda variant: (_agreement(variant), -(variant.drop.value if variant.drop else 0.0)))
+def _choose(context: Context, tried: Sequence[Variant], comparison: Comparison) -> tuple[list[Variant], Variant]:
+    """The fastest that passes on all rows; slower ones are not asked. A clock orders them, so the order is written down."""
+    hopeful = [variant for variant in tried if variant.status == "measured" and comparison.hopeful(variant)]
+    key = fingerprint([[variant.name, sorted(variant.hashes.items())] for variant in hopeful])[:12]
+
+    def order() -> list[str]:
+        return [variant.name for variant in sorted(hopeful, key=lambda variant: variant.timings.get("row_p50", 0.0))]
+
+    asked = order() if len(hopeful) < 2 else context.decide(f"compress.variant.{key}", order)
+    known = {variant.name: variant for variant in tried}
+    hopeless = [variant.name for variant in tried if variant.status == "measured" and variant not in hopeful]
+    known |= {name: known[name].model_copy(update={"passed": False}) for name in hopeless}
+    for name in asked:
+        known[name] = comparison.full(known[name])
+        if known[name].passed:
+            return list(known.values()), known[name]
+    measured = [variant for variant in known.values() if variant.status == "measured"]
+    best = max(measured, key=lambda variant: (variant.same, -(variant.drop.value if variant.drop else 0.0)))
+    known[best.name] = comparison.full(best)
+    return list(known.values()), known[best.name]
 
 
-def _choose(context: Context, tried: Sequence[Variant]) -> Variant:
-    """The fastest that passes. A clock decides, so the choice is written down, under the key of what there was to choose from."""
-    passing = [variant for variant in tried if variant.passed]
-    if len(passing) <= 1:
-        return passing[0] if passing else _fallback([variant for variant in tried if variant.status == "measured"])
-    key = fingerprint([[variant.name, variant.hashes] for variant in passing])[:12]
-    name = context.decide(f"compress.variant.{key}", lambda: min(passing, key=lambda variant: variant.timings.get("row_p50", 0.0)).name)
-    return next(variant for variant in passing if variant.name == name)
-
-
-def _gates(context: Context, tried: Sequence[Variant], chosen: Variant) -> tuple[Gate, ...]:
-    """Whether any variant gives the trained model's answers, and whether any of those keeps its quality."""
-    section = context.blueprint.compress
-    cure = "Allow more under compress (agreement, tolerance, max_drop), or try other methods or options."
-    agreeing = _agreement(chosen)
-    unit = "rows" if chosen.drop is None else chosen.drop
-    drop = "undefined on these rows" if unit == "rows" else f"{chosen.drop.value:.5g} ({chosen.drop.low:.5g} to {chosen.drop.high:.5g})"  # type: ignore[union-attr]
+def _gates(context: Context, chosen: Variant) -> tuple[Gate, ...]:
+    """The chosen variant's parity and quality; where none passed, those of the one that agrees most."""
+    section, drop = context.blueprint.compress, chosen.drop
+    cure = "Allow more under compress (agreement, tolerance, max_drop), or name other methods or options there."
+    lost = "undefined on these rows" if drop is None else f"{drop.value:.5g} ({drop.low:.5g} to {drop.high:.5g})"
     return (
         Gate(
-            name="compress.parity", demanded=f"agreement >= {section.agreement:g}", measured=f"{agreeing:.5g} ({chosen.name})",
-            passed=agreeing >= section.agreement, cure=cure,
+            name="compress.parity",
+            demanded=f"agreement >= {section.agreement:g}",
+            measured=f"{chosen.same:.5g} ({chosen.name})",
+            passed=chosen.same >= section.agreement,
+            cure=cure,
         ),
         Gate(
-            name="compress.drop", demanded=f"drop <= {section.max_drop:g}", measured=f"{drop} ({chosen.name})",
-            passed=chosen.drop is None or chosen.drop.value <= section.max_drop, cure=cure,
+            name="compress.drop",
+            demanded=f"drop <= {section.max_drop:g}",
+            measured=f"{lost} ({chosen.name})",
+            passed=drop is None or drop.value <= section.max_drop,
+            cure=cure,
         ),
-    )  # fmt: skip
+    )

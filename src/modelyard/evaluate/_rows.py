@@ -115,8 +115,7 @@ def metrics_for(context: Context, predictor: Predictor, rows: int) -> list[Metri
         for name in named:
             if not fits(name):
                 raise DataError(
-                    f"{where}: {name} needs one class that is looked for, and the target has {len(state.classes)}. "
-                    f"Use {name}_macro, or another metric."
+                    f"{where}: {name} needs one class that is looked for, and the target has {len(state.classes)}. Use {name}_macro, or another metric."
                 )
     names = dict.fromkeys((context.record(Trained).metric, *listed, *wanted.gates))
     return [find(name, task.kind) for name in names]

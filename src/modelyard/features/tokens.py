@@ -106,9 +106,7 @@ def unknown_characters(texts: Sequence[str | None], tokenizer: str) -> tuple[flo
         return 0.0, []
     characters = list(counts)
     missed = [
-        character
-        for character, encoded in zip(characters, found.encode_batch(characters, add_special_tokens=False), strict=True)
-        if place in encoded.ids
+        character for character, encoded in zip(characters, found.encode_batch(characters, add_special_tokens=False), strict=True) if place in encoded.ids
     ]
     missed.sort(key=lambda character: (-counts[character], character))
     return sum(counts[character] for character in missed) / counts.total(), missed
@@ -141,7 +139,7 @@ def texts(rows: Rows, columns: Sequence[Sequence[str]]) -> list[str]:
 
 def _shown(value: Any, kind: str) -> str:
     """A value as a reader would write it; empty where missing."""
-    if value is None or isinstance(value, (float, np.floating)) and np.isnan(value):
+    if value is None or (isinstance(value, (float, np.floating)) and np.isnan(value)):
         return ""
     if kind == "boolean":
         return "yes" if value else "no"

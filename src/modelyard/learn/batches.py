@@ -28,9 +28,7 @@ def lengths(arrays: Arrays, ragged: Sequence[str]) -> Array | None:
     return arrays["length"] if ragged and "length" in arrays else None
 
 
-def steps(
-    count: int, length: Array | None, *, batch_rows: int, batch_tokens: int | None, seed: int, epoch: int, group: bool = True
-) -> list[Step]:
+def steps(count: int, length: Array | None, *, batch_rows: int, batch_tokens: int | None, seed: int, epoch: int, group: bool = True) -> list[Step]:
     """The optimiser steps of one epoch; every row stands in exactly one pass of one step.
 
     A last row that would stand alone joins the step before (batch normalisation needs two); their number is the same in every epoch.

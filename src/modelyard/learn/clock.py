@@ -100,16 +100,17 @@ class Clock:
         """Called before each step with the number of steps done: replays or takes the decisions of this moment."""
         while self._pending and self._pending[0]["at"] <= step:
             self._apply(self._pending.pop(0))
-        if self.seconds is None or self._over or self._pending:
+        seconds = self.seconds
+        if seconds is None or self._over or self._pending:
             return
         if not self.plans:
-            if step >= MEASURED or (step > 0 and self.elapsed() > self.seconds / 2):
-                self._apply(self.decide(f"{self.name}.steps", lambda: {"at": step, "steps": self._affordable(step, self.seconds * RESERVE)}))
-        elif step < self.planned and self._predicted(step, self.planned) > self.seconds * THREAT:
+            if step >= MEASURED or (step > 0 and self.elapsed() > seconds / 2):
+                self._apply(self.decide(f"{self.name}.steps", lambda: {"at": step, "steps": self._affordable(step, seconds * RESERVE)}))
+        elif step < self.planned and self._predicted(step, self.planned) > seconds * THREAT:
             number = len(self.plans)
             name = f"{self.name}.stop" if number == 1 else f"{self.name}.stop.{number}"
             if number < 10:
-                self._apply(self.decide(name, lambda: {"at": step, "steps": self._affordable(step, self.seconds)}))
+                self._apply(self.decide(name, lambda: {"at": step, "steps": self._affordable(step, seconds)}))
 
     def damping(self, step: int) -> float:
         """Share of the learning rate that the stops in force leave: a line to 0 from the moment each was decided."""

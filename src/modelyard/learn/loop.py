@@ -80,12 +80,13 @@ def train(
     checkpoint_seconds: float,
     progress: Progress,
     tracking: Sequence[str] = ("tensorboard",),
+    logs: Path | None = None,
 ) -> Learnt:
     """Train a module. `metric(scores, target)` is given numbers in the target's own unit, `train.target` standardised ones.
 
     `seconds` bounds the whole call (a started-again call counts what its checkpoint had used); `decide(name, choose)` writes a
-    choice down before it is used. `folder` holds the checkpoint and logs; the checkpoint stays for the caller to
-    `checkpoint.clear`. Nothing global is left changed. Raises MissingExtra without torch.
+    choice down before it is used. `folder` holds the checkpoint, which stays for the caller to `checkpoint.clear`; `logs` (by
+    default the same) what `tracking` names. Nothing global is left changed. Raises MissingExtra without torch.
     """
     started = time.monotonic()
     try:
@@ -99,7 +100,7 @@ def train(
             state=state, options=options, metric=metric, greater=greater_is_better, seed=seed, folder=folder, decide=decide,
             name=name, progress=progress, device=device, checkpoint_seconds=checkpoint_seconds, started=started, seconds=seconds,
         )  # fmt: skip
-        return trainer.run(tracking)
+        return trainer.run(tracking, logs or folder)
 
 
 def _known(examples: Examples, state: State) -> Examples:
@@ -162,10 +163,10 @@ class _Trainer:
 
     # -- the whole call ------------------------------------------------------------------------------------------------
 
-    def run(self, tracking: Sequence[str]) -> Learnt:
+    def run(self, tracking: Sequence[str], logs: Path) -> Learnt:
         """Train to the end."""
         self._prepare()
-        trackers = open_trackers(tracking, self.folder, self.name, step=self.step)
+        trackers = open_trackers(tracking, logs, self.name, step=self.step)
         try:
             with self.progress.bar(self.name, 1.0) as advance:
                 shown = 0.0
@@ -291,7 +292,8 @@ class _Trainer:
         self.best = checkpoint.under("best", tensors)
         self.curve = [Epoch.model_validate(epoch) for epoch in state["curve"]]
         self.step, self.best_step, self.without, self.stopped = (state[key] for key in ("step", "best_step", "without", "stopped"))
-        self.best_value = tuple(-math.inf if value is None else value for value in state["best_value"])
+        metric, loss = (-math.inf if value is None else value for value in state["best_value"])
+        self.best_value = metric, loss
         self.timings.update(state["timings"])
         # the time this process took to get here is left out: an unbroken run would not have spent it
         self.clock.used, self.clock.started = state["used"], time.monotonic()

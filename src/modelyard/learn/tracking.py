@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,10 +31,8 @@ def open_trackers(kinds: Sequence[str], folder: Path, name: str, *, step: int) -
     """The trackers asked for. An absent TensorBoard is passed over (it is the default); an absent MLflow raises MissingExtra."""
     found: list[Tracker] = []
     if "tensorboard" in kinds:
-        try:
+        with suppress(ImportError):
             found.append(_TensorBoard(folder / "tensorboard", step))
-        except ImportError:
-            pass
     if "mlflow" in kinds:
         found.append(_MLflow(folder, name))
     return found

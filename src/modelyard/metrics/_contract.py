@@ -24,8 +24,8 @@ Statistic = Callable[[Array], Array]
 
 @dataclass(frozen=True)
 class Reflected:
-    """A statistic that chance alone pushes up (a sum of absolute gaps). Its resamples are pushed up once more, and the
-    percentile interval with them; so its interval is reflected at the value (Efron and Tibshirani 1993, section 13.4)."""
+    """A statistic that chance alone pushes up (a sum of absolute gaps). Its resamples are pushed up once more, so its
+    interval is the percentile one reflected at the value (basic bootstrap, Davison and Hinkley 1997, section 5.2)."""
 
     statistic: Statistic
 
@@ -65,9 +65,7 @@ class Sample:
             labels = scores.argmax(axis=1) if scores.shape[1] > 1 else scores[:, 0]
         labels = np.asarray(labels)
         if not len(target) == len(scores) == len(labels):
-            raise UserError(
-                f"target, scores and labels must be of one length (got {len(target)}, {len(scores)} and {len(labels)})"
-            )
+            raise UserError(f"target, scores and labels must be of one length (got {len(target)}, {len(scores)} and {len(labels)})")
         return cls(target, scores, labels, positive, k)
 
     def __len__(self) -> int:
@@ -88,9 +86,7 @@ class Sample:
             return self.positive
         if self.classes == 2:
             return 1
-        raise UserError(
-            f"{name} needs a positive class among {self.classes}. Name one as evaluate.positive, or use {name}_macro."
-        )
+        raise UserError(f"{name} needs a positive class among {self.classes}. Name one as evaluate.positive, or use {name}_macro.")
 
 
 @dataclass(frozen=True)

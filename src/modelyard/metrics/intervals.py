@@ -59,9 +59,7 @@ class Bootstrap:
             yield counts if member is None else counts[:, member]
             done += size
 
-    def draws(
-        self, statistics: Sequence[Statistic], rows: int, *, groups: Array | None = None
-    ) -> list[tuple[float, Array]]:
+    def draws(self, statistics: Sequence[Statistic], rows: int, *, groups: Array | None = None) -> list[tuple[float, Array]]:
         """Each statistic's value and its defined values on the resamples, the same resamples for all."""
         if not rows:
             return [(float("nan"), np.empty(0)) for _ in statistics]
@@ -75,9 +73,7 @@ class Bootstrap:
         # a resample without one of the classes says nothing about ranking, and is left out
         return [(value, one[np.isfinite(one)]) for value, one in zip(values, drawn, strict=True)]
 
-    def of(
-        self, statistics: Sequence[Statistic], rows: int, *, groups: Array | None = None
-    ) -> list[Estimate | None]:
+    def of(self, statistics: Sequence[Statistic], rows: int, *, groups: Array | None = None) -> list[Estimate | None]:
         """Each statistic with its interval, all on the same resamples; None where it is undefined on these rows."""
         found: list[Estimate | None] = []
         for statistic, (value, drawn) in zip(statistics, self.draws(statistics, rows, groups=groups), strict=True):
@@ -92,10 +88,8 @@ class Bootstrap:
             found.append(Estimate(value=value, low=low, high=high, level=self.level))
         return found
 
-    def together(
-        self, statistics: Sequence[Statistic], rows: int, *, groups: Array | None = None
-    ) -> list[Estimate | None]:
-        """Intervals that hold all at once at the level: normal, with the bootstrap's standard error, Bonferroni-widened.
+    def together(self, statistics: Sequence[Statistic], rows: int, *, groups: Array | None = None) -> list[Estimate | None]:
+        """Intervals that hold all at once at the level: normal, from bootstrap standard errors, Bonferroni-widened.
 
         A percentile interval cannot be widened so far: 1,000 resamples have no 0.9999 quantile.
         """
@@ -109,9 +103,7 @@ class Bootstrap:
                 found.append(Estimate(value=value, low=value - reach, high=value + reach, level=self.level))
         return found
 
-    def _shares(
-        self, statistic: Statistic, value: float, drawn: Array, rows: int, groups: Array | None
-    ) -> tuple[float, float]:
+    def _shares(self, statistic: Statistic, value: float, drawn: Array, rows: int, groups: Array | None) -> tuple[float, float]:
         """Which quantiles of the resampled values bound the interval."""
         tail = (1 - self.level) / 2
         if self.method == "percentile":
@@ -147,14 +139,11 @@ _DEFAULT = Bootstrap()
 
 def _undefined(metric: Metric, rows: int) -> DataError:
     return DataError(
-        f"{metric.name} is undefined on these {rows} rows: it needs rows, and rows of each class where it ranks. "
-        "Choose another metric or give more rows."
+        f"{metric.name} is undefined on these {rows} rows: it needs rows, and rows of each class where it ranks. Choose another metric or give more rows."
     )
 
 
-def estimates(
-    metrics: Sequence[Metric], sample: Sample, *, groups: Array | None = None, bootstrap: Bootstrap = _DEFAULT
-) -> dict[str, Estimate]:
+def estimates(metrics: Sequence[Metric], sample: Sample, *, groups: Array | None = None, bootstrap: Bootstrap = _DEFAULT) -> dict[str, Estimate]:
     """Name -> figure with its interval, all on the same resamples; figures undefined on these rows are left out."""
     found = bootstrap.of([metric.over(sample) for metric in metrics], len(sample), groups=groups) if len(sample) else []
     return {metric.name: one for metric, one in zip(metrics, found, strict=False) if one is not None}
@@ -185,9 +174,7 @@ def difference(metric: Metric, ours: Sample, theirs: Sample) -> Statistic:
     return lambda weights: mine(weights) - other(weights)
 
 
-def paired(
-    metric: Metric, ours: Sample, theirs: Sample, *, groups: Array | None = None, bootstrap: Bootstrap = _DEFAULT
-) -> Estimate:
+def paired(metric: Metric, ours: Sample, theirs: Sample, *, groups: Array | None = None, bootstrap: Bootstrap = _DEFAULT) -> Estimate:
     """Ours minus theirs on the same rows and the same resamples; DataError where it is undefined on these rows."""
     if len(ours) != len(theirs):
         raise UserError(f"a paired comparison needs the same rows (got {len(ours)} and {len(theirs)})")

@@ -40,14 +40,14 @@ class Slices:
 
 
 def column_of(frame: polars.DataFrame, types: Mapping[str, str], name: str, where: str) -> tuple[Array, str]:
-    """A column of a split's file as `Rows` holds it, and its type; DataError, said of `where`, names the nearest column."""
+    """A column of a split's file as `Rows` holds it, and its type; DataError, at `where`, names the nearest column."""
     known = [column for column in frame.columns if column not in (ROW, GROUP)]
     if name not in known:
         raise DataError(f"{where}: no column {name!r}.{nearest(name, known)} Columns: {', '.join(known)}")
     kind, dtype = types.get(name, "ignore"), frame[name].dtype
     if kind == "ignore":  # the model never sees it; its values still have a type
         kind = "number" if dtype.is_numeric() else "date" if dtype.is_temporal() else "category"
-    if kind in ("number", "boolean", "date") and not (dtype.is_numeric() or dtype.is_temporal() or dtype == bool):
+    elif kind in ("number", "boolean") and not (dtype.is_numeric() or dtype.base_type().__name__ == "Boolean"):
         kind = "category"
     return from_frame(frame, {name: kind})[name], kind
 
@@ -92,7 +92,8 @@ def _by_quartile(values: Array, spell: Callable[[float, float], str]) -> Slices:
     for place, number in enumerate(present):
         here = ~missing & (code == number)
         compact[here] = place
-        names.append(spell(float(values[here].min()), float(values[here].max())))
+        name = spell(float(values[here].min()), float(values[here].max()))
+        names.append(name if name not in names else f"{name} ({place + 1})")  # values that differ beyond the digits shown
     return Slices(compact, (*names, MISSING) if missing.any() else tuple(names))
 
 

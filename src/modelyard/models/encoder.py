@@ -198,7 +198,7 @@ def _network() -> Any:
     """The module class; made on first use, because torch is heavy."""
     import torch
 
-    class Network(torch.nn.Module):
+    class Network(torch.nn.Module):  # type: ignore[misc]  # torch is not followed
         """Trunk, pooling over the tokens that are text, dropout, linear head."""
 
         def __init__(self, trunk: Any, pooling: str, dropout: float, outputs: int) -> None:
@@ -238,8 +238,8 @@ def _layers(trunk: Any) -> list[Any]:
     """The transformer layers, bottom first: the longest list of modules."""
     from torch.nn import ModuleList
 
-    lists = [module for module in trunk.modules() if isinstance(module, ModuleList)]
-    return list(max(lists, key=len)) if lists else []
+    lists = [list(module) for module in trunk.modules() if isinstance(module, ModuleList)]
+    return max(lists, key=len, default=[])
 
 
 # -- finding pretrained weights ----------------------------------------------------------------------------------------

@@ -121,7 +121,7 @@ def _network() -> Any:
 
     activations = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh, "silu": nn.SiLU, "leaky_relu": nn.LeakyReLU}
 
-    class Network(nn.Module):
+    class Network(nn.Module):  # type: ignore[misc]  # torch is not followed
         """Linear, normalisation, activation, dropout; again; linear head that starts at zero."""
 
         def __init__(self, width: int, outputs: int, options: Part) -> None:
@@ -134,8 +134,10 @@ def _network() -> Any:
                 else:
                     nn.init.xavier_uniform_(linear.weight)
                 nn.init.zeros_(linear.bias)
-                normal = {"none": nn.Identity(), "batch": nn.BatchNorm1d(inner), "layer": nn.LayerNorm(inner)}[options.normalisation]
-                blocks += [linear, normal, activations[options.activation](), nn.Dropout(options.dropout)]
+                blocks.append(linear)
+                if options.normalisation != "none":
+                    blocks.append(nn.BatchNorm1d(inner) if options.normalisation == "batch" else nn.LayerNorm(inner))
+                blocks += [activations[options.activation](), nn.Dropout(options.dropout)]
                 width = inner
             self.body = nn.Sequential(*blocks)
             self.head = nn.Linear(width, outputs)

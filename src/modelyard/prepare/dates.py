@@ -50,7 +50,8 @@ def parse(texts: polars.Series) -> polars.Series:
         for format in formats:
             if found.null_count() == 0:
                 break
-            read = trimmed.str.to_datetime(format, strict=False, time_unit="us", **({"time_zone": "UTC"} if zoned else {}))
+            zone = "UTC" if zoned else None
+            read = trimmed.str.to_datetime(format, strict=False, time_unit="us", time_zone=zone)
             found = found.zip_with(found.is_not_null(), read.dt.replace_time_zone(None) if zoned else read)
     left = found.is_null().to_numpy()
     if left.any():

@@ -9,7 +9,7 @@ import numpy as np
 
 from modelyard.blueprint import Blueprint
 from modelyard.errors import DataError
-from modelyard.prepare import duplicates, grouping, splitting
+from modelyard.prepare import duplicates, grouping, inference, splitting
 from modelyard.prepare.reading import GIVEN, SYNONYMS
 from modelyard.prepare.roles import Roles
 from modelyard.prepare.splitting import TEST, TRAIN, VALIDATION
@@ -37,6 +37,8 @@ class Division:
     """(n,) rows of one group share a side, and a fold."""
     dropped: list[CleaningStep] = field(default_factory=list)
     suspects: list[Suspect] = field(default_factory=list)
+    times: Array | None = None
+    """(n,) the moments that split the rows, where they did."""
 
 
 def divide(table: polars.DataFrame, blueprint: Blueprint, roles: Roles, wanted: Target, pairs: Array) -> Division:
@@ -58,7 +60,8 @@ def divide(table: polars.DataFrame, blueprint: Blueprint, roles: Roles, wanted: 
         side, (first, last) = splitting.by_time(times, groups, shares=rules.shares)
         unknown = int(np.isnan(times).sum())
         told = f"; {unknown} rows without a time are learnt from" if unknown else ""
-        division = Division(by, f"rows from {_moment(table, split.column, first)} validate, from {_moment(table, split.column, last)} test{told}", side, groups)
+        moments = f"rows from {_moment(table, split.column, first)} validate, from {_moment(table, split.column, last)} test{told}"
+        division = Division(by, moments, side, groups, times=times)
     else:
         side = splitting.by_groups(groups, classes, marks, strata=strata, shares=rules.shares, seed=rules.seed)
         division = Division(by, _reason(by, wanted, split.column), side, groups)
@@ -142,12 +145,12 @@ def _times(table: polars.DataFrame, column: str, roles: Roles) -> Array:
     import polars as pl
 
     kind = roles.types.get(column)
-    if kind not in ("date", "number"):
+    values = table[column].dt.epoch("us").cast(pl.Float64) / 1e6 if kind == "date" else inference.numbers_of(table[column])
+    if values is None or kind is None:
         raise DataError(
             f"prepare.split.column: the column {column!r} is no time: {kind} ({roles.reasons.get(column, 'the target')}). "
             "Name a column of dates or numbers, or declare it under data.columns as date."
         )
-    values = table[column].dt.epoch("us").cast(pl.Float64) / 1e6 if kind == "date" else table[column]
     return np.asarray(values.fill_null(float("nan")).to_numpy(), dtype=np.float64)
 
 

@@ -6,6 +6,7 @@ Nothing is quadratic: a band's bucket gives at most two candidate pairs a text. 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,7 @@ def near(texts: polars.Series, threshold: float, *, unspaced: bool, least: int =
     if len(rows) < 2:
         return np.zeros((0, 2), dtype=np.int64)
     signatures = _minhash(shingles, rows)
-    same, representatives = _equal_rows(shingles, rows, signatures)
+    same, representatives = _equal_rows(shingles, rows)
     if threshold >= 1.0:
         return same
     candidates = _candidates(signatures[representatives], threshold)
@@ -84,9 +85,7 @@ def shingle(texts: polars.Series, *, unspaced: bool) -> Shingles:
 
 
 def _word_hashes(words: polars.Series) -> Array:
-    """64-bit hashes that do not depend on polars' own: each distinct word is hashed once with blake2b."""
-    import hashlib
-
+    """64-bit hashes that do not depend on polars' version: each distinct word is hashed once with blake2b."""
     import polars as pl
 
     if words.len() == 0:
@@ -94,14 +93,15 @@ def _word_hashes(words: polars.Series) -> Array:
     distinct = words.unique()
     hashes = [int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "little") for word in distinct]
     table = pl.DataFrame({"word": distinct, "hash": hashes}, schema={"word": pl.String, "hash": pl.UInt64})
-    return words.rename("word").to_frame().join(table, on="word", how="left", maintain_order="left")["hash"].to_numpy()
+    return words.rename("word").to_frame().join(table, on="word", how="left", maintain_order="left")["hash"].to_numpy().astype(_U64)
 
 
 def _mix(values: Array) -> Array:
     """splitmix64's finaliser (Steele et al. 2014)."""
     values = (values ^ (values >> _U64(30))) * _U64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> _U64(27))) * _U64(0x94D049BB133111EB)
-    return values ^ (values >> _U64(31))
+    mixed: Array = values ^ (values >> _U64(31))
+    return mixed
 
 
 def _minhash(shingles: Shingles, rows: Array) -> Array:
@@ -120,9 +120,8 @@ def _minhash(shingles: Shingles, rows: Array) -> Array:
     return result
 
 
-def _equal_rows(shingles: Shingles, rows: Array, signatures: Array) -> tuple[Array, Array]:
+def _equal_rows(shingles: Shingles, rows: Array) -> tuple[Array, Array]:
     """Pairs (row, first row with the same shingles in order), and the positions of the first rows."""
-    exact = np.zeros(len(rows), dtype=_U64)
     counts = shingles.counts[rows]
     position = np.arange(len(shingles.values), dtype=_U64)
     start = np.repeat(shingles.starts[:-1].astype(_U64), shingles.counts)
@@ -157,7 +156,7 @@ def _candidates(signatures: Array, threshold: float) -> Array:
         again = np.flatnonzero(ordered[1:] == ordered[:-1]) + 1
         if not len(again):
             continue
-        heads = np.maximum.accumulate(np.where(np.concatenate([[True], ordered[1:] != ordered[:-1]]), np.arange(len(ordered)), 0))
+        heads: Array = np.maximum.accumulate(np.where(np.concatenate([[True], ordered[1:] != ordered[:-1]]), np.arange(len(ordered)), 0))
         found.append(np.stack([order[again - 1], order[again]], axis=1))
         found.append(np.stack([order[heads[again]], order[again]], axis=1))
     if not found:
@@ -186,7 +185,7 @@ def _jaccard(shingles: Shingles, pairs: Array) -> Array:
     values = shingles.values[np.repeat(shingles.starts[flat], counts) + within]
     order = np.lexsort((values, owner))
     owner, values = owner[order], values[order]
-    once = np.concatenate([[True], (owner[1:] != owner[:-1]) | (values[1:] != values[:-1])])
+    once: Array = np.concatenate([[True], (owner[1:] != owner[:-1]) | (values[1:] != values[:-1])])
     owner, values = owner[once], values[once]  # each text's set
     sizes = np.bincount(owner, minlength=len(flat))
     pair = owner % len(pairs)

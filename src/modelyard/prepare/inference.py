@@ -1,6 +1,6 @@
 """What kind of values a column holds, and the column in that type. It knows one column at a time, and neither target nor task.
 
-    number Float64 · boolean Boolean · category, text String · date Datetime[us], UTC without zone · ignore as it is
+number Float64 · boolean Boolean · category, text String · date Datetime[us], UTC without zone · ignore as it is
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ def plain_text(series: polars.Series) -> polars.Series:
         return series
     if series.dtype == pl.Boolean:
         return series.cast(pl.String)
+    if series.dtype == pl.Duration:
+        series = series.dt.total_microseconds() / 1e6
     if series.dtype.is_float() or series.dtype.is_decimal():
         values = series.cast(pl.Float64).fill_nan(None)
         distinct = values.drop_nulls().unique()
@@ -194,7 +196,8 @@ def _is_identifier(series: polars.Series, present: polars.Series, distinct: int)
         return False
     if not (present.str.contains(_IDENTIFIER) & ~present.str.contains(r"[^\x00-\x7F]")).all():
         return False
-    return (present.str.contains(r"\d").mean() or 0) >= 0.9 or named_like_id(series.name)  # type: ignore[operator]
+    with_digits = int(present.str.contains(r"\d").sum())
+    return with_digits >= 0.9 * present.len() or named_like_id(series.name)
 
 
 def _category_or_text(present: polars.Series, distinct: int, rows: int) -> Guess:

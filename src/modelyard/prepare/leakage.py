@@ -145,12 +145,17 @@ def _area(scores: Array, positive: Array) -> float:
     return float((ranks[ones].sum() - above * (above + 1) / 2) / (above * below))
 
 
+LATE_SHARE = 0.01
+"""Share of training rows later than the first test row from which a time split is suspicious. Below it are the later copies of earlier
+rows, which go to the side of the first (see `splitting.by_time`)."""
+
+
 def time_backwards(times: Mapping[str, Array], column: str, *, by_time: bool) -> Suspect | None:
-    """Training rows later than test rows. By time: any at all, after duplicates moved. Given splits: train is later by the median."""
+    """Training rows later than test rows. By time: more than a few, brought by duplicates. Given splits: train is later by the median."""
     train, test = (times[name][~np.isnan(times[name])] for name in ("train", "test"))
     if not len(train) or not len(test):
         return None
     late = int((train > test.min()).sum())
-    backwards = late > 0 if by_time else bool(np.median(train) > np.median(test))
+    backwards = late > LATE_SHARE * len(train) if by_time else bool(np.median(train) > np.median(test))
     detail: dict[str, Any] = {"rows": late, "of": len(train), "by_time": by_time}
     return Suspect(kind="time_backwards", column=column, value=round(late / len(train), 4), detail=detail) if backwards else None

@@ -92,7 +92,7 @@ def _from_pandas(frame: Any) -> polars.DataFrame:
     for name in frame.columns:
         series = frame[name]
         try:
-            columns.append(pl.from_pandas(series).alias(str(name)))
+            columns.append(pl.Series(str(name), pl.from_pandas(series)))
         except (pl.exceptions.PolarsError, TypeError, ValueError, ImportError, OverflowError):
             texts = [None if gone else str(value) for value, gone in zip(series, series.isna(), strict=True)]
             columns.append(pl.Series(str(name), texts, dtype=pl.String))

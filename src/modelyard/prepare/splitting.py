@@ -16,9 +16,7 @@ from modelyard.rows import SPLITS, Array
 TRAIN, VALIDATION, TEST = range(3)
 
 
-def by_groups(
-    groups: Array, classes: Array, marks: Array, *, strata: Array, shares: tuple[float, float, float], seed: int
-) -> Array:
+def by_groups(groups: Array, classes: Array, marks: Array, *, strata: Array, shares: tuple[float, float, float], seed: int) -> Array:
     """Sides (n,) of rows: every group on one side, every stratum spread by `shares` as well as its groups allow, every class in train.
 
     `groups`, `classes`, `strata` (n,) count from 0 (all 0 where there are none); `marks` (n,) are 64-bit hashes of the rows' content.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from modelyard.blueprint import Blueprint
 from modelyard.context import Context
 from modelyard.errors import DataError, nearest
@@ -174,20 +172,23 @@ def _suspects(
     skip = {blueprint.prepare.split.column} if division.by == "column" else set()
     tried = [card for card in columns if card.name not in skip]
     found = leakage.suspects(splits["train"], splits["train"][name], tried, seed=blueprint.train.seed)
-    clock = blueprint.prepare.split.column if division.by == "time" else None
-    times = [clock] if clock else [card.name for card in columns if card.type == "date"] if division.by in ("files", "column") else []
-    for column in times:
-        moments = {split: _seconds(part[column]) for split, part in splits.items()}
-        backwards = leakage.time_backwards(moments, column, by_time=clock is not None)
+    for column, moments in _moments(splits, columns, division, blueprint).items():
+        backwards = leakage.time_backwards(moments, column, by_time=division.times is not None)
         found += [backwards] if backwards else []
     return found + division.suspects
 
 
-def _seconds(series: polars.Series) -> Array:
+def _moments(splits: dict[str, polars.DataFrame], columns: list[ColumnCard], division: Division, blueprint: Blueprint) -> dict[str, dict[str, Array]]:
+    """The times of each split's rows, by column: the one that splits, or every date where the splits were given."""
     import polars as pl
 
-    values = series.dt.epoch("us").cast(pl.Float64) / 1e6 if series.dtype == pl.Datetime else series.cast(pl.Float64)
-    return np.asarray(values.fill_null(float("nan")).to_numpy())
+    if division.times is not None:
+        return {str(blueprint.prepare.split.column): {name: division.times[division.side == number] for number, name in enumerate(SPLITS)}}
+    if division.by not in ("files", "column"):
+        return {}
+    dates = [card.name for card in columns if card.type == "date"]
+    epochs = {column: {name: part[column].dt.epoch("us").cast(pl.Float64) / 1e6 for name, part in splits.items()} for column in dates}
+    return {column: {name: values.fill_null(float("nan")).to_numpy() for name, values in parts.items()} for column, parts in epochs.items()}
 
 
 def _write(context: Context, split: str, part: polars.DataFrame, name: str) -> SplitCard:

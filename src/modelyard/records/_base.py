@@ -85,7 +85,7 @@ def without_times(value: Any) -> Any:
     if isinstance(value, Frozen):
         value = value.model_dump(mode="json")
     if isinstance(value, dict):
-        clocks = ("run", "timings", "key", "inputs")
+        clocks = ("run", "timings", "measured", "key", "inputs")
         return {k: without_times(v) for k, v in value.items() if k not in clocks and not k.startswith("measured_")}
     return [without_times(v) for v in value] if isinstance(value, (list, tuple)) else value
 

@@ -19,7 +19,9 @@ class Finding(Frozen):
     measured: dict[str, Estimate] = {}
     """Figure -> estimate; the figures that decide."""
     limits: dict[str, float] = {}
-    """Figure -> limit it was held against."""
+    """Figure -> limit it must not certainly lie above."""
+    floors: dict[str, float] = {}
+    """Figure -> limit it must not certainly lie below."""
     broken: tuple[str, ...] = ()
     """Names of figures beyond their limit."""
     details: dict[str, Any] = {}

@@ -23,8 +23,10 @@ class Variant(Frozen):
     """Relative to the build."""
     bytes: Bytes = Quantity(0.0, "B")
     """Of the whole artifact."""
+    rows: int = 0
+    """Validation rows compared: all of them where it was a candidate for the choice, else a sample."""
     agreement: float | None = None
-    """Share of the compared rows with the trained artifact's answer."""
+    """Share of these rows with the trained artifact's answer."""
     alone: float | None = None
     """Share of some rows that, asked one by one, get the answer they get in a batch."""
     difference: float | None = None
@@ -33,11 +35,17 @@ class Variant(Frozen):
     """The choosing metric on the compared rows."""
     drop: Estimate | None = None
     """How much worse than the trained artifact, paired row by row; relative for errors. Negative: better."""
-    passed: bool = False
+    passed: bool | None = None
+    """Whether it keeps parity and quality on all rows; null where a faster one did, so that it was not asked."""
     hashes: dict[str, str] = {}
     """Files of the artifact."""
     timings: dict[str, float] = {}
     """Seconds: `row_p50` and `row_p95` of one row alone, `open`; `rows_per_second` in batches."""
+
+    @property
+    def same(self) -> float:
+        """The lower of `agreement` and `alone`."""
+        return min(self.agreement or 0.0, 1.0 if self.alone is None else self.alone)
 
 
 class Compressed(Record):

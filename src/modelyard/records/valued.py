@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from modelyard.frozen import Frozen
 from modelyard.records._base import Record
 from modelyard.units import Measure
@@ -197,11 +199,9 @@ class Valued(Record):
     measured_build: Build | None = None
     measured_cash: CashByScenario | None = None
     measured_remarks: tuple[Remark, ...] = ()
-    trace: dict[str, Trace] = {}
+    trace: dict[str, Trace] = Field(default_factory=dict)
 
 
 def trace_key(path: str) -> str:
     """The key of `trace` for a number's path in the record."""
-    return ".".join(
-        step for step in path.split(".") if not step.isdigit() and step not in (*SCENARIOS, "columns", "values")
-    )
+    return ".".join(step for step in path.split(".") if not step.isdigit() and step not in (*SCENARIOS, "columns", "values"))

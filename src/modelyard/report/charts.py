@@ -50,7 +50,7 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
 def log_ticks(low: float, high: float) -> list[float]:
     """Powers of ten inside a range, with 2 and 5 between them where there are few."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    factors = (1, 2, 5) if len(powers) <= 3 else (1,)
+    factors = (1, 2, 5) if high / low < 200 else (1,)
     return [factor * 10.0**power for power in powers for factor in factors if low * 0.999 <= factor * 10.0**power <= high * 1.001]
 
 
@@ -197,13 +197,35 @@ def thinned(points: list[tuple[float, float]], limit: int = 400) -> list[tuple[f
     return [points[round(number * step)] for number in range(limit)]
 
 
+FAR = 0.35
+"""A row is left at the edge of its scale where the others would then fill a third of the width or less."""
+
+
 @dataclass(frozen=True)
 class Track:
     """A scale shared by the rows of a table. `row(...)` draws an interval; it stretches with its cell."""
 
     axis: Axis
     reference: float | None = None
-    """Where a thin line crosses every row: the chosen model's value, or zero of a difference."""
+    """Where a thin line crosses every row: the chosen model's value, or a limit."""
+    reference_style: str = "rule"
+
+    @classmethod
+    def of(cls, values: Sequence[Sequence[float]], reference: float | None, form: Callable[[float], str]) -> Track:
+        """A scale for (value, low, high) triples. One far from all others would press them together: it becomes an arrow at the edge."""
+        kept = sorted(values, key=lambda triple: triple[0])
+        points = [reference] if reference is not None else []
+
+        def width(triples: Sequence[Sequence[float]]) -> float:
+            flat = [number for triple in triples for number in triple] + points
+            return max(flat) - min(flat) if flat else 0.0
+
+        while len(kept) > 2:
+            shorter = min((kept[1:], kept[:-1]), key=width)
+            if width(shorter) > FAR * width(kept):
+                break
+            kept = shorter
+        return cls(Axis.around([number for triple in kept for number in triple] + points, form=form), reference)
 
     def _across(self, value: float) -> str:
         return f"{3 + 94 * min(max(self.axis.share(value), 0.0), 1.0):.2f}%"
@@ -213,16 +235,20 @@ class Track:
         crossing = None
         if self.reference is not None:
             here = self._across(self.reference)
-            crossing = tag("line", x1=here, x2=here, y1="0", y2="100%", class_="rule")
+            crossing = tag("line", x1=here, x2=here, y1="0", y2="100%", class_=self.reference_style)
         reach = None
         if low is not None and high is not None:
             reach = tag("line", x1=self._across(low), x2=self._across(high), y1="50%", y2="50%", class_=f"reach {style}")
+        if not self.axis.low <= value <= self.axis.high:
+            low_side = value < self.axis.low
+            dot = tag("text", "◂" if low_side else "▸", x="1%" if low_side else "99%", y="50%", dy="5", text_anchor="start" if low_side else "end", class_=f"beyond {style}")
+            return tag("svg", crossing, dot, class_="track", aria_hidden="true")
         dot = tag("circle", title, cx=self._across(value), cy="50%", r=4.5, class_=f"dot {style}")
         return tag("svg", crossing, reach, dot, class_="track", aria_hidden="true")
 
     def scale(self) -> Markup:
         """The row of ticks under the others."""
-        marks = self.axis.ticks(3)
+        marks = self.axis.ticks(4)
         written = [
             tag("text", self.axis.form(value), x=self._across(value), y="12", text_anchor="middle", class_="tick") for value in marks
         ]

@@ -60,8 +60,10 @@ def figure(drawing: Any, label: str, *, caption: Any = None, legend: Sequence[tu
     return tag("figure", drawing, tag("figcaption", below) if below else None, role="group", aria_label=label)
 
 
-def table(head: Sequence[Any], rows: Iterable[Sequence[Any]], *, label: str, numeric: Iterable[int] = (), class_: str = "") -> Markup:
-    """A table in a box that scrolls by itself; the first cell of each row is its header. `numeric` columns are set right."""
+def table(
+    head: Sequence[Any], rows: Iterable[Sequence[Any]], *, label: str, numeric: Iterable[int] = (), class_: str = "", tall: bool = False
+) -> Markup:
+    """A table in a box that scrolls by itself; the first cell of each row is its header. `numeric` columns are set right; a `tall` one is cut."""
     right = set(numeric)
 
     def cell(kind: str, column: int, content: Any, scope: str | None = None) -> Markup:
@@ -73,7 +75,7 @@ def table(head: Sequence[Any], rows: Iterable[Sequence[Any]], *, label: str, num
         for row in rows
     ]
     inner = tag("table", tag("caption", label, class_="hidden"), tag("thead", header), tag("tbody", *body), class_=class_ or None)
-    return tag("div", inner, class_="scroll", tabindex="0", role="region", aria_label=label)
+    return tag("div", inner, class_="scroll tall" if tall else "scroll", tabindex="0", role="region", aria_label=label)
 
 
 def facts(pairs: Iterable[tuple[Any, Any]]) -> Markup:
@@ -87,9 +89,9 @@ def badge(kind: str, text: Any) -> Markup:
     return tag("span", tag("span", sign, aria_hidden="true", class_="sign"), text, class_=f"badge {kind}")
 
 
-def details(summary: Any, *body: Any, open_: bool = False) -> Markup:
-    """Something folded away until asked for."""
-    return tag("details", tag("summary", summary), *body, open="open" if open_ else None)
+def details(summary: Any, *body: Any, fold: bool = False) -> Markup:
+    """Something folded away until asked for; a `fold` is a box of its own."""
+    return tag("details", tag("summary", summary), *body, class_="fold" if fold else None)
 
 
 def callout(kind: str, *body: Any) -> Markup:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
-Style = Literal["plain", "metric", "percent", "points", "count", "short", "seconds", "bytes", "money", "rate", "factor", "date", "months"]
+Style = Literal["plain", "metric", "percent", "points", "count", "short", "seconds", "bytes", "money", "rate", "factor", "ratio", "date", "months"]
 Say = Callable[[str], str]
 """Key of the catalogue -> text: unit names differ between languages."""
 
@@ -76,16 +76,22 @@ def show(value: float, style: Style, say: Say, *, currency: str = "", decimals: 
     return _STYLES[style](value, say, currency, decimals)
 
 
+def _plain(value: float, say: Say, currency: str, decimals: int | None) -> str:
+    """Four significant digits without zeros at the end, or so many decimals."""
+    text = significant(value, 4) if decimals is None else fixed(value, decimals)
+    return text.rstrip("0").rstrip(".") if "." in text and "×" not in text and decimals is None else text
+
+
 def _metric(value: float, say: Say, currency: str, decimals: int | None) -> str:
     return fixed(value, metric_decimals(value) if decimals is None else decimals)
 
 
 def _percent(value: float, say: Say, currency: str, decimals: int | None) -> str:
-    """One decimal; two significant digits below 0.1 %; whole above."""
+    """One decimal; one significant digit below 0.1 %; 0 and 100 are whole only where they are exact."""
     hundred = value * 100
     if decimals is None:
         decimals = 1 if abs(hundred) >= 0.1 or hundred == 0 else min(decimals_for(hundred, 1), 4)
-        decimals = 0 if hundred == round(hundred) else decimals
+        decimals = 0 if hundred in (0, 100) else decimals
     return fixed(hundred, decimals) + say("unit.percent")
 
 
@@ -118,8 +124,18 @@ def _date(value: float, say: Say, currency: str, decimals: int | None) -> str:
 
 
 CURRENCIES = ("USD", "EUR", "CNY", "GBP", "JPY")
+
+
+def sizes(say: Say) -> dict[str, float]:
+    """What each printed unit of a language is worth, to read numbers back."""
+    known = {say("unit." + name): size for name, size in (*_TIMES, *_BYTES)}
+    known |= {name: float(size) for name, _, size in (item.partition("=") for item in say("unit.steps").split())}
+    return known | {say("unit.percent").strip(): 0.01, say("unit.points").strip(): 0.01}
+
+
 _STYLES: dict[str, Callable[[float, Say, str, int | None], str]] = {
-    "plain": lambda value, say, currency, decimals: significant(value, 4) if decimals is None else fixed(value, decimals),
+    "plain": _plain,
+    "ratio": lambda value, say, currency, decimals: significant(value, 2),
     "metric": _metric,
     "percent": _percent,
     "points": _points,

@@ -7,6 +7,7 @@ This module knows nothing about how a value is printed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from urllib.parse import quote, unquote
 
 from modelyard.units import quantity
 
+_WRITTEN = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?( [A-Za-z1][A-Za-z0-9/*]*)?$")
+"""A quantity as records write it: `0.012 s`, `5.6`; a version such as `1.0.0` is none."""
 _STEPS = (" / ", " * ", " - ", " + ")
 
 
@@ -32,7 +35,7 @@ class Traced:
             key %= len(self.value)
             value = self.value[key]
         joint = "" if self.source.endswith("#") else "."
-        return Traced(value, f"{self.source}{joint}{quote(str(key), safe='')}")
+        return Traced(value, f"{self.source}{joint}{quote(str(key), safe='').replace('.', '%2E')}")
 
     def at(self, *path: str | int) -> Traced:
         """The value at a path of keys."""
@@ -80,10 +83,7 @@ class Traced:
     @property
     def unit(self) -> str:
         """The canonical unit of a written quantity (`'0.02 USD/request'`), else an empty text."""
-        try:
-            return quantity(self.value).unit if isinstance(self.value, (str, dict)) else ""
-        except (ValueError, KeyError, TypeError):
-            return ""
+        return quantity(self.value).unit if isinstance(self.value, str) and _WRITTEN.match(self.value) else ""
 
     def __truediv__(self, other: Traced) -> Traced:
         ours, theirs = self.number, other.number
@@ -108,10 +108,7 @@ def plain(value: Any) -> float | None:
         return None
     if isinstance(value, (int, float)):
         return float(value)
-    try:
-        return quantity(value).value if isinstance(value, (str, dict)) else None
-    except (ValueError, KeyError, TypeError):
-        return None
+    return quantity(value).value if isinstance(value, str) and _WRITTEN.match(value) else None
 
 
 def resolve(source: str, documents: Mapping[str, Any]) -> Any:

@@ -88,6 +88,11 @@ class World:
         classes = " ".join(filter(None, ("n", attributes.pop("class_", ""))))
         return html.tag(element, text, class_=classes, data_source=given.source, title=f"{given.value} ← {given.source}", **attributes)
 
+    def count(self, number: int, what: str) -> Markup:
+        """How many there are of something in the records, such as failed gates."""
+        self.numbers += 1
+        return html.tag("span", f"{number:,}", class_="n", data_count=what)
+
     def interval(self, given: Traced, style: Style = "metric") -> Markup:
         """`0.967 (0.958 to 0.975)` from an Estimate; one number where it has no bounds."""
         if not given["low"].there:

@@ -47,6 +47,8 @@ class Service:
     limits: Limits = field(default_factory=Limits)
     examples: tuple[Mapping[str, Any], ...] = ()
     """Rows for the description and the page; by default one made of the columns' examples."""
+    source: Any = None
+    """What the predictor came from, kept alive with it (an archive's unpacked folder goes when nobody holds it)."""
 
 
 class App:
@@ -131,7 +133,7 @@ class App:
         except Exception as error:
             say_failure(error, request_id=identity)
             if not status:
-                await _refusal(Refused(500, "internal", "something went wrong here. Quote the request id."), identity)(scope, receive, answer)
+                await _refusal(_internal(), identity)(scope, receive, answer)
         finally:
             seconds = time.perf_counter() - began
             path = scope["path"] if scope["path"] in _PATHS else "other"
@@ -156,7 +158,7 @@ def _routes(app: App) -> Any:
     from starlette.responses import HTMLResponse, RedirectResponse, Response
     from starlette.routing import Route
 
-    from modelyard.serve.page import policy, page
+    from modelyard.serve.page import page, policy
 
     html = page(app.description)
 
@@ -192,6 +194,9 @@ def _routes(app: App) -> Any:
             refusal = Refused(error.status_code, "refused", f"{path[:100]}: {error.detail}", headers=headers)
         return _refusal(refusal, request.scope["request_id"])
 
+    async def broken(request: Any, error: Exception) -> Any:
+        return _refusal(_internal(), request.scope["request_id"])
+
     async def gone(request: Any, error: Exception) -> Any:
         # Nobody reads this: the client left before its body was whole. 499 as nginx counts it.
         return _refusal(Refused(499, "client_gone", "the client closed the connection."), request.scope["request_id"])
@@ -214,7 +219,7 @@ def _routes(app: App) -> Any:
         Route("/docs", docs),
         Route("/", home),
     ]
-    handlers: Any = {Refused: refused, HTTPException: misrouted, ClientDisconnect: gone}
+    handlers: Any = {Refused: refused, HTTPException: misrouted, ClientDisconnect: gone, Exception: broken}
     starlette = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
     starlette.router.redirect_slashes = False
     return starlette
@@ -249,6 +254,10 @@ def _json(content: Any, *, status: int = 200, headers: Mapping[str, str] | None 
 def _plain(value: Any) -> Any:
     """numpy scalars as Python's."""
     return value.item()
+
+
+def _internal() -> Refused:
+    return Refused(500, "internal", "something went wrong here, not with you. Quote the request id.")
 
 
 def _refusal(refused: Refused, identity: str) -> Any:

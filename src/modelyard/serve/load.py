@@ -60,13 +60,15 @@ def check(plan: Json) -> None:
 
 
 def arrivals(rate: float, seconds: float, *, kind: str, seed: int) -> list[float]:
-    """Times in [0, seconds) at which requests are due: a Poisson process, or one every 1/rate."""
+    """Times in [0, seconds) at which requests are due: one every 1/rate, or a Poisson process of exactly rate x seconds arrivals.
+
+    Given their number, the arrivals of a Poisson process are sorted uniform times; fixing the number keeps short levels honest.
+    """
+    count = max(round(rate * seconds), 1)
     if kind == "constant":
-        return [number / rate for number in range(math.floor(rate * seconds))]
-    chance, times, now = random.Random(seed), [], 0.0
-    while (now := now + chance.expovariate(rate)) < seconds:
-        times.append(now)
-    return times or [0.0]
+        return [number / rate for number in range(count)]
+    chance = random.Random(seed)
+    return sorted(chance.random() * seconds for _ in range(count))
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

@@ -75,7 +75,14 @@ class Meters:
         from prometheus_client.multiprocess import MultiProcessCollector
 
         if FOLDER not in os.environ:
-            return generate_latest(self.registry)
+            return bytes(generate_latest(self.registry))
         together = CollectorRegistry()
         MultiProcessCollector(together)
-        return generate_latest(together)
+        return bytes(generate_latest(together))
+
+
+def forget(pid: int) -> None:
+    """A worker has died: what it had in flight is gone, what it counted stays."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(pid)

@@ -51,7 +51,7 @@ def describe(
                 "headers": {"X-Request-ID": {"schema": {"type": "string"}, "description": "Quote it when you ask about this answer."}},
                 "content": {"application/json": {"schema": _ref("Answers")}},
             },
-            **{code: error for code in ("400", "408", "413", "415", "422", "429", "500", "503", "504")},
+            **dict.fromkeys(("400", "408", "413", "415", "422", "429", "500", "503", "504"), error),
         },
     }
     return {

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from modelyard.errors import ModelyardError, UserError
+from modelyard.errors import ModelyardError, PackageError, UserError
 from modelyard.serve.limits import Limits
 from modelyard.serve.lines import configure, say, say_failure
 
@@ -53,7 +53,7 @@ def serve(
         application = _application(package, force=force, limits=limits)
         with _bound(host, port) as sock:
             return _serve_here(application, sock, listening=listening)
-    _application(package, force=force, limits=limits)  # refuses a broken package once, here, and not in every worker
+    _refuse_broken(package, force=force)
     with _bound(host, port) as sock, _shared_meters():
         return _supervise(lambda: _serve_here(_application(package, force=force, limits=limits), sock), sock, workers, listening)
 
@@ -63,6 +63,28 @@ def _application(package: Path, *, force: bool, limits: Limits | None) -> Any:
     from modelyard.serve.opening import open_service
 
     return create_app(open_service(package, force=force, limits=limits))
+
+
+def _refuse_broken(package: Path, *, force: bool) -> None:
+    """Open the package once in a child, so that its error is told once. Not here: opened models start threads, and those do not
+    survive the fork of a worker."""
+    from modelyard.serve.opening import open_model
+
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            open_model(package, force=force)
+        except ModelyardError as error:
+            os.write(writer, str(error).encode()[:4000])  # less than a pipe holds
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        message = pipe.read().decode(errors="replace")
+    os.waitpid(pid, 0)
+    if message:
+        raise PackageError(message)
 
 
 @contextlib.contextmanager
@@ -155,6 +177,8 @@ def _shared_meters() -> Iterator[None]:
 
 def _supervise(work: Callable[[], int], sock: socket.socket, workers: int, listening: Callable[[str], None] | None) -> int:
     """Fork `workers` processes that accept from one socket; start a dead one again; pass SIGTERM on and wait for all."""
+    from modelyard.serve.meters import forget
+
     children: dict[int, float] = {}
     stopping = False
     quick_deaths = 0
@@ -192,6 +216,7 @@ def _supervise(work: Callable[[], int], sock: socket.socket, workers: int, liste
         while children:
             pid, status = os.waitpid(-1, 0)
             lived = time.monotonic() - children.pop(pid, 0.0)
+            forget(pid)
             if stopping:
                 continue
             say("worker_died", pid=pid, status=os.waitstatus_to_exitcode(status), after=round(lived, 1))

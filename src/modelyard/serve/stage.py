@@ -19,7 +19,7 @@ from modelyard.serve.refusals import try_bad_requests
 from modelyard.serve.sweep import highest, knee, level, sweep
 from modelyard.units import Quantity
 
-LONGEST = {"tiny": 8.0, "small": 45.0, "base": 90.0, "large": 180.0}
+LONGEST = {"tiny": 3.0, "small": 45.0, "base": 90.0, "large": 180.0}
 """Seconds of the whole sweep, by size."""
 TINY_LEVEL = 0.5
 """Seconds of a level where the size is tiny and the blueprint does not say: a check that everything runs, not a measurement."""

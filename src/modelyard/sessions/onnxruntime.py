@@ -35,7 +35,7 @@ class Part(Frozen):
         try:
             import onnxruntime
         except ImportError:
-            raise MissingExtra("a model exported to ONNX", "text") from None
+            raise MissingExtra("a model exported to ONNX", "neural") from None
         onnxruntime.disable_telemetry_events()  # nothing phones home (events exist in Windows builds)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads or cores()
@@ -48,7 +48,7 @@ class Part(Frozen):
         kinds = {given.name: TYPES[given.type] for given in graph.get_inputs()}
 
         def run(arrays: Arrays) -> Array:
-            given = {name: np.ascontiguousarray(arrays[name], dtype=kind) for name, kind in kinds.items()}
+            given: Arrays = {name: np.ascontiguousarray(arrays[name], dtype=kind) for name, kind in kinds.items()}
             return np.asarray(graph.run(None, given)[0])
 
         return lambda arrays: by_length(arrays, model.ragged, run, rows=self.rows)

@@ -6,6 +6,7 @@ Modelyard imports it, and closes that off.
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 from pathlib import Path
@@ -29,9 +30,7 @@ def openvino_quietly() -> Any:
     """
     loaded = sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     if loaded is not None:
-        from openvino_telemetry.utils.sender import TelemetrySender
-
-        TelemetrySender.send = lambda *given, **named: None
+        importlib.import_module("openvino_telemetry.utils.sender").TelemetrySender.send = lambda *given, **named: None
     try:
         import openvino
     except ImportError:

@@ -48,9 +48,16 @@ class Rule:
         return self.estimate.low > limit if self.worse == "above" else self.estimate.high < limit
 
     @property
+    def limit(self) -> float | None:
+        """The limit that stops the build, or else the one that warns."""
+        return self.fail if self.fail is not None else self.warn
+
+    @property
     def gravity(self) -> float:
-        """How bad, to sort by."""
-        return self.estimate.low if self.worse == "above" else -self.estimate.high
+        """How near or far beyond its limit, in limits: to sort by."""
+        limit = self.limit or 1.0
+        off = self.estimate.low - limit if self.worse == "above" else limit - self.estimate.high
+        return off / abs(limit)
 
 
 def finding(name: str, rules: Iterable[Rule], details: dict[str, Any] | None = None, *, most: int = 12) -> Finding:
@@ -61,12 +68,13 @@ def finding(name: str, rules: Iterable[Rule], details: dict[str, Any] | None = N
     broken = [*failed, *(rule for rule in warned if rule not in failed)]
     rest = sorted((rule for rule in listed if rule not in broken), key=lambda rule: -rule.gravity)
     shown = [*sorted(broken, key=lambda rule: (rule not in failed, -rule.gravity)), *rest][:most]
-    limits = {rule.figure: rule.fail if rule.fail is not None else rule.warn for rule in shown}
+    limits, floors = ({rule.figure: rule.limit for rule in shown if rule.worse == side} for side in ("above", "below"))
     return Finding(
         name=name,
         status="failed" if failed else "warning" if warned else "passed",
         measured={rule.figure: rule.estimate for rule in shown},
         limits={figure: limit for figure, limit in limits.items() if limit is not None},
+        floors={figure: limit for figure, limit in floors.items() if limit is not None},
         broken=tuple(rule.figure for rule in shown if rule in broken),
         details=details or {},
     )

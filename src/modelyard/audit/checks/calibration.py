@@ -16,18 +16,20 @@ from modelyard.records.audited import Finding
 from modelyard.rows import Array
 
 SIMULATIONS = 200
-"""Sets of outcomes drawn from the probabilities themselves: their 0.95 quantile is known to about 0.015 (sqrt(.95 x .05 / 200))."""
+"""Sets of outcomes drawn from the probabilities themselves: their 0.95 quantile is known to 1.5 points of
+probability (sqrt(0.95 x 0.05 / 200))."""
 
 
 class Part(Check):
-    """Calibration. Figures: `calibration_error` (less chance), `predicted_to_observed` (two classes: expected rate / observed)."""
+    """Calibration. Figures: `calibration_error` (less chance); of two classes `predicted_to_observed` (rates)."""
 
     cure: ClassVar[str] = "Give more validation rows, so that the temperature is better known, or keep test and training alike in time."
 
     warn: float = Field(0.02, gt=0, lt=1)
-    """Expected calibration error, less chance, that is shown: networks reach it after temperature scaling (Guo et al. 2017, table 1)."""
+    """Expected calibration error, less chance, that is shown: temperature scaling brings most networks below it (Guo
+    et al. 2017, table 1)."""
     fail: float | None = Field(0.05, gt=0, lt=1)
-    """The same, that stops the build; null: never. Networks have 0.04 to 0.1 before any calibration (same table)."""
+    """The same, that stops the build; null: never. Most networks there have 0.04 to 0.1 before any calibration."""
     ratio: tuple[float, float] = (0.8, 1.25)
     """Two classes: expected over observed rate of the positive class outside which it is shown as a warning."""
 

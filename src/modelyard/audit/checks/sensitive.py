@@ -1,9 +1,9 @@
-"""Are people of different groups treated alike? Selection rates, equal opportunity and gaps across the declared columns."""
+"""Are people of different groups treated alike? Selection rates, equal opportunity and errors by declared column."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -14,28 +14,39 @@ from modelyard.audit.world import World
 from modelyard.errors import DataError, nearest
 from modelyard.metrics import Statistic
 from modelyard.metrics._contract import ratio
-from modelyard.metrics.slicing import slices_of
+from modelyard.metrics.slicing import Slices, slices_of
+from modelyard.records._base import Estimate
 from modelyard.records.audited import Finding
 from modelyard.rows import Array
 
 
-class Part(Check):
-    """Sensitive columns. Figures, each a group against all others: `selection_ratio`, `opportunity_difference`, `gap`, `bias`."""
+class Figure(NamedTuple):
+    """One figure of one group."""
 
-    cure: ClassVar[str] = "Look at the group's rows and at what stands in for the column, give more of them, or change the threshold."
+    kind: str
+    column: str
+    value: str
+    statistic: Statistic
+
+
+class Part(Check):
+    """Sensitive columns; numbers are cut at their quartiles. Figures, by group: `selection_ratio` and
+    `opportunity_difference` to the group of the highest rate, `recall_gap` or `error_gap` and `bias` to all others."""
+
+    cure: ClassVar[str] = "Look at the group's rows and at what stands in for the column; give more of them or move the threshold."
 
     favourable: str | None = None
-    """The class that people wish for; by default, of two classes, the one that is not looked for (paid back, no fraud)."""
-    ratio: float = Field(0.8, gt=0, lt=1)
-    """Smallest selection rate of a group over that of the others: the four-fifths rule (29 CFR 1607.4 D, United States)."""
+    """The class people wish for; by default, of two classes, the one that is not looked for (paid back, no fraud)."""
+    selection_ratio: float = Field(0.8, gt=0, lt=1)
+    """Smallest selection rate of a group over the highest one: the four-fifths rule (29 CFR 1607.4 D, USA)."""
     opportunity: float = Field(0.1, gt=0, lt=1)
-    """Largest difference of true-positive rates (equal opportunity, Hardt et al. 2016); the band of 0.1 is AIF360's default."""
-    gap: float = Field(0.1, gt=0, lt=1)
-    """Largest gap of mean recall."""
-    gap_ratio: float = Field(0.5, gt=0)
-    """Numbers: largest mean absolute error above the others', relative."""
+    """Largest difference of true-positive rates (equal opportunity, Hardt et al. 2016); the band is AIF360's."""
+    recall_gap: float = Field(0.1, gt=0, lt=1)
+    """Classes: largest gap of mean recall to all others; the same band."""
+    error_gap: float = Field(0.5, gt=0)
+    """Numbers: mean absolute error above all others', relative, that is shown as a warning, no more."""
     bias: float = Field(0.5, gt=0)
-    """Numbers: largest difference of mean error in standard deviations of the target: a medium effect (Cohen 1988); 0.2 is shown."""
+    """Numbers: largest difference of the mean error, in deviations of the target: a medium effect (Cohen 1988)."""
     warn_only: bool = False
     """Whether a figure beyond its limit is shown without stopping the build."""
 
@@ -44,44 +55,111 @@ class Part(Check):
 
     def __call__(self, world: World) -> Finding:
         favourable = self._favourable(world)
-        named = list(self._figures(world, favourable))
-        found = world.bootstrap.together([statistic for *_, statistic in named], len(world.sample), groups=world.groups)
-        rules, details = [], dict[str, Any]()
-        for (column, value, figure, _), estimate in zip(named, found, strict=True):
-            if estimate is None:
-                continue
-            name = f"{figure} {column}={value}"
-            rules.append(self._rule(name, figure, estimate))
-            details.setdefault(column, {}).setdefault(value, {})[figure] = plain(estimate)
-        for column, rates in self._rates(world, favourable).items():
-            for value, facts in rates.items():
-                details.setdefault(column, {}).setdefault(value, {}).update(facts)
-        name = world.state.classes[favourable] if favourable is not None else None
-        return finding("sensitive", rules, {"favourable": name, "columns": details}, most=24)
+        figures: list[Figure] = []
+        details: dict[str, Any] = {}
+        for name in world.blueprint.audit.sensitive:
+            slices = slices_of(*world.column(name, "audit.sensitive"))
+            figures += _figures(world, name, slices, favourable)
+            details[name] = {value: {"rows": size} for value, size in zip(slices.names, slices.sizes(), strict=True)}
+            if favourable is not None:
+                for number, value in enumerate(slices.names):
+                    details[name][value] |= rates(world, slices.mask(number), favourable)
+        found = world.bootstrap.together([each.statistic for each in figures], len(world.sample), groups=world.groups)
+        rules = []
+        for figure, estimate in zip(figures, found, strict=True):
+            if estimate is not None:
+                rules.append(self._rule(figure, estimate))
+                details[figure.column][figure.value][figure.kind] = plain(estimate)
+        name_of = world.state.classes[favourable] if favourable is not None else None
+        return finding("sensitive", rules, {"favourable": name_of, "columns": details}, most=24)
 
-    def _rule(self, name: str, figure: str, estimate: Any) -> Rule:
-        def limits(limit: float, shown: float) -> dict[str, float | None]:
-            return {"warn": limit if self.warn_only else shown, "fail": None if self.warn_only else limit}
-
-        if figure == "selection_ratio":
-            return Rule(name, estimate, worse="below", **limits(self.ratio, self.ratio))
-        if figure == "opportunity_difference":
-            return Rule(name, estimate, **limits(self.opportunity, self.opportunity))
-        if figure == "bias":
-            return Rule(name, estimate, **limits(self.bias, min(0.2, self.bias)))
-        limit = self.gap if self._classes_known else self.gap_ratio
-        return Rule(name, estimate, **limits(limit, limit))
-
-    _classes_known: bool = True
+    def _rule(self, figure: Figure, estimate: Estimate) -> Rule:
+        limit = {
+            "selection_ratio": self.selection_ratio,
+            "opportunity_difference": self.opportunity,
+            "recall_gap": self.recall_gap,
+            "error_gap": self.error_gap,
+            "bias": self.bias,
+        }[figure.kind]
+        name = f"{figure.kind} {figure.column}={figure.value}"
+        fail = None if self.warn_only or figure.kind == "error_gap" else limit
+        if figure.kind == "selection_ratio":
+            return Rule(name, estimate, limit, fail, "below")
+        if figure.kind == "bias" and estimate.value < 0:
+            return Rule(name, estimate, -limit, None if fail is None else -fail, "below")
+        return Rule(name, estimate, limit, fail)
 
     def _favourable(self, world: World) -> int | None:
         """The number of the favourable class; None where there is no obvious one. DataError for an unknown name."""
         state = world.state
         if self.favourable is not None:
             if self.favourable not in state.classes:
-                raise DataError(
-                    f"audit.checks.sensitive.favourable: no class {self.favourable!r}."
-                    f"{nearest(self.favourable, state.classes)} Classes: {', '.join(state.classes) or 'none, answers are numbers'}"
-                )
+                known = ", ".join(state.classes) or "none, the answers are numbers"
+                raise DataError(f"audit.checks.sensitive.favourable: no class {self.favourable!r}.{nearest(self.favourable, state.classes)} Classes: {known}")
             return state.classes.index(self.favourable)
-        return 1 - state.classes.index(state.positive) if state.positive is not None and len(state.classes) == 2 else None
+        two = state.positive is not None and len(state.classes) == 2
+        return 1 - state.classes.index(state.positive) if two and state.positive is not None else None
+
+
+def _figures(world: World, column: str, slices: Slices, favourable: int | None) -> Iterator[Figure]:
+    """The figures of each group that is large enough."""
+    sample, every = world.sample, np.ones(len(world.sample), dtype=bool)
+    masks = {value: slices.mask(number) for number, value in enumerate(slices.names)}
+    masks = {value: mask for value, mask in masks.items() if FEWEST <= mask.sum() <= len(every) - FEWEST}
+    for value, mask in masks.items():
+        statistic = gap(sample, mask, classes=bool(world.state.classes))
+        if statistic is not None:
+            yield Figure("recall_gap" if world.state.classes else "error_gap", column, value, statistic)
+        if not world.state.classes:
+            yield Figure("bias", column, value, bias(sample.target, sample.scores[:, 0], mask))
+    if favourable is None:
+        return
+    chosen, deserved = sample.labels == favourable, sample.target == favourable
+    highest = _highest(masks, chosen, every)
+    for value, mask in masks.items():
+        if highest is not None and value != highest:
+            yield Figure("selection_ratio", column, value, _over(chosen, mask, masks[highest]))
+    open_to = {value: mask for value, mask in masks.items() if (mask & deserved).sum() >= FEWEST_OF_CLASS}
+    highest = _highest(open_to, chosen, deserved)
+    for value, mask in open_to.items():
+        if highest is not None and value != highest:
+            statistic = _less(chosen, mask & deserved, open_to[highest] & deserved)
+            yield Figure("opportunity_difference", column, value, statistic)
+
+
+def _highest(masks: dict[str, Array], chosen: Array, base: Array) -> str | None:
+    """The group of the highest rate of `chosen` among `base` rows."""
+    found = {value: float(chosen[mask & base].mean()) for value, mask in masks.items()}
+    return max(found, key=lambda value: found[value]) if len(found) > 1 else None
+
+
+def _over(chosen: Array, mask: Array, reference: Array) -> Statistic:
+    own, other = share_statistic(chosen, mask), share_statistic(chosen, reference)
+    return lambda weights: ratio(own(weights), other(weights), empty=np.nan)
+
+
+def _less(chosen: Array, mask: Array, reference: Array) -> Statistic:
+    own, other = share_statistic(chosen, mask), share_statistic(chosen, reference)
+    return lambda weights: other(weights) - own(weights)
+
+
+def bias(target: Array, answer: Array, mask: Array) -> Statistic:
+    """Mean error (answer minus truth) of the group minus that of the others, in standard deviations of the target."""
+    errors = (answer - target) / (float(np.std(target)) or 1.0)
+    sides = np.stack([errors * mask, mask.astype(float), errors * ~mask, (~mask).astype(float)], axis=1)
+
+    def statistic(weights: Array) -> Array:
+        own, count, rest, others = (weights @ sides).T
+        return ratio(own, count, empty=np.nan) - ratio(rest, others, empty=np.nan)
+
+    return statistic
+
+
+def rates(world: World, mask: Array, favourable: int) -> dict[str, float | None]:
+    """Selection rate and true-positive rate of the favourable class in a group, without intervals."""
+    chosen, deserved = world.sample.labels == favourable, world.sample.target == favourable
+    both = mask & deserved
+    return {
+        "selection_rate": float(chosen[mask].mean()) if mask.any() else None,
+        "true_positive_rate": float(chosen[both].mean()) if both.any() else None,
+    }

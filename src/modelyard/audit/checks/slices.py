@@ -1,4 +1,4 @@
-"""Is any group of rows served much worse than the rest? Every sliced value against all others, with intervals that hold together."""
+"""Is any group of rows served much worse than the rest? Each sliced value against all others, all intervals at once."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from modelyard.records.audited import Finding
 
 
 class Part(Check):
-    """Gaps between slices. Figures: `<column>=<value>`, the gap to the rest (mean recall; for numbers relative error)."""
+    """Gaps between slices. Figures: `<column>=<value>`, the gap to the rest (mean recall, or relative error)."""
 
     cure: ClassVar[str] = "Give more training rows of that group, or state in the card that the service is not for it."
 
     warn: float = Field(0.1, gt=0, le=1)
-    """Classes: points of mean recall that a slice may certainly lie below the rest before it is shown as a warning. Ten points is the
-    band that fairness tools use for differences of rates (AIF360's default)."""
+    """Classes: points of mean recall that a slice may certainly lie below the rest before it is shown as a warning. Ten
+    points is the band that AIF360 calls fair for differences of rates."""
     fail: float | None = Field(0.25, gt=0, le=1)
-    """Classes: points below the rest that stop the build; null: never. A quarter more of its rows answered wrong is another service."""
+    """Classes: points below the rest that stop the build; null: never. With a quarter more of its rows answered wrong,
+    the slice gets another service."""
     warn_ratio: float = Field(0.5, gt=0)
     """Numbers: mean absolute error above the rest's, relative, that is shown: 0.5 is half as large again."""
     fail_ratio: float | None = Field(2.0, gt=0)
-    """Numbers: the same, that stops the build: 2 is three times the error. Errors grow with the answer's size, so it is wide."""
+    """Numbers: the same, that stops the build: 2 is three times the error. Wide: errors grow with answers."""
 
     def applies(self, world: World) -> str:
         return "" if world.evaluated.slices else "no column to slice by"

@@ -20,9 +20,7 @@ def graph(member: Exportable) -> Any:
         import torch
 
         with quietly():
-            made = torch.onnx.export(
-                member.program, dynamo=True, input_names=list(member.examples), output_names=[OUTPUT], verbose=False, optimize=True
-            )
+            made = torch.onnx.export(member.program, dynamo=True, input_names=list(member.examples), output_names=[OUTPUT], verbose=False, optimize=True)
         place = member.workshop / "fp32.onnx"
         made.save(place)
         member.made["onnx"] = place

@@ -17,6 +17,7 @@ class Part(Method):
 
     session: ClassVar[str] = "onnxruntime"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxscript", "onnxruntime")
+    extra: ClassVar[str] = "neural"
 
     per_channel: bool = True
     """A scale for each output of a layer instead of one a layer: closer answers, a little slower."""

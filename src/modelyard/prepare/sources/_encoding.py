@@ -76,8 +76,7 @@ def _strict(raw: bytes, encoding: str, name: str) -> str:
     except UnicodeDecodeError as error:
         byte = raw[error.start] if error.start < len(raw) else 0
         raise DataError(
-            f"{name}: is text in none of the encodings utf-8, utf-8-sig, utf-16, gb18030 and cp1252 "
-            f"(byte 0x{byte:02x} at {error.start}). Save it as UTF-8."
+            f"{name}: is text in none of the encodings utf-8, utf-8-sig, utf-16, gb18030 and cp1252 (byte 0x{byte:02x} at {error.start}). Save it as UTF-8."
         ) from None
 
 

@@ -44,7 +44,6 @@ class Part(Source):
                 null_values=list(missing),
                 has_header=True,
                 new_columns=names,
-                rechunk=True,
             )
         except pl.exceptions.NoDataError:
             raise DataError(f"{path}: has a header but no rows") from None
@@ -55,8 +54,8 @@ class Part(Source):
             raise DataError(f"{path}: has a header but no rows")
         if frame[frame.columns[-1]].null_count():  # polars fills a row that ends early with nulls, silently
             _refuse_ragged(path, text, delimiter, len(names))
-        longest = max((frame[name].str.len_chars().max() or 0 for name in frame.columns), default=0)
-        if int(longest) > LARGEST_FIELD:  # type: ignore[call-overload]
+        longest = max(int(frame[name].str.len_chars().fill_null(0).to_numpy().max()) for name in frame.columns)
+        if longest > LARGEST_FIELD:
             raise DataError(f"{path}: a field holds {longest:,} characters; the most is {LARGEST_FIELD:,}. Is a quotation mark never closed?")
         return frame
 

@@ -56,7 +56,7 @@ def _object(path: Path, number: int, line: str) -> dict[str, Any]:
         hint = " This looks like one JSON array; write one object a line." if number == 1 and line.lstrip().startswith("[") else ""
         raise DataError(f"{path}:{number}: is not valid JSON: {str(error)[:120]}.{hint}") from None
     if not isinstance(found, dict):
-        raise DataError(f"{path}:{number}: must be a JSON object such as {{\"column\": 1}} (got {line.strip()[:60]})")
+        raise DataError(f'{path}:{number}: must be a JSON object such as {{"column": 1}} (got {line.strip()[:60]})')
     return found
 
 

@@ -34,9 +34,8 @@ def forest(
     numeric: Iterable[int] = (),
 ) -> Markup:
     """A table whose second column draws estimates on one scale: (name, estimate, series, further cells). `head` names name, drawing, number, further."""
-    values = bounds_of(estimate for _, estimate, _, _ in rows) + ([reference] if reference is not None else [])
     form = charts.percent if style == "percent" else charts.compact
-    track = charts.Track(charts.Axis.around(values, form=form), reference)
+    track = charts.Track.of([known for _, estimate, _, _ in rows if (known := bounds_of([estimate]))], reference, form)
     lines = []
     for name, estimate, series, further in rows:
         drawn: Markup | None = None

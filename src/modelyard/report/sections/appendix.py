@@ -125,4 +125,4 @@ def _blueprint(world: World) -> Markup | None:
     text = world.text_file(BLUEPRINT)
     if not text:
         return None
-    return html.tag("details", html.tag("summary", world.words("appendix.blueprint")), html.tag("pre", text, tabindex="0"), class_="fold")
+    return html.details(world.words("appendix.blueprint"), html.tag("pre", text, tabindex="0"), fold=True)

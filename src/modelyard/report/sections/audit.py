@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from markupsafe import Markup
 
-from modelyard.report import html
+from modelyard.report import charts, html
 from modelyard.report.sections._contract import Section
-from modelyard.report.sections._shared import gates_table
+from modelyard.report.sections._shared import bounds_of, gates_table
 from modelyard.report.traced import Traced
 from modelyard.report.world import World
 
 _LIGHT = {"passed": "good", "warning": "warn", "failed": "bad", "skipped": "quiet"}
 _ORDER = ("failed", "warning", "passed", "skipped")
+_ESTIMATE = {"value", "low", "high"}
 MOST = 40
 """Rows of a check's facts that are shown: more are a data set, not a report."""
+TOLD_ELSEWHERE = ("suspects",)
+"""Facts that another section shows: leakage suspects stand in the data section."""
 
 
 class Part(Section):
@@ -25,7 +30,8 @@ class Part(Section):
         """The section's body."""
         findings = sorted(world["audit"]["findings"], key=lambda one: _ORDER.index(one["status"].text) if one["status"].text in _ORDER else 9)
         lights = html.tag("div", *(_finding(world, finding) for finding in findings), class_="checks")
-        return html.join(lights, html.grid(gates_table(world, world.gates("audit"))) if world.gates("audit") else None)
+        failed = world.failed("audit")
+        return html.join(lights, html.grid(gates_table(world, failed)) if failed else None)
 
 
 def _finding(world: World, finding: Traced) -> Markup:
@@ -33,10 +39,10 @@ def _finding(world: World, finding: Traced) -> Markup:
     light = _LIGHT.get(status, "quiet")
     head = html.tag("div", html.tag("h3", words.name("check", name)), html.badge(light, words.name("status", status)), class_="head")
     about = html.paragraph(words.name("check_help", name), class_="note") if words.has(f"check_help.{name.replace('-', '_')}") else None
-    reason = html.paragraph(world.quote(finding["reason"]), class_="small soft") if finding["reason"] else None
+    reason = html.paragraph(world.reason(finding["reason"]), class_="small soft") if finding["reason"] else None
     rows = [_figure(world, finding, key, estimate) for key, estimate in finding["measured"].items()]
-    table_head = [words("audit.figure"), words("audit.measured"), words("audit.limit"), ""]
-    table = html.table(table_head, rows, label=words.name("check", name), numeric=(1, 2)) if rows else None
+    table_head = [words("audit.figure"), "", words("audit.measured"), words("audit.limit"), ""]
+    table = html.table(table_head, rows, label=words.name("check", name), numeric=(2, 3)) if rows else None
     facts = _details(world, finding["details"])
     more = html.details(words("audit.more"), *facts) if facts else None
     lamp = html.tag("span", class_=f"lamp {light}", aria_hidden="true")
@@ -44,16 +50,32 @@ def _finding(world: World, finding: Traced) -> Markup:
 
 
 def _figure(world: World, finding: Traced, key: str, estimate: Traced) -> list[Any]:
-    words, limit = world.words, finding["limits"][key]
-    state = html.badge("bad", words("audit.broken")) if key in (finding["broken"].value or ()) else html.badge("good", words("audit.within")) if limit.there else ""
-    return [_spelt(world, key), world.interval(estimate), world.number(limit, "metric"), state]
+    """A figure on a scale of its own, with its limit in red."""
+    words, limit, floor = world.words, finding["limits"][key], finding["floors"][key]
+    edge = limit if limit.there else floor
+    broken = key in (finding["broken"].value or ())
+    state = html.badge("bad" if finding["status"].text == "failed" else "warn", words("audit.broken")) if broken else html.badge("good", words("audit.within")) if edge.there else ""
+    shown = html.join("≤ " if limit.there else "≥ ", world.number(edge, "metric")) if edge.there else "–"
+    values = bounds_of([estimate])
+    drawn = None
+    if values:
+        around = [*values, *([edge.number] if edge.number is not None else []), 0.0 if limit.there else min(values)]
+        track = charts.Track(charts.Axis.around(around), edge.number, "limit")
+        drawn = track.row(estimate["value"].number or 0.0, estimate["low"].number, estimate["high"].number, "s2" if broken else "s1")
+    return [spelt(world, key), drawn, world.interval(estimate), shown, state]
 
 
-def _spelt(world: World, key: str) -> str:
-    """The people's name of a figure such as `gap:Age` or `roc_auc_drop`."""
-    head, colon, tail = key.partition(":")
-    name = world.words.name("figure", head) if world.words.has(f"figure.{head}") else world.words.name("metric", head)
-    return f"{name}: {tail}" if colon else name
+def spelt(world: World, key: str) -> str:
+    """The people's name of a figure: `typos changed`, `income alone`, `selection_ratio Age=[18, 30)`, `roc_auc`."""
+    words = world.words
+    if found := re.fullmatch(r"(.+) (alone|changed|drop)", key):
+        return words(f"figure_of.{found[2]}", name=spelt(world, found[1])).unescape()
+    if (found := re.fullmatch(r"([a-z_]+) (.+)=(.*)", key)) and words.has(f"figure.{found[1]}"):
+        return words("figure_of.group", name=words.name("figure", found[1]), column=found[2], value=found[3] or "–").unescape()
+    for group in ("figure", "metric"):
+        if words.has(f"{group}.{key.replace(' ', '_')}"):
+            return words.plain(f"{group}.{key.replace(' ', '_')}")
+    return key
 
 
 def _details(world: World, details: Traced) -> list[Markup]:
@@ -61,12 +83,18 @@ def _details(world: World, details: Traced) -> list[Markup]:
     single: list[tuple[Any, Any]] = []
     blocks: list[Markup] = []
     for key, given in details.items():
-        if isinstance(given.value, (dict, list)):
+        if key in TOLD_ELSEWHERE:
+            continue
+        if isinstance(given.value, (dict, list)) and not _is_estimate(given):
             if given.value:
-                blocks.append(html.join(html.tag("h4", _spelt(world, key)), _block(world, given, key)))
+                blocks.append(html.join(html.tag("h4", spelt(world, key)), *_blocks(world, given, spelt(world, key))))
         elif given.there:
-            single.append((_spelt(world, key), _value(world, given)))
+            single.append((spelt(world, key), _value(world, given)))
     return ([html.facts(single)] if single else []) + blocks
+
+
+def _is_estimate(given: Traced) -> bool:
+    return isinstance(given.value, dict) and given.value.keys() >= _ESTIMATE
 
 
 def _value(world: World, given: Traced) -> Markup:
@@ -74,24 +102,38 @@ def _value(world: World, given: Traced) -> Markup:
         return world.words("audit.yes") if given.value else world.words("audit.no")
     if isinstance(given.value, str):
         return world.quote(given)
-    if isinstance(given.value, dict) and "value" in given.value:
+    if _is_estimate(given):
         return world.interval(given)
     if isinstance(given.value, list):
         return html.join(*(_value(world, item) for item in list(given)[:12]), between=", ")
     if isinstance(given.value, dict):
-        return html.join(*(html.join(_spelt(world, key), " ", _value(world, item)) for key, item in given.items()), between=" · ")
+        return html.join(*(html.join(spelt(world, key), " ", _value(world, item)) for key, item in given.items()), between=" · ")
     return world.number(given, "metric" if isinstance(given.value, float) else "count")
 
 
-def _block(world: World, given: Traced, label: str) -> Markup:
-    """A list of mappings, or a mapping of mappings, as a table; anything else in one line."""
+def _blocks(world: World, given: Traced, label: str) -> list[Markup]:
+    """A list of mappings or a mapping of mappings as a table; mappings of those as several; anything else in one line."""
     named = [("", item) for item in given] if isinstance(given.value, list) else list(given.items())
-    columns = list(dict.fromkeys(key for _, item in named for key, _ in item.items()))
-    if not columns or not all(isinstance(item.value, dict) for _, item in named) or {"value", "low", "high"} <= set(columns):
+    mappings = [(name, item) for name, item in named if isinstance(item.value, dict)]
+    if not mappings or len(mappings) < len(named):
         if isinstance(given.value, dict):
-            return html.facts([(_spelt(world, key), _value(world, item)) for key, item in list(named)[:MOST]])
-        return html.paragraph(_value(world, given), class_="small")
-    keyed = any(name for name, _ in named)
-    rows = [([_spelt(world, name)] if keyed else []) + [_value(world, item[column]) if item[column].there else "–" for column in columns] for name, item in named[:MOST]]
-    head = ([""] if keyed else []) + [_spelt(world, column) for column in columns]
-    return html.table(head, rows, label=label)
+            return [html.facts([(spelt(world, key), _value(world, item)) for key, item in named[:MOST]])]
+        return [html.paragraph(_value(world, given), class_="small")]
+    if all(_is_estimate(item) for _, item in mappings):
+        return [_estimates(world, mappings, label)]
+    if all(isinstance(inner.value, dict) and not _is_estimate(inner) for _, item in mappings for _, inner in item.items()):
+        return [piece for name, item in mappings for piece in (html.tag("p", name, class_="small faint"), *_blocks(world, item, name))]
+    columns = list(dict.fromkeys(key for _, item in mappings for key, _ in item.items()))
+    keyed = isinstance(given.value, dict)
+    rows = [([spelt(world, name)] if keyed else []) + [_value(world, item[column]) if item[column].there else "–" for column in columns] for name, item in mappings[:MOST]]
+    head = ([""] if keyed else []) + [spelt(world, column) for column in columns]
+    return [html.table(head, rows, label=label, tall=len(rows) > 12)]
+
+
+def _estimates(world: World, named: Iterable[tuple[str, Traced]], label: str) -> Markup:
+    """Named estimates, with what else stands beside them (such as rows)."""
+    named = list(named)[:MOST]
+    beside = [key for key in dict.fromkeys(key for _, item in named for key, _ in item.items()) if key not in {*_ESTIMATE, "level"}]
+    rows = [[spelt(world, name), world.interval(item), *(_value(world, item[key]) for key in beside)] for name, item in named]
+    head = [world.words("audit.figure"), world.words("audit.measured"), *(spelt(world, key) for key in beside)]
+    return html.table(head, rows, label=label, numeric=range(1, len(head)), tall=len(rows) > 12)

@@ -76,7 +76,7 @@ def _costs(world: World, costs: Traced) -> Markup:
 
 _ECONOMICS: tuple[tuple[str, Style], ...] = (
     ("arpa", "money"), ("cost", "money"), ("gross_margin", "percent"), ("churn", "percent"), ("lifetime", "months"), ("ltv", "money"),
-    ("cac", "money"), ("ltv_to_cac", "plain"), ("payback", "months"), ("break_even_customers", "count"),
+    ("cac", "money"), ("ltv_to_cac", "ratio"), ("payback", "months"), ("break_even_customers", "count"),
 )  # fmt: skip
 
 

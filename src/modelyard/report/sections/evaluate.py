@@ -219,8 +219,7 @@ def _worst(world: World, evaluate: Traced) -> Markup | None:
         rows.append([_value(world, mistake["true"]), _value(world, mistake["answer"]), probability, html.join(fields if short else None, long), world.number(mistake["row"], "count")])
     score = words("evaluate.probability_true") if world.task_kind == "classification" else words("evaluate.error")
     head = [words("evaluate.true"), words("evaluate.answer"), score, words("evaluate.input"), words("evaluate.row")]
-    table = html.table(head, rows, label=words.plain("evaluate.worst"), numeric=(2, 4), class_="worst")
-    table = Markup(table.replace('class="scroll"', 'class="scroll tall"', 1))
+    table = html.table(head, rows, label=words.plain("evaluate.worst"), numeric=(2, 4), class_="worst", tall=True)
     return html.card(words("evaluate.worst"), table, note=words("evaluate.worst_note"), wide=True)
 
 

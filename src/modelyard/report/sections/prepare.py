@@ -38,8 +38,8 @@ def _source(world: World, prepare: Traced) -> Markup:
     pairs: list[tuple[Any, Any]] = [
         (words("prepare.task"), words.name("task", prepare["task"].text)),
         (words("prepare.target"), world.quote(prepare["target"])),
-        (words("prepare.inputs"), html.tag("span", counts["input"], data_count="prepare.json#columns role=input")),
-        (words("prepare.ignored"), html.tag("span", counts["ignored"], data_count="prepare.json#columns role=ignored")),
+        (words("prepare.inputs"), world.count(counts["input"], "columns input")),
+        (words("prepare.ignored"), world.count(counts["ignored"], "columns ignored")),
     ]
     rows = []
     for file in prepare["source"].first("files", "read"):
@@ -130,9 +130,9 @@ def _columns(world: World, prepare: Traced) -> Markup:
     columns = sorted(prepare["columns"], key=lambda column: order.get(column["role"].text, 3))
     cards = [_column(world, column) for column in columns]
     words = world.words
-    more = html.details(words("prepare.more_columns", count=len(cards) - SHOWN), html.grid(*cards[SHOWN:], class_="tight")) if len(cards) > SHOWN else None
+    more = html.details(words("prepare.more_columns", count=world.count(len(cards) - SHOWN, "columns folded")), html.grid(*cards[SHOWN:], class_="tight"), fold=True) if len(cards) > SHOWN else None
     title = html.tag("h3", words("prepare.columns"), class_="above")
-    return html.join(title, html.grid(*cards[:SHOWN], class_="tight"), html.Markup(more.replace("<details", '<details class="fold"', 1)) if more else None)
+    return html.join(title, html.grid(*cards[:SHOWN], class_="tight"), more)
 
 
 def _column(world: World, column: Traced) -> Markup:

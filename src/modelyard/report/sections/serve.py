@@ -96,7 +96,7 @@ def _levels(world: World, serve: Traced) -> Markup | None:
         state = html.badge("good", words("serve.sustained")) if level["sustained"].value else html.badge("warn", words("serve.not_sustained"))
         errors = html.join(*(html.join(kind, ": ", world.number(count, "count")) for kind, count in level["errors"].items()), between=", ") or "0"
         rows.append([
-            world.number(level["offered"], "rate"), world.number(level["achieved"], "rate"), world.number(latency["p50"], "seconds"),
+            world.number(level["offered"]), world.number(level["achieved"]), world.number(latency["p50"], "seconds"),
             world.number(latency["p95"], "seconds"), world.number(latency["p99"], "seconds"), world.number(level["requests"], "count"),
             errors if level["errors"] else "–", world.number(level["sender_delay"], "seconds"), state,
         ])  # fmt: skip

@@ -139,14 +139,14 @@ def _inside(world: World, candidate: Traced) -> list[Markup]:
     words, name, explain = world.words, candidate["name"].text, candidate["explain"]
     folds = []
     if len(explain["layers"]):
-        folds.append(html.details(words("train.layers_of", name=name), _layers(world, explain["layers"])))
+        folds.append(html.details(words("train.layers_of", name=name), _layers(world, explain["layers"]), fold=True))
     if len(explain["rules"]):
-        folds.append(html.details(words("train.rules_of", name=name), _rules(world, explain["rules"])))
+        folds.append(html.details(words("train.rules_of", name=name), _rules(world, explain["rules"]), fold=True))
     if len(explain["weights"]):
-        folds.append(html.details(words("train.features_of", name=name), _bars(world, explain["weights"], words("train.coefficient"), "plain")))
+        folds.append(html.details(words("train.features_of", name=name), _bars(world, explain["weights"], words("train.coefficient"), "plain"), fold=True))
     if len(explain["importance"]):
-        folds.append(html.details(words("train.importance_of", name=name), _bars(world, explain["importance"], words("train.importance"), "percent")))
-    return [html.Markup(fold.replace("<details", '<details class="fold"', 1)) for fold in folds]
+        folds.append(html.details(words("train.importance_of", name=name), _bars(world, explain["importance"], words("train.importance"), "percent"), fold=True))
+    return folds
 
 
 def _layers(world: World, layers: Traced) -> Markup:
@@ -192,5 +192,4 @@ def _bars(world: World, pairs: Traced, name: Any, style: Any) -> Markup:
         [world.quote(pair[0]), charts.meter(abs(value) / top, "s1" if value >= 0 else "s2"), world.number(pair[1], style)]
         for pair, value in zip(pairs, values, strict=True)
     ]
-    table = html.table([world.words("train.feature"), "", name], rows, label=world.words.plain("train.feature"), numeric=(2,))
-    return Markup(table.replace('class="scroll"', 'class="scroll tall"', 1))
+    return html.table([world.words("train.feature"), "", name], rows, label=world.words.plain("train.feature"), numeric=(2,), tall=True)

@@ -52,9 +52,9 @@ def _lead(world: World, key: str) -> Markup:
         done = [words.name("section", stage) for stage in STAGES if world[stage].there]
         last = words("verdict.partial_lead", stage=done[-1] if done else "–")
     elif failed:
-        last = words("verdict.failed_lead", failed=len(failed), total=passed + len(failed))
+        last = words("verdict.failed_lead", failed=world.count(len(failed), "gates failed"), total=world.count(passed + len(failed), "gates"))
     else:
-        last = words("verdict.passed_lead", total=passed)
+        last = words("verdict.passed_lead", total=world.count(passed, "gates"))
     return html.join(first, last, between=words.plain("verdict.between"))
 
 
@@ -86,7 +86,7 @@ def _quality(world: World) -> Markup | None:
         theirs = evaluate["candidates"][name]["metrics"][metric]
         if theirs.there:
             beside.append(words("verdict.beside", name=words.name("candidate", name), value=world.value(theirs, style)))
-    sub = html.join(words("verdict.interval", bounds=world.bounds(estimate, style)), html.tag("br"), html.join(*beside, between=words.plain("verdict.comma")))
+    sub = html.join(words("verdict.interval", level=world.number(estimate["level"], "percent", decimals=0), bounds=world.bounds(estimate, style)), html.tag("br"), html.join(*beside, between=words.plain("verdict.comma")))
     return _figure(words.name("metric", metric), world.value(estimate, style), sub, bad=bool(world.failed("evaluate")))
 
 
@@ -123,7 +123,7 @@ def _margin(world: World) -> Markup | None:
     if not economics.there:
         return None
     margin = economics["gross_margin"]
-    sub = words("verdict.margin_note", ltv=scenario(world, economics["ltv_to_cac"], "plain"))
+    sub = words("verdict.margin_note", ltv=scenario(world, economics["ltv_to_cac"], "ratio"))
     return _figure(words("verdict.margin"), world.number(margin["likely"], "percent"), sub, bad=(margin["likely"].number or 0) < 0)
 
 

@@ -1,0 +1,301 @@
+"""The laws of the shelf `models`: what is encoded, learnt, saved and answered, on the toys of every task the model serves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelyard import parts
+from modelyard.conformance._common import Subject, demand, hold
+from modelyard.conformance._toys import Toy, toy
+from modelyard.models._contract import Arrays, Clock, Examples, LoopModel, Session, Weights
+from modelyard.rows import Array, Rows
+
+ROWS = 32
+"""Rows of a toy: enough for a tree to split, few enough that an encoder trains on them in a second."""
+CLOSE = 1e-4
+"""Relative difference allowed where the same row is computed in another batch: float32 sums in another order."""
+
+
+@dataclass
+class Trial:
+    """A model on a toy; what laws share is computed once."""
+
+    subject: Subject
+    toy: Toy
+    folder: Path
+    model: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.model = self.subject.kind()
+
+    @cached_property
+    def features(self) -> dict[str, Any]:
+        """Learnt from the training rows, as it is written down."""
+        toy = self.toy
+        learnt = self.model.features(toy.train, toy.train_target, toy.state, seed=0)
+        return json.loads(json.dumps(plain(learnt), allow_nan=False))  # type: ignore[no-any-return]
+
+    def encode(self, rows: Rows) -> Arrays:
+        """Encoded with the features as a package would hold them."""
+        found: Arrays = self.model.encode(rows, self.features)
+        return found
+
+    @cached_property
+    def weights(self) -> Weights:
+        return self.learn("first")
+
+    def learn(self, name: str) -> Weights:
+        """One training from seed 0."""
+        toy = self.toy
+        train = Examples(self.encode(toy.train), toy.train_target)
+        held = Examples(self.encode(toy.validation), toy.validation_target)
+        if not isinstance(self.model, LoopModel):
+            found: Weights = self.model.fit(train, held, toy.state, self.features, seed=0, threads=1, clock=Clock())
+            return found
+        from modelyard.context import Progress
+        from modelyard.learn import loop
+        from modelyard.store import Store
+
+        options = self.model.loop(self.features, toy.state, len(train)).model_copy(
+            update={"epochs": 1, "precision": "fp32", "batch_rows": 16, "patience": None}
+        )
+        place = self.folder / name
+        return loop.train(
+            self.model, self.model.module(self.features, toy.state, seed=0), train, held, task=toy.task, state=toy.state, options=options,
+            metric=lambda scores, target: -float(np.abs(scores).mean()), greater_is_better=True, seed=0, threads=1, seconds=None, folder=place,
+            decide=Store(place).decide, name=name, checkpoint_seconds=1e9, progress=Progress(), tracking=(),
+        ).weights  # fmt: skip
+
+    @cached_property
+    def saved(self) -> Path:
+        """The member's folder, as a build leaves it."""
+        from safetensors.numpy import save_file
+
+        from modelyard.store import write_json
+
+        place = self.folder / "saved"
+        place.mkdir()
+        write_json(place / "features.json", plain(self.features))
+        save_file({name: np.ascontiguousarray(array) for name, array in self.weights.items()}, place / "weights.safetensors")
+        return place
+
+    @cached_property
+    def session(self) -> Session:
+        """Answers from the files alone."""
+        kind = "torch" if self.model.learns == "loop" else "native"
+        opened: Session = parts.build("sessions", kind).open(self.saved, self.model, json.loads((self.saved / "features.json").read_text()), self.toy.state)
+        return opened
+
+
+def plain(features: Any) -> Any:
+    """Features without what encoding keeps on them (keys that begin with an underscore)."""
+    if isinstance(features, dict):
+        return {key: plain(value) for key, value in features.items() if not str(key).startswith("_")}
+    return features
+
+
+def laws(subject: Subject) -> Iterator[str]:
+    """Hold every law on every task."""
+    yield hold(serves, subject, subject)
+    for number, task in enumerate(subject.kind.tasks):
+        with tempfile.TemporaryDirectory() as folder:
+            trial = Trial(subject, toy(task, rows=ROWS), Path(folder))
+            for law in LOOP_LAWS if subject.kind.learns == "loop" else FIT_LAWS:
+                yield hold(law, subject, trial, where=task)
+            if number == 0 and subject.kind.learns == "fit":
+                yield hold(light_session, subject, trial, where=task)
+
+
+# -- the laws -----------------------------------------------------------------------------------------------------------
+
+
+def serves(subject: Subject) -> None:
+    """It names tasks that exist and says how it learns."""
+    demand(subject.kind.tasks, "`tasks` is empty")
+    for task in subject.kind.tasks:
+        parts.check("tasks", task)
+    demand(subject.kind.learns in ("fit", "loop"), f"`learns` must be fit or loop (got {subject.kind.learns!r})")
+
+
+def features_are_json(trial: Trial) -> None:
+    """Features are plain JSON, and encode the same after being written and read."""
+    toy = trial.toy
+    fresh = trial.model.features(toy.train, toy.train_target, toy.state, seed=0)
+    json.dumps(plain(fresh), allow_nan=False)
+    _equal(trial.model.encode(toy.validation, fresh), trial.encode(toy.validation), "encoding before and after writing the features")
+
+
+def features_are_seeded(trial: Trial) -> None:
+    """The same seed learns the same features."""
+    toy = trial.toy
+    again = trial.model.features(toy.train, toy.train_target, toy.state, seed=0)
+    demand(json.loads(json.dumps(plain(again))) == plain(trial.features), "two calls gave different features")
+
+
+def rows_stand_first(trial: Trial) -> None:
+    """Every encoded array has a row for each row given, also for none."""
+    for rows in (trial.toy.validation, trial.toy.validation.take(slice(0, 1)), trial.toy.validation.take(slice(0, 0))):
+        for name, array in trial.encode(rows).items():
+            demand(len(array) == len(rows), f"{name!r} has {len(array)} rows for {len(rows)} given")
+
+
+def rows_stand_alone(trial: Trial) -> None:
+    """A row is encoded alone as it is in a batch."""
+    together = trial.encode(trial.toy.validation)
+    for number in (0, 1, len(trial.toy.validation) - 1):
+        alone = trial.encode(trial.toy.validation.take([number]))
+        for name in together:
+            one, many = _row(together, name, number, trial.model.ragged), _row(alone, name, 0, trial.model.ragged)
+            demand(one.shape == many.shape and np.array_equal(one, many, equal_nan=one.dtype.kind == "f"), f"row {number} of {name!r} differs")
+
+
+def strange_rows_encode(trial: Trial) -> None:
+    """Unseen categories, missing values, empty texts, odd Unicode and far-out numbers are encoded."""
+    for name, array in trial.encode(trial.toy.strange).items():
+        values = _dense(array)
+        demand(values.dtype.kind in "fiub", f"{name!r} is of type {values.dtype}")
+        demand(not (values.dtype.kind == "f" and np.isinf(values).any()), f"{name!r} holds infinity")
+
+
+def weights_are_named_arrays(trial: Trial) -> None:
+    """Learnt weights are named, finite numpy arrays."""
+    for name, array in trial.weights.items():
+        demand(isinstance(name, str) and isinstance(array, np.ndarray), f"{name!r} is a {type(array).__name__}")
+        demand(not np.isnan(np.asarray(array, dtype=np.float64)).any(), f"{name!r} holds NaN")
+
+
+def training_is_seeded(trial: Trial) -> None:
+    """The same seed learns the same weights, bit for bit."""
+    again = trial.learn("second")
+    demand(again.keys() == trial.weights.keys(), "two trainings gave weights of different names")
+    for name, array in trial.weights.items():
+        demand(np.array_equal(array, again[name]), f"{name!r} differs between two trainings")
+
+
+def answers_from_files(trial: Trial) -> None:
+    """What is read back from features.json and weights.safetensors answers (n, K) finite numbers."""
+    toy = trial.toy
+    for rows in (toy.validation, toy.strange, toy.validation.take(slice(0, 1))):
+        outputs = trial.session(trial.encode(rows))
+        demand(outputs.shape == (len(rows), toy.state.outputs), f"outputs of shape {outputs.shape} for {len(rows)} rows and {toy.state.outputs} outputs")
+        demand(np.isfinite(outputs).all(), f"the outputs of rows {np.flatnonzero(~np.isfinite(outputs).all(axis=1))[:5].tolist()} are not finite")
+
+
+def answers_as_trained(trial: Trial) -> None:
+    """The weights answer the same before and after being written."""
+    direct = trial.model.session(trial.weights, trial.features, trial.toy.state)
+    arrays = trial.encode(trial.toy.validation)
+    demand(np.array_equal(direct(arrays), trial.session(arrays)), "answers differ")
+
+
+def answers_stand_alone(trial: Trial) -> None:
+    """A row is answered alone as it is in a batch."""
+    rows = trial.toy.validation
+    together = trial.session(trial.encode(rows))
+    for number in (0, len(rows) - 1):
+        alone = trial.session(trial.encode(rows.take([number])))[0]
+        far = float(np.abs(alone - together[number]).max())
+        demand(far <= CLOSE * max(1.0, float(np.abs(together[number]).max())), f"row {number} differs by {far:.2g}")
+
+
+def reports_itself(trial: Trial) -> None:
+    """It reports its parameters, operations and bytes, and facts for the report in plain JSON."""
+    work = trial.model.work(trial.weights, trial.features, trial.toy.state)
+    demand(work.parameters > 0 and work.flops_per_row > 0 and work.bytes > 0, f"got {work!r}")
+    json.dumps(trial.model.explain(trial.weights, trial.features, trial.toy.state), allow_nan=False)
+
+
+def starts_at_knowing_nothing(trial: Trial) -> None:
+    """Before training, the mean loss on a balanced target is that of knowing nothing: ln K, or 1/2."""
+    import torch
+
+    toy = trial.toy
+    module = trial.model.module(trial.features, toy.state, seed=0).eval()
+    arrays = trial.encode(toy.train)
+    with torch.inference_mode():
+        outputs = module(**{name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()})
+        demand(tuple(outputs.shape) == (len(toy.train), toy.state.outputs), f"outputs of shape {tuple(outputs.shape)}")
+        sums, counts = toy.task.losses(outputs, torch.from_numpy(np.ascontiguousarray(toy.train_target)), toy.state)
+    loss, known = float(sums.sum() / counts.sum()), toy.task.first_loss(toy.state)
+    demand(abs(loss - known) <= 0.2 * known, f"the first loss is {loss:.4f}, that of knowing nothing is {known:.4f}")
+
+
+def modules_are_seeded(trial: Trial) -> None:
+    """The same seed makes the same module, and another call of it disturbs nobody's random numbers."""
+    import torch
+
+    def made() -> dict[str, Any]:
+        found: dict[str, Any] = trial.model.module(trial.features, trial.toy.state, seed=3).state_dict()
+        return found
+
+    torch.manual_seed(1)
+    first = made()
+    drawn = torch.rand(1).item()
+    torch.manual_seed(1)
+    demand(torch.rand(1).item() == drawn, "making a module moved torch's global random state: use torch.random.fork_rng")
+    demand(all(torch.equal(value, second) for value, second in zip(first.values(), made().values(), strict=True)), "two modules of one seed differ")
+
+
+def light_session(trial: Trial) -> None:
+    """It encodes and answers in a process that has neither torch nor scikit-learn nor LightGBM nor polars."""
+    from modelyard.predictor import Artifact, Member
+    from modelyard.rows import SPLITS  # noqa: F401  (the process below imports the same module)
+
+    member = Member(candidate=trial.subject.name, model=trial.subject.name, folder="saved")
+    if trial.subject.name not in parts.names("models") or parts.file_of("models", trial.subject.name) != trial.subject.file:
+        return  # a stranger's file is no part of any shelf yet, so that no artifact can name it
+    demand(trial.saved.exists(), "nothing was saved")
+    Artifact(name="toy", state=trial.toy.state, members=(member,)).save(trial.folder)
+    answered = subprocess.run([sys.executable, "-c", PROGRAM, str(trial.folder)], capture_output=True, text=True, check=False)
+    demand(answered.returncode == 0, answered.stderr.strip().splitlines()[-1] if answered.stderr.strip() else "the process failed")
+
+
+PROGRAM = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "sklearn", "lightgbm", "polars", "pandas", "scipy", "transformers"):
+            raise ImportError(f"{name} is not there when a model answers")
+sys.meta_path.insert(0, Refuse())
+from pathlib import Path
+from modelyard.predictor import Predictor
+from modelyard.rows import from_records
+predictor = Predictor.open(Path(sys.argv[1]))
+assert len(predictor.answer(from_records([{}, {"note": "late again"}], predictor.state.inputs))) == 2
+"""
+_SHARED: tuple[Callable[[Trial], None], ...] = (
+    features_are_json, features_are_seeded, rows_stand_first, rows_stand_alone, strange_rows_encode, weights_are_named_arrays,
+    training_is_seeded, answers_from_files,
+)  # fmt: skip
+FIT_LAWS = (*_SHARED, answers_as_trained, answers_stand_alone, reports_itself)
+LOOP_LAWS = (modules_are_seeded, starts_at_knowing_nothing, *_SHARED, answers_stand_alone, reports_itself)
+
+
+# -- comparing ----------------------------------------------------------------------------------------------------------
+
+
+def _dense(array: Any) -> Array:
+    return np.asarray(array.dense()) if hasattr(array, "dense") else np.asarray(array)
+
+
+def _row(arrays: Arrays, name: str, number: int, ragged: tuple[str, ...]) -> Array:
+    """One row; of a ragged array what lies within its length."""
+    row: Array = _dense(arrays[name])[number]
+    return row[: int(arrays["length"][number])] if name in ragged and "length" in arrays else row
+
+
+def _equal(ours: Arrays, theirs: Arrays, what: str) -> None:
+    demand(ours.keys() == theirs.keys(), f"{what}: arrays {sorted(ours)} and {sorted(theirs)}")
+    for name in ours:
+        one, two = _dense(ours[name]), _dense(theirs[name])
+        demand(one.shape == two.shape and np.array_equal(one, two, equal_nan=one.dtype.kind == "f"), f"{what}: {name!r} differs")

@@ -1,0 +1,48 @@
+"""A real server whose answers take a known time: `python slow_service.py SECONDS [LIMITS as JSON]`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+from serve_helpers import COLUMNS
+
+from modelyard import parts
+from modelyard.rows import Rows
+from modelyard.serve.app import App, Service
+from modelyard.serve.limits import Limits
+from modelyard.serve.lines import configure
+from modelyard.serve.server import _bound, _serve_here
+from modelyard.tasks._contract import State
+
+STATE = State(task="tabular-classification", target="standing", inputs=COLUMNS, classes=("bad", "good"), counts=(1, 1), positive="bad")
+
+
+class Sleeper:
+    """Answers after a fixed time a call; an age of 99 breaks it, 98 makes it answer without a finite number."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.state = seconds, STATE
+        self.task = parts.build("tasks", STATE.task)
+
+    def answer(self, rows: Rows) -> list[dict[str, Any]]:
+        """The same answer for each row."""
+        time.sleep(self.seconds)
+        if (rows["age"] == 99).any():
+            raise RuntimeError("SECRET: a row of Mr. X broke me")
+        share = [float("nan") if age == 98 else 0.5 for age in rows["age"]]
+        return [{"answer": "good", "probabilities": {"bad": part, "good": part}} for part in share]
+
+
+def service(seconds: float, **limits: Any) -> App:
+    """The application over a sleeper."""
+    return App(Service(name="slow", version="1", predictor=Sleeper(seconds), limits=Limits(**limits)))
+
+
+if __name__ == "__main__":
+    configure()
+    application = service(float(sys.argv[1]), **json.loads(sys.argv[2] if len(sys.argv) > 2 else "{}"))
+    with _bound("127.0.0.1", 0) as sock:
+        sys.exit(_serve_here(application, sock))

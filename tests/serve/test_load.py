@@ -1,0 +1,147 @@
+"""The load generator against a service of known speed, and what the sweep makes of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from serve_helpers import ROW, Running
+
+from modelyard.records.served import Latency, Level
+from modelyard.serve import load
+from modelyard.serve.sweep import BISECTIONS, highest, knee, level, sweep
+from modelyard.units import Quantity
+
+SERVICE_TIME = 0.02
+"""Seconds an answer takes, one at a time: the capacity is 50 a second."""
+
+
+@pytest.fixture(scope="module")
+def plan(launch: Callable[..., Running]) -> Iterator[dict[str, Any]]:
+    """A plan for a service of known speed."""
+    running = launch(str(Path(__file__).parent / "slow_service.py"), str(SERVICE_TIME), json.dumps({"queue_time": 60.0}))
+    while httpx.get(running.url + "/readyz").status_code != 200:
+        time.sleep(0.02)
+    yield {"host": "127.0.0.1", "port": urlsplit(running.url).port, "path": "/v1/predict", "bodies": [json.dumps({"row": ROW})]}
+    running.stop()
+
+
+def test_one_after_the_other_takes_the_service_time(plan: dict[str, Any]) -> None:
+    result = load.drive({**plan, "count": 30})
+    assert (result["requests"], result["answered"], result["errors"]) == (30, 30, {})
+    assert SERVICE_TIME <= result["p50"] <= result["p95"] <= result["p99"]
+    assert result["seconds"] >= 30 * SERVICE_TIME
+
+
+@pytest.mark.parametrize("arrivals", ["poisson", "constant"])
+def test_below_capacity_all_are_answered(plan: dict[str, Any], arrivals: str) -> None:
+    result = load.drive({**plan, "rate": 15, "seconds": 1, "grace": 5, "arrivals": arrivals})
+    assert (result["requests"], result["answered"], result["errors"]) == (15, 15, {})
+    assert result["p50"] >= SERVICE_TIME
+
+
+def test_above_capacity_waiting_is_charged(plan: dict[str, Any]) -> None:
+    """At 4 x capacity for a second, the last of 200 is due after 1 s and answered after 4 s: the 95th of 100 waited near 3 s. A
+    closed loop would have told 20 ms (coordinated omission)."""
+    result = load.drive({**plan, "rate": 200, "seconds": 1, "grace": 20})
+    assert result["answered"] == 200
+    assert result["p50"] > 20 * SERVICE_TIME
+    assert result["p95"] > 1.5
+    assert result["seconds"] >= 200 * SERVICE_TIME
+
+
+def test_the_unanswered_are_errors(plan: dict[str, Any]) -> None:
+    result = load.drive({**plan, "rate": 200, "seconds": 0.5, "grace": 0.1})
+    assert result["errors"]["timeout"] > 0
+    assert result["answered"] + sum(result["errors"].values()) == result["requests"]
+    time.sleep(2)  # the queue empties before the next test
+
+
+def test_refusals_and_absent_services_are_errors(plan: dict[str, Any]) -> None:
+    assert load.drive({**plan, "bodies": ["{"], "rate": 50, "seconds": 0.2})["errors"] == {"status 400": 10}
+    with pytest.raises(AssertionError):
+        load.drive({**plan, "port": 1, "count": 1})
+
+
+@pytest.mark.parametrize(
+    "fault", [{"host": "example.org", "count": 1}, {"count": 10**6}, {"count": 0}, {"rate": 1, "seconds": 1000}, {"rate": 1e9, "seconds": 10}]
+)
+def test_a_plan_stays_here_and_bounded(fault: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="this machine|sends 1 to|lasts at most"):
+        load.drive({"host": "127.0.0.1", "port": 1, "path": "/", "bodies": ["{}"], **fault})
+
+
+def test_arrivals() -> None:
+    poisson, constant = (load.arrivals(100.0, 20.0, kind=kind, seed=1) for kind in ("poisson", "constant"))
+    assert len(poisson) == len(constant) == 2000
+    assert poisson == sorted(poisson) and 0 <= poisson[0] and poisson[-1] < 20
+    gaps = [b - a for a, b in zip(poisson, poisson[1:], strict=False)]
+    mean = sum(gaps) / len(gaps)
+    deviation = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5
+    assert 0.9 < deviation / mean < 1.1  # exponential gaps: deviation = mean
+    assert load.arrivals(100.0, 20.0, kind="poisson", seed=1) == poisson != load.arrivals(100.0, 20.0, kind="poisson", seed=2)
+
+
+def test_percentiles_are_nearest_rank() -> None:
+    values = [float(number) for number in range(1, 101)]
+    assert [load.percentile(values, share) for share in (0.5, 0.95, 0.99, 1.0)] == [50, 95, 99, 100]
+    assert load.percentile([7.0], 0.95) == 7
+
+
+def queue(rate: float, *, capacity: float = 100.0, pause_at: tuple[float, ...] = ()) -> Level:
+    """An M/M/1 queue: mean time in system 1/(capacity - rate); p95 is ln 20 times that (Kleinrock 1975)."""
+    mean = 1 / (capacity - rate) if rate < capacity else 10.0
+    if rate in pause_at:
+        mean *= 1.5
+    result = {"requests": 100, "answered": 100, "errors": {}, "seconds": 100 / min(rate, capacity), "sender_delay": 0.0, "mean": mean}
+    result |= {"p50": mean * 0.69, "p95": mean * 3.0, "p99": mean * 4.6}
+    return level(result, rate=rate, seconds=100 / rate, target=0.1)
+
+
+def test_the_sweep_brackets_the_limit() -> None:
+    """p95 = 3 / (100 - rate) <= 0.1 s holds up to 70 a second."""
+    levels = sweep(queue, rates=None, target=0.1, enough=lambda: False)
+    rates = [item.offered.value for item in levels]
+    assert rates == sorted(rates) and rates[:5] == [5, 10, 20, 40, 56.6] and rates[-1] == 80
+    assert 70 / 2 ** (1 / 2**BISECTIONS) < highest(levels) <= 70
+    assert [item.sustained for item in levels] == [item.offered.value <= 70 for item in levels]
+
+
+def test_the_knee_of_a_single_queue_is_at_half_its_capacity() -> None:
+    """Power rate x (capacity - rate) is greatest at capacity / 2 (Kleinrock 1979)."""
+    levels = [queue(rate) for rate in (10.0, 30.0, 50.0, 70.0, 90.0)]
+    assert knee(levels) == 50
+
+
+def test_a_pause_of_the_machine_is_forgiven_once_and_only_near_the_target() -> None:
+    asked: list[float] = []
+
+    def measure(rate: float) -> Level:
+        asked.append(rate)
+        return queue(rate, pause_at=(56.6,) if asked.count(56.6) == 1 else ())
+
+    assert highest(sweep(measure, rates=None, target=0.1, enough=lambda: False)) > 56.6
+    assert asked.count(56.6) == 2
+    assert asked.count(80.0) == 2  # p95 0.15 s: near, tried again, and still broken
+
+
+def test_given_rates_and_time_are_kept() -> None:
+    assert [item.offered.value for item in sweep(queue, rates=(50, 10), target=0.1, enough=lambda: False)] == [10, 50]
+    assert len(sweep(queue, rates=None, target=0.1, enough=lambda: True)) == 1
+
+
+def test_nothing_sustained_is_zero() -> None:
+    levels = sweep(lambda rate: queue(rate, capacity=1.0), rates=None, target=0.1, enough=lambda: False)
+    assert highest(levels) == 0
+    second = Quantity(1.0, "s")
+    broken = Level(
+        offered=Quantity(5.0, "request/s"), achieved=Quantity(0.0, "request/s"), requests=1, errors={"timeout": 1},
+        latency=Latency(requests=1, p50=second, p95=second, p99=second), mean=second, sender_delay=second, sustained=False,
+    )  # fmt: skip
+    assert knee([broken]) is None

@@ -1,0 +1,131 @@
+"""Every built-in part keeps the laws of its shelf, and a part that breaks one is told which and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from modelyard import conformance, parts
+from modelyard.errors import MissingDownload, MissingExtra, UserError
+
+
+def built_in() -> Iterator[object]:
+    for shelf in parts.SHELVES:
+        for name in parts.names(shelf):
+            yield pytest.param(shelf, name, id=f"{shelf}-{name}")
+
+
+@pytest.mark.parametrize(("shelf", "name"), list(built_in()))
+def test_built_in_part_keeps_the_laws(shelf: str, name: str) -> None:
+    if shelf == "models" and parts.load(shelf, name).learns == "loop" and find_spec("torch") is None:
+        pytest.skip("torch is not installed")
+    try:
+        held = list(conformance.check_part(shelf, name))
+    except (MissingExtra, MissingDownload) as missing:
+        pytest.skip(str(missing))
+    assert len(held) >= 4
+    assert all(line.startswith("  holds: ") for line in held)
+
+
+GOOD = '''"""Always the first class, for tests."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from modelyard.models._contract import FitModel
+
+
+class Part(FitModel):
+    """The same answer."""
+
+    tasks: ClassVar[tuple[str, ...]] = ("tabular-classification",)
+
+    weight: float = 1.0
+    """Size of the output."""
+
+    def features(self, rows: Any, target: Any, state: Any, *, seed: int) -> dict[str, Any]:
+        return {}
+
+    def encode(self, rows: Any, features: dict[str, Any]) -> dict[str, Any]:
+        return {"one": np.ones((len(rows), 1))}
+
+    def fit(self, train: Any, validation: Any, state: Any, features: Any, *, seed: int, threads: int, clock: Any) -> dict[str, Any]:
+        return {"bias": np.arange(state.outputs) * -self.weight}
+
+    def session(self, weights: Any, features: Any, state: Any) -> Any:
+        return lambda arrays: arrays["one"] * weights["bias"]
+'''
+BROKEN = [
+    ('"""Size of the output."""', "", "without a docstring", "weight"),
+    ('"""Always the first class, for tests."""', "", "documented", "no docstring"),
+    ("weight: float = 1.0", "weight: float", "without a default", "weight"),
+    ("import numpy as np\n", "import numpy as np\nimport sklearn\n", "inside functions", "sklearn"),
+    ("        return {}\n", '        return {"seen": {1, 2}}\n', "plain JSON", "set"),
+    ("        return {}\n", "        return {\"noise\": float(np.random.default_rng().random())}\n", "same seed", "different features"),
+    ("np.ones((len(rows), 1))", "np.ones((max(len(rows), 1), 1))", "row for each row", "for 0 given"),
+    ("np.ones((len(rows), 1))", "np.full((len(rows), 1), float(len(rows)))", "alone as it is in a batch", "differs"),
+    ("np.ones((len(rows), 1))", 'np.array([[float(len(v))] for v in rows["colour"]] if len(rows) else np.ones((0, 1)))', "raised TypeError", "colour"),
+    ("np.arange(state.outputs) * -self.weight", "np.random.default_rng().normal(size=state.outputs)", "bit for bit", "bias"),
+    ('{"bias": np.arange', '{"bias": np.nan * np.arange', "finite", "NaN"),
+    ('arrays["one"] * weights["bias"]', 'arrays["one"] * weights["bias"][:1]', "(n, K)", "shape"),
+    ('("tabular-classification",)', '("tabular-clasification",)', "tasks that exist", "Did you mean 'tabular-classification'?"),
+]  # fmt: skip
+
+
+def test_a_strangers_model_passes(tmp_path: Path) -> None:
+    file = tmp_path / "first_class.py"
+    file.write_text(GOOD)
+    lines = list(conformance.check_file(file))
+    assert lines[0] == "first-class (models)"
+    assert any("bit for bit" in line for line in lines)
+
+
+@pytest.mark.parametrize(("old", "new", "law", "why"), BROKEN, ids=[case[2] + "-" + case[3] for case in BROKEN])
+def test_a_planted_fault_fires(tmp_path: Path, old: str, new: str, law: str, why: str) -> None:
+    assert old in GOOD
+    file = tmp_path / "planted.py"
+    file.write_text(GOOD.replace(old, new))
+    with pytest.raises(UserError) as caught:
+        list(conformance.check_file(file))
+    assert "broken law" in str(caught.value)
+    assert law in str(caught.value)
+    if "TypeError" not in law:
+        assert why in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("part.txt", "", ["not a Python file"]),
+        ("part.py", "x = 1", ["no `class Part`", "models"]),
+        ("part.py", "class Part: pass", ["extends none of the contracts", "modelyard.models._contract.Model"]),
+        ("part.py", "import no_such_module", ["cannot be imported", "no_such_module"]),
+        ("part.py", "def (", ["cannot be imported", "SyntaxError"]),
+    ],
+)
+def test_a_file_without_a_part_is_refused(tmp_path: Path, name: str, text: str, words: list[str]) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError) as caught:
+        list(conformance.check_file(tmp_path / name))
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no file"):
+        list(conformance.check_file(tmp_path / "absent.py"))
+
+
+def test_a_session_is_known_by_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "sessions"
+    folder.mkdir()
+    (folder / "mine.py").write_text(
+        '"""Mine."""\nfrom modelyard.frozen import Frozen\nclass Part(Frozen):\n    """Mine."""\n'
+        "    def open(self, folder, model, features, state):\n        return None\n"
+    )
+    assert "mine (sessions)" in list(conformance.check_file(folder / "mine.py"))
