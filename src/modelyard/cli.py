@@ -225,7 +225,7 @@ class Screen:
         outer = self._bars
         if outer is None:
             self._bars = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(),
-                                  console=self.console, transient=True)  # fmt: skip
+                                  console=self.console, transient=True, disable=not self.console.is_terminal)  # fmt: skip
             self._bars.start()
         bars = self._bars
         task = bars.add_task(label, total=total)

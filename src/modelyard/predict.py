@@ -16,7 +16,7 @@ import io
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
@@ -64,9 +64,11 @@ def predict_file(package: Path, rows: Path | str, out: Path | None = None, *, fo
     with _opened(source) as file:
         shape = shape or _sniff(file)
         target = target or ("csv" if shape == "parquet" else shape)
-        pieces = _pieces(source, file, shape, inputs)
         header = ["answer", *(f"probability_{name}" for name in classes)]
-        with _writer(out, target, header, text=bool(classes)) as write:
+        with (
+            contextlib.closing(_pieces(source, file, shape, inputs)) as pieces,
+            _writer(out, target, header, text=bool(classes)) as write,
+        ):
             count = 0
             try:
                 for first, frame in pieces:
@@ -130,26 +132,33 @@ def _sniff(file: Any) -> str:
     return "jsonl" if start.startswith((b"{", b"\xef\xbb\xbf{")) else "csv"
 
 
-def _pieces(source: Path | None, file: BinaryIO, shape: str, inputs: Sequence[Column]) -> Iterator[Piece]:
+def _pieces(source: Path | None, file: BinaryIO, shape: str, inputs: Sequence[Column]) -> Generator[Piece, None, None]:
     """Pieces of the file as frames that have every input column; DataError where one is absent."""
     readers: dict[str, Callable[..., Iterator[Piece]]] = {"csv": _delimited, "tsv": _delimited, "jsonl": _json_lines}
     if shape == "parquet":
         assert source is not None
         yield from _parquet(source, inputs)
     else:
-        yield from readers[shape](_text(file, _name(source)), _name(source), inputs, tab=shape == "tsv")
+        with _text(file, _name(source)) as text:
+            yield from readers[shape](text, _name(source), inputs, tab=shape == "tsv")
 
 
-def _text(file: BinaryIO, name: str) -> IO[str]:
+@contextlib.contextmanager
+def _text(file: BinaryIO, name: str) -> Iterator[IO[str]]:
     """The bytes as text: a stream where all of it is UTF-8 (standard input must be), else read whole in the encoding that fits."""
     from modelyard.prepare.sources import _encoding
 
     if not file.seekable() or _is_utf8(file):
         if file.seekable():
             file.seek(0)
-        return io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        try:
+            yield text
+        finally:
+            text.detach()  # whoever opened the file closes it
+        return
     file.seek(0)
-    return io.StringIO(_encoding.decode(file.read(), name)[0], newline="")
+    yield io.StringIO(_encoding.decode(file.read(), name)[0], newline="")
 
 
 def _is_utf8(file: BinaryIO) -> bool:
@@ -185,7 +194,7 @@ def _delimited(text: IO[str], name: str, inputs: Sequence[Column], *, tab: bool)
     delimiter = max(choices, key=lambda each: (len(wanted & set(cut(each))), len(cut(each)) if each == "," else 0))
     header = cut(delimiter)
     places = _places(header, inputs, name)
-    reader = csv.reader(lines, delimiter=delimiter)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)  # strict: a quotation mark that is never closed is an error
     first = 1
     block: list[list[str | None]] = []
     missing = set(MISSING)

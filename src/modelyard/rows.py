@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -151,10 +152,18 @@ def _text(given: Any) -> str:
 def _date(given: Any) -> float:
     if isinstance(given, (int, float)) and not isinstance(given, bool):
         return _number(given)
-    when = given if isinstance(given, (datetime, date)) else datetime.fromisoformat(str(given).strip())
+    when = given if isinstance(given, (datetime, date)) else _spelt_date(str(given).strip())
     if not isinstance(when, datetime):
         when = datetime(when.year, when.month, when.day)
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+def _spelt_date(text: str) -> datetime:
+    """ISO 8601, or as mail spells it (RFC 5322)."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return parsedate_to_datetime(text)
 
 
 _READERS = {"number": _number, "boolean": _boolean, "category": _text, "text": _text, "date": _date}

@@ -25,7 +25,7 @@ from modelyard.records.prepared import Prepared
 from modelyard.records.trained import Candidate, Job, Trained
 from modelyard.rows import GROUP, ROW, Array, Rows, from_frame, read_split
 from modelyard.rows_schema import input_columns
-from modelyard.store import fingerprint, hash_tree, replacing, replacing_folder
+from modelyard.store import fingerprint, hash_tree, read_json, replacing, replacing_folder
 from modelyard.tasks._contract import State, Task
 
 FOLDED_ROWS = 20_000
@@ -88,6 +88,7 @@ def run(context: Context) -> Trained:
     trained: list[Candidate] = []
     scores: dict[str, Array] = {}
     queue = _ordered(candidates)
+    world.spent_before = _spent(world, queue)
     with context.progress.bar("train", len(queue)) as advance:
         for place, (name, options) in enumerate(queue):
             found = _train(world, name, dict(options), waiting=[later for later, _ in queue[place + 1 :]])
@@ -140,18 +141,18 @@ def _world(context: Context, started: float) -> tuple[_World, list[Derived]]:
     groups = both[GROUP].to_numpy()
     known = target >= 0 if state.classes else np.ones(len(target), dtype=bool)
     folds = _split(np.arange(total) < frames[0].height, known, groups, target, state, count, blueprint.train.seed)
-    spent = sum(_seconds(context.store.folder, folder) for folder in context.store.path("train").glob("*/*/job.json"))
     return _World(
         context=context, task=task, state=state, rows=from_frame(both, types), values=both[ROW].to_numpy(), target=target, folds=folds,
-        metric=metrics.find(name, task.kind), started=started, spent_before=spent,
+        metric=metrics.find(name, task.kind), started=started, spent_before=0.0,
         fingerprint=fingerprint([prepared.splits["train"].hash, prepared.splits["validation"].hash, state.model_dump(mode="json"), count]),
     ), derived  # fmt: skip
 
 
-def _seconds(build: Path, job: Path) -> float:
-    from modelyard.store import read_json
-
-    return float(read_json(job).get("timings", {}).get("total", 0.0)) if build else 0.0
+def _spent(world: _World, queue: list[tuple[str, dict[str, Any]]]) -> float:
+    """Seconds of the budget that jobs already done have used, in this run's earlier life or another's."""
+    store = world.context.store
+    specs = [_spec(world, name, options, fold) for name, options in queue for fold in range(len(world.folds))]
+    return sum(float(read_json(store.path(spec.folder, "job.json"))["timings"]["total"]) for spec in specs if jobs.done(spec, store.folder))
 
 
 def _folds(prepared: Prepared, rows: int, size: str) -> tuple[int, str]:
@@ -306,8 +307,6 @@ def _work(world: _World, fold: int, seconds: float) -> jobs.Work:
 def _describe(world: _World, name: str, model: str, options: dict[str, Any], specs: list[jobs.JobSpec], done: list[Job]) -> Candidate:
     """Validation figures, work and explanation of a trained candidate; its own artifact is written beside its jobs."""
     from safetensors.numpy import load_file
-
-    from modelyard.store import read_json
 
     build = world.context.store.folder
     scores = np.concatenate([jobs.scores(spec, build) for spec in specs])

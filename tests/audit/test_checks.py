@@ -179,13 +179,23 @@ FAULTS = [
 @pytest.mark.parametrize(("check", "build", "figure"), FAULTS, ids=[f"{check}-{build.__name__}" for check, build, _ in FAULTS])
 def test_planted_fault_fires(check: str, build: Callable[[Path], Context], figure: str, tmp_path: Path) -> None:
     context = build(tmp_path)
-    context = replace(context, blueprint=with_checks(context, {check: {}}))
-    found = audited(context)
-    (finding,) = found.findings
+    found = audited(only(context, check))
+    finding = one(found)
     assert finding.status == "failed", finding
     assert any(name.startswith(figure) for name in finding.broken), finding.broken
     (gate,) = found.gates
     assert gate.name == f"audit.{check}" and not gate.passed and figure in gate.demanded and gate.cure
+
+
+def only(context: Context, check: str, **options: Any) -> Context:
+    """The same build with one check and its options."""
+    checks = {name: {"skip": True} for name in CHECKS} | {check: options}
+    return replace(context, blueprint=with_checks(context, checks))
+
+
+def one(found: Audited) -> Finding:
+    (finding,) = [finding for finding in found.findings if finding.reason != "left out by the blueprint"]
+    return finding
 
 
 def with_checks(context: Context, checks: dict[str, dict[str, Any]]) -> Any:
@@ -195,11 +205,11 @@ def with_checks(context: Context, checks: dict[str, dict[str, Any]]) -> Any:
 
 def test_typing_errors_fire_where_words_decide_and_a_limit_can_be_moved(tmp_path: Path) -> None:
     context = clean_mails(tmp_path)
-    context = replace(context, blueprint=with_checks(context, {"robustness": {"typos": 1.0, "case": False}}))
-    (finding,) = audited(context).findings
+    context = only(context, "robustness", typos=1.0, case=False)
+    finding = one(audited(context))
     assert finding.status == "failed" and "typos drop" in finding.broken and "case drop" not in finding.measured
-    context = replace(context, blueprint=with_checks(context, {"robustness": {"typos": 1.0, "fail_drop": None}}))
-    (finding,) = audit.run(context).findings
+    context = only(context, "robustness", typos=1.0, fail_drop=None)
+    finding = one(audit.run(context))
     assert finding.status == "warning"
     assert audit.run(context).gates[0].passed
 
@@ -241,7 +251,7 @@ def test_same_build_same_findings(tmp_path: Path) -> None:
 # -- hand-worked fairness ------------------------------------------------------------------------------------------------
 
 
-def fairness(tmp_path: Path, truth: dict[str, tuple[int, int, int, int]]) -> Finding:
+def fairness(tmp_path: Path, truth: dict[str, tuple[int, int, int, int]], **options: Any) -> Finding:
     """A finding for groups of (true and chosen, true and not chosen, false and chosen, false and not chosen) rows."""
     groups, target, labels = [], [], []
     for name, (hit, missed, alarm, rest) in truth.items():
@@ -263,7 +273,7 @@ def fairness(tmp_path: Path, truth: dict[str, tuple[int, int, int, int]]) -> Fin
     world = World.of(context)
     scores = np.eye(2)[labels]
     sample = Sample.of(np.array(target), scores, labels=np.array(labels), positive=1)
-    return parts.build("audit.checks", "sensitive", {"favourable": "yes"})(replace(world, sample=sample))  # type: ignore[no-any-return]
+    return parts.build("audit.checks", "sensitive", {"favourable": "yes", **options})(replace(world, sample=sample))  # type: ignore[no-any-return]
 
 
 def test_fairness_figures_by_hand(tmp_path: Path) -> None:
@@ -275,8 +285,10 @@ def test_fairness_figures_by_hand(tmp_path: Path) -> None:
     assert found.measured["opportunity_difference group=b"].value == pytest.approx(0.3)
     recall_gap = ((0.8 - 0.5) + (60 / 100 - 60 / 90)) / 2  # yes: a better; no: b better
     assert found.measured["recall_gap group=b"].value == pytest.approx(recall_gap)
-    assert found.floors["selection_ratio group=b"] == 0.8 and found.limits["opportunity_difference group=b"] == 0.1
-    assert found.status == "failed" and "opportunity_difference group=b" in found.broken
+    assert found.floors["selection_ratio group=b"] == pytest.approx(0.6) and found.limits["opportunity_difference group=b"] == 0.2
+    strict = fairness(tmp_path / "strict", {"a": (80, 20, 40, 60), "b": (30, 30, 30, 60)}, stops="limit")
+    assert strict.status == "failed" and strict.floors["selection_ratio group=b"] == 0.8
+    assert found.status == "warning" and "opportunity_difference group=b" in found.broken
 
 
 def test_fairness_agrees_with_fairlearn(tmp_path: Path) -> None:

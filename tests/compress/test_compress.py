@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compress_builds import tiny_encoder, trained_build
 
 from modelyard.compress import run
 from modelyard.compress.measuring import open_with
@@ -13,8 +14,6 @@ from modelyard.errors import MissingExtra
 from modelyard.records._base import without_times
 from modelyard.rows import from_frame, read_split
 from modelyard.store import read_json, write_json
-
-from .conftest import tiny_encoder, trained_build
 
 CLASSES = {"task": "tabular-classification", "model": "mlp", "target": "label"}
 NUMBERS = {"task": "tabular-regression", "model": "mlp", "target": "price"}

@@ -8,9 +8,9 @@ from typing import Any
 
 import polars as pl
 import pytest
+from prepare_helpers import run, table
 
 from modelyard.errors import DataError, UserError
-from prepare_helpers import run, table
 
 GOOD = "x,y\n" + "".join(f"{number},{'a' if number % 2 else 'b'}\n" for number in range(40))
 

@@ -200,4 +200,6 @@ def test_real_data(tmp_path: Path, recipe: str, task: str, by: str, suspects: se
     if by == "group":
         assert record.duplicates["clusters"] > 30
         assert rows.drop_nulls("sender_domain").group_by("sender_domain").agg(pl.col("side").n_unique())["side"].max() == 1
-        assert rows.group_by("body").agg(pl.col("side").n_unique(), pl.col("body").first().str.len_chars().alias("n")).filter(pl.col("n") > 200)["side"].max() == 1
+        assert (
+            rows.group_by("body").agg(pl.col("side").n_unique(), pl.col("body").first().str.len_chars().alias("n")).filter(pl.col("n") > 200)["side"].max() == 1
+        )

@@ -51,7 +51,14 @@ def prepared(kind: str) -> Prepared:
         "mean": 33.123, "deviation": 40.5, "zeros": 0, "whole": False,
         "histogram": {"edges": [float(edge) for edge in range(21)], "counts": [20 - abs(10 - place) for place in range(20)], "below": 1, "above": 2},
     }  # fmt: skip
-    text = {"characters": {"0.05": 120.0, "0.5": 1043.5, "0.95": 6021.0}, "words": {"0.5": 170.0}, "empty": 3, "script": "Latin", "scripts": {"Latin": 0.99}, "unspaced": False}
+    text = {
+        "characters": {"0.05": 120.0, "0.5": 1043.5, "0.95": 6021.0},
+        "words": {"0.5": 170.0},
+        "empty": 3,
+        "script": "Latin",
+        "scripts": {"Latin": 0.99},
+        "unspaced": False,
+    }
     target: dict[str, Any] = {"top": [["ham", 4151], ["spam", 1895]], "others": 0} if kind == "text" else numbers
     columns = [
         ColumnCard(name=STRANGE, type="number", role="input", reason="numbers, 214 distinct", rows=6046, missing=37, distinct=214, facts=numbers),
@@ -63,7 +70,11 @@ def prepared(kind: str) -> Prepared:
     shares = {"train": 3930, "validation": 907, "test": 1209}
 
     def goal(rows: int) -> dict[str, float]:
-        return {"ham": round(rows * 0.7), "spam": round(rows * 0.3)} if kind == "text" else {"mean": 180796.1, "deviation": 79886.7, "lowest": 12789.0, "highest": 755000.0}
+        return (
+            {"ham": round(rows * 0.7), "spam": round(rows * 0.3)}
+            if kind == "text"
+            else {"mean": 180796.1, "deviation": 79886.7, "lowest": 12789.0, "highest": 755000.0}
+        )
 
     return Prepared(
         task="text-classification" if kind == "text" else "tabular-regression",
@@ -98,7 +109,10 @@ def trained(kind: str) -> Trained:
         {"depth": 1, "condition": "subject: free <= 0.5", "leaf": True, "answer": {"ham": 0.93, "spam": 0.07}},
         {"depth": 1, "condition": "subject: free > 0.5", "leaf": True, "answer": {"ham": 0.112, "spam": 0.888}},
     ]
-    layers = [{"name": "embedding", "kind": "Embedding", "output": [1, 128, 384], "parameters": 11720448, "flops": 0}, {"name": "head", "kind": "Linear", "output": [1, 2], "parameters": 770, "flops": 1536}]
+    layers = [
+        {"name": "embedding", "kind": "Embedding", "output": [1, 128, 384], "parameters": 11720448, "flops": 0},
+        {"name": "head", "kind": "Linear", "output": [1, 2], "parameters": 770, "flops": 1536},
+    ]
 
     def candidate(name: str, value: float, parameters: int, **more: Any) -> Candidate:
         job = Job(fold=0, seed=0, key="k" * 32, folder=f"train/{name}/0-0", curve=more.pop("curve", ()), timings={"fit": 3.2, "encode": 0.9})
@@ -139,9 +153,18 @@ def evaluated(kind: str, *, passed: bool = True) -> Evaluated:
     fields: dict[str, str | float | None] = {"subject": SCRIPT, "body": "A long mail. " * 150, STRANGE: 12.5, "domain": None}
     worst = (
         Mistake(row=4021, true="spam" if text else 755000.0, answer="ham" if text else 481000.0, score=0.012 if text else -274000.0, fields=fields),
-        Mistake(row=12, true="ham" if text else 12789.0, answer="spam" if text else 90211.0, score=0.031 if text else 77422.0, fields={"subject": "Re: meeting", "domain": "a.org"}),
+        Mistake(
+            row=12,
+            true="ham" if text else 12789.0,
+            answer="spam" if text else 90211.0,
+            score=0.031 if text else 77422.0,
+            fields={"subject": "Re: meeting", "domain": "a.org"},
+        ),
     )
-    money = {name: estimate(value, 0.02) for name, value in (("chosen", 0.08), ("at_half", 0.11), ("never", 1.5), ("always", 0.7), ("saved", 0.03), ("saved_against_never", 1.42))}
+    money = {
+        name: estimate(value, 0.02)
+        for name, value in (("chosen", 0.08), ("at_half", 0.11), ("never", 1.5), ("always", 0.7), ("saved", 0.03), ("saved_against_never", 1.42))
+    }
     sign = 1 if text else -1
     return Evaluated(
         task=prepared(kind).task, kind="classification" if text else "regression", metric=metric, rows=1209, grouped=True,
@@ -213,8 +236,19 @@ def _three(likely: float, unit: str, low: float = 0.8, high: float = 1.3) -> ByS
 def valued() -> Valued:
     def cash(growth: float) -> Cash:
         values = tuple(150000.0 - 6500 * month + growth * month**2 for month in range(1, 37))
-        columns = {name: CashColumn(unit=unit, values=tuple(value * scale for value in values)) for name, unit, scale in (("cash", "USD", 1.0), ("customers", "customer", 0.001), ("revenue", "USD/month", 0.1), ("net", "USD/month", -0.02))}
-        return Cash(columns=columns, opening_cash=quantity("145000 USD"), break_even_month=23 if growth > 100 else None, repaid_month=None, lowest_cash=Quantity(min(values), "USD"), lowest_month=20, runway=None if growth > 100 else 31)
+        columns = {
+            name: CashColumn(unit=unit, values=tuple(value * scale for value in values))
+            for name, unit, scale in (("cash", "USD", 1.0), ("customers", "customer", 0.001), ("revenue", "USD/month", 0.1), ("net", "USD/month", -0.02))
+        }
+        return Cash(
+            columns=columns,
+            opening_cash=quantity("145000 USD"),
+            break_even_month=23 if growth > 100 else None,
+            repaid_month=None,
+            lowest_cash=Quantity(min(values), "USD"),
+            lowest_month=20,
+            runway=None if growth > 100 else 31,
+        )
 
     plan = PlanValue(
         name="starter", share=0.7, usage=_three(30000, "request/customer/month"), revenue=_three(29, "USD/customer/month"), machine_cost=_three(0.21, "USD/customer/month"),
@@ -252,7 +286,17 @@ report: {language: en}
 
 def make(folder: Path, kind: str = "text", *, stages: int = 8, passed: bool = True, late: bool = False, forced: bool = False) -> Path:
     """Write a build of the first `stages` stages; `passed=False` fails a gate of `evaluate`, `late` one of `serve`."""
-    package = {"stage": "package", "format": 1, "gates": [], "bytes": "26012345.0 B", "version": "1.0.0", "licence": "not declared", "forced": forced, "hashes": {"artifact.json": "c" * 32}, "run": ran(1.0).model_dump(mode="json")}
+    package = {
+        "stage": "package",
+        "format": 1,
+        "gates": [],
+        "bytes": "26012345.0 B",
+        "version": "1.0.0",
+        "licence": "not declared",
+        "forced": forced,
+        "hashes": {"artifact.json": "c" * 32},
+        "run": ran(1.0).model_dump(mode="json"),
+    }
     records = [prepared(kind), trained(kind), evaluated(kind, passed=passed), audited(kind), compressed(kind), package, served(late=late), valued()]
     for name, record in list(zip(("prepare", "train", "evaluate", "audit", "compress", "package", "serve", "business"), records, strict=True))[:stages]:
         write_json(folder / f"{name}.json", record if isinstance(record, dict) else record.model_dump(mode="json"))

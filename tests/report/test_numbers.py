@@ -29,7 +29,7 @@ EN, ZH = Words("en").plain, Words("zh").plain
         (0.0123, "seconds", "12.3 ms", "12.3 毫秒"),
         (90, "seconds", "90 s", "90 秒"),
         (361, "seconds", "6.02 min", "6.02 分钟"),
-        (0.0000004, "seconds", "0.4 µs", "0.4 微秒"),
+        (0.0000004, "seconds", "0.400 µs", "0.400 微秒"),
         (26012345, "bytes", "26.0 MB", "26.0 MB"),
         (512, "bytes", "512 B", "512 B"),
         (0, "bytes", "0 B", "0 B"),
@@ -55,7 +55,10 @@ def test_other_currencies() -> None:
     assert show(12, "money", EN, currency="CHF") == show(12, "money", ZH, currency="CHF") == "12.00 CHF"
 
 
-@given(value=st.floats(-1e12, 1e12).filter(lambda value: abs(value) > 1e-9 or value == 0), style=st.sampled_from(["plain", "metric", "percent", "count", "short", "money", "seconds", "bytes", "rate", "factor", "points"]))
+@given(
+    value=st.floats(-1e12, 1e12).filter(lambda value: abs(value) > 1e-9 or value == 0),
+    style=st.sampled_from(["plain", "metric", "percent", "count", "short", "money", "seconds", "bytes", "rate", "factor", "points"]),
+)
 def test_reading_back_gives_the_number_within_its_last_digit(value: float, style: str) -> None:
     for say in (EN, ZH):
         printed = show(value, style, say, currency="USD")  # type: ignore[arg-type]

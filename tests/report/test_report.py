@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+import report_builds as builds
+from report_pages import Node, parse
 
 from modelyard.errors import UserError
 from modelyard.report import render, write
@@ -15,9 +18,6 @@ from modelyard.report.catalogue import Words, texts
 from modelyard.report.numbers import read, sizes
 from modelyard.report.traced import plain, resolve
 from modelyard.report.world import STAGES, World
-
-import report_builds as builds
-from report_pages import Node, parse
 
 
 @pytest.fixture(params=[("text", "en"), ("text", "zh"), ("numbers", "en"), ("numbers", "zh")], ids="-".join)
@@ -89,7 +89,11 @@ def test_every_number_is_traced(page: tuple[Node, World]) -> None:
     for node in body.walk():
         own = "".join(child for child in node.children if isinstance(child, str))
         above = node.up()
-        if any({"data-source", "data-count", "data-said"} & above_.attributes.keys() for above_ in above) or "tick" in node.classes or node.name in ("code", "pre"):
+        if (
+            any({"data-source", "data-count", "data-said"} & above_.attributes.keys() for above_ in above)
+            or "tick" in node.classes
+            or node.name in ("code", "pre")
+        ):
             continue
         free += [f"{own!r} in <{node.name} {node.attributes}>" for found in number.findall(own) if found.rstrip(".,") not in allowed and found not in allowed]
     assert free == []
@@ -185,10 +189,10 @@ def test_it_can_be_read_without_eyes(page: tuple[Node, World]) -> None:
     nodes = tree.walk()
     levels = [int(node.name[1]) for node in nodes if re.fullmatch(r"h[1-6]", node.name)]
     assert levels[0] == 1 and levels.count(1) == 1
-    assert all(later - earlier <= 1 for earlier, later in zip(levels, levels[1:], strict=False))
+    assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
     for node in nodes:
         if node.name == "svg":
-            assert node.attributes.get("aria-hidden") == "true" or node.attributes.get("role") == "img" and node.attributes.get("aria-label"), node.attributes
+            assert node.attributes.get("aria-hidden") == "true" or (node.attributes.get("role") == "img" and node.attributes.get("aria-label")), node.attributes
         if node.name == "figure":
             assert node.attributes.get("aria-label")
         if node.name == "th":

@@ -46,7 +46,7 @@ def test_what_stops_it_from_starting(model_folder: Path, tmp_path: Path) -> None
         serve(model_folder, workers=0)
     with _bound("127.0.0.1", 0) as taken:
         taken.listen()
-        with pytest.raises(UserError, match="cannot listen on 127.0.0.1 port"):
+        with pytest.raises(UserError, match=r"cannot listen on 127.0.0.1 port"):
             serve(model_folder, port=taken.getsockname()[1])
     with pytest.raises(UserError, match="0 to 65535"):
         serve(model_folder, port=70000)

@@ -19,15 +19,15 @@ SHOWN = 3
 
 
 def run(context: Context) -> Audited:
-    """Run the blueprint's checks, or every one that applies."""
+    """Run every check that applies, with the blueprint's options."""
     world = World.of(context)
-    asked = context.blueprint.audit.checks
-    chosen = asked if asked is not None else {name: {} for name in parts.names("audit.checks")}
+    options = context.blueprint.audit.checks or {}
+    names = parts.names("audit.checks")
     findings, gates = [], []
-    with context.progress.bar("audit", len(chosen)) as advance:
-        for name, options in chosen.items():
-            check = parts.build("audit.checks", name, options)
-            reason = check.applies(world)
+    with context.progress.bar("audit", len(names)) as advance:
+        for name in names:
+            check = parts.build("audit.checks", name, options.get(name))
+            reason = "left out by the blueprint" if check.skip else check.applies(world)
             if reason:
                 findings.append(Finding(name=name, status="skipped", reason=reason))
             else:

@@ -246,7 +246,8 @@ def dump(blueprint: Blueprint, reasons: Mapping[str, tuple[Any, str]] | None = N
 
     tree = commented(values)
     for path, (value, reason) in (reasons or {}).items():
-        *heads, last = path.split(".") if isinstance(path, str) else path
+        column = path.startswith("data.columns.")  # a column's name may hold dots
+        *heads, last = ["data", "columns", path.removeprefix("data.columns.")] if column else path.split(".")
         node = tree
         for head in heads:
             if not isinstance(node.get(head), CommentedMap):

@@ -120,7 +120,7 @@ class Audit(Frozen):
     """Checks of trust; each has its own options."""
 
     checks: dict[str, dict[str, Any]] | None = None
-    """Check name to options; by default every check that applies."""
+    """Check name to options that replace its defaults. Every check that applies runs; `skip: true` leaves one out."""
     sensitive: tuple[str, ...] = ()
     """Columns across which the service must treat people alike."""
 

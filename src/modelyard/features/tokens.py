@@ -24,7 +24,7 @@ CHARACTERS_A_TOKEN = 20
 """Only so many characters a token of `max_length` are read from either end of a text: English has 4 to 5 a token, and
 tokenizing the rest of a long text only to cut it off costs more than a small encoder's forward pass."""
 UNKNOWN_SHARE = 0.02
-"""Largest allowed share of characters that the tokenizer does not know (the issue's bar)."""
+"""Largest allowed share of characters that the tokenizer does not know; above it the script is not one it was made for."""
 
 
 @lru_cache(maxsize=8)

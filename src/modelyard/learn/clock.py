@@ -24,7 +24,7 @@ MEASURED = 6
 RESERVE = 0.97
 """Share of the time that is planned for; the rest is for checkpoints and noise."""
 THREAT = 1.05
-"""A predicted overrun by this factor shortens the training (the brief: more than 5 %)."""
+"""A predicted overrun by this factor shortens the training: half of the 10 % within which a budget is to be kept."""
 FORWARD = 0.4
 """A validation row against a training row before the first is measured: one pass of three, and some overhead."""
 

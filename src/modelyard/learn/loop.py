@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import numpy as np
 
 from modelyard.context import Progress
 from modelyard.errors import MissingExtra
-from modelyard.learn import batches, checkpoint, optimise, precision
+from modelyard.learn import batches, checkpoint, forward, optimise, precision
 from modelyard.learn.clock import Clock, Decide
 from modelyard.learn.summary import summary
 from modelyard.learn.tracking import Tracker, open_trackers
@@ -31,8 +30,6 @@ from modelyard.store import fingerprint
 from modelyard.tasks._contract import State
 
 Metric = Callable[[Array, Array], float]
-VALIDATION_ROWS = 64
-"""Rows of a validation pass where rows have no token budget to say."""
 SLOWEST_CHECKPOINT = 0.05
 """Share of the time that writing checkpoints may take; they become rarer where the disk is slow."""
 
@@ -94,7 +91,7 @@ def train(
     except ImportError:
         raise MissingExtra("gradient training", "neural") from None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with _settings(threads, seed, device):
+    with forward.settings(threads, seed, device):
         trainer = _Trainer(
             model=model, module=module.to(device), train=_known(train, state), validation=_known(validation, state), task=task,
             state=state, options=options, metric=metric, greater=greater_is_better, seed=seed, folder=folder, decide=decide,
@@ -109,22 +106,6 @@ def _known(examples: Examples, state: State) -> Examples:
         return examples
     keep = np.flatnonzero(examples.target >= 0)
     return Examples({name: values[keep] for name, values in examples.arrays.items()}, examples.target[keep])
-
-
-@contextmanager
-def _settings(threads: int, seed: int, device: Any) -> Iterator[None]:
-    """Threads, random state and determinism, put back afterwards."""
-    import torch
-
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    with ExitStack() as stack:
-        stack.callback(torch.set_num_threads, before[0])
-        stack.callback(torch.use_deterministic_algorithms, before[1], warn_only=before[2])
-        stack.enter_context(torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else []))
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(device.type == "cuda" or before[1], warn_only=True)
-        torch.manual_seed(seed)
-        yield
 
 
 @dataclass
@@ -263,22 +244,14 @@ class _Trainer:
 
     def _fix_vectors(self) -> None:
         """All but the head is frozen: compute its inputs once, and train the head on them."""
-        import torch
-        from safetensors.numpy import load_file, save_file
-
-        from modelyard.store import replacing
-
-        place = self.folder / "vectors.safetensors"
-        mark = [len(self.train), len(self.validation)]
-        found = load_file(place) if place.exists() else {}
-        if [len(found.get("train", ())), len(found.get("validation", ()))] != mark:
-            self.module.eval()
-            with torch.no_grad():
-                found = {"train": self._outputs(self.module.vectors, self.train), "validation": self._outputs(self.module.vectors, self.validation)}
-            with replacing(place) as temporary:
-                save_file(found, temporary)
-        self.train = Examples({"vectors": found["train"]}, self.train.target)
-        self.validation = Examples({"vectors": found["validation"]}, self.validation.target)
+        self.module.eval()
+        both = {"train": self.train, "validation": self.validation}
+        found = forward.kept(
+            self.folder / "vectors.safetensors",
+            lambda: {name: self._outputs(self.module.vectors, examples) for name, examples in both.items()},
+            {name: len(examples) for name, examples in both.items()},
+        )
+        self.train, self.validation = (Examples({"vectors": found[name]}, examples.target) for name, examples in both.items())
         self.forward, self.ragged, self.precision = self.module.answer, (), "fp32"
 
     def _resume(self) -> None:
@@ -356,9 +329,7 @@ class _Trainer:
         self.step += 1
 
     def _tensors(self, arrays: Arrays) -> dict[str, Any]:
-        import torch
-
-        return {name: torch.from_numpy(np.ascontiguousarray(values)).to(self.device) for name, values in arrays.items()}
+        return forward.tensors(arrays, self.device)
 
     def _target(self, examples: Examples, rows: Array) -> Any:
         import torch
@@ -372,21 +343,11 @@ class _Trainer:
         inside = self.step % self.per_epoch
         return bool(self.seen.count) and (inside == 0 or inside % self.validate_every == 0 or self.step == self.clock.planned)
 
-    def _outputs(self, forward: Callable[..., Any], examples: Examples) -> Array:
-        """(n, K) float32 of `forward` on all rows, in order; rows of like length go together."""
-        length = batches.lengths(examples.arrays, self.ragged)
-        every = np.arange(len(examples))
-        if length is None:
-            size = max(self.options.batch_rows, VALIDATION_ROWS)
-            passes = [every[start : start + size] for start in range(0, len(every), size)]
-        else:
-            passes = batches.passes(every, length, self.options.batch_tokens or VALIDATION_ROWS * int(length.max(initial=1)))
-        outputs = []
-        for rows in passes:
-            with precision.autocast(self.precision, self.device):
-                found = forward(**self._tensors(batches.take(examples.arrays, rows, self.ragged)))
-            outputs.append(found.float().cpu().numpy())
-        return np.concatenate(outputs)[np.argsort(np.concatenate(passes), kind="stable")]
+    def _outputs(self, function: Callable[..., Any], examples: Examples) -> Array:
+        return forward.outputs(
+            function, examples.arrays, ragged=self.ragged, rows=self.options.batch_rows, tokens=self.options.batch_tokens,
+            number_format=self.precision, device=self.device,
+        )  # fmt: skip
 
     def _validate(self, trackers: Sequence[Tracker]) -> None:
         """Measure the validation rows, keep the best weights, note an epoch, and stop where patience is over."""
@@ -394,10 +355,9 @@ class _Trainer:
 
         start = time.monotonic()
         self.module.eval()
-        with torch.inference_mode():
-            outputs = self._outputs(self.forward, self.validation)
-            sums, counts = self.task.losses(torch.from_numpy(outputs), self._target(self.validation, np.arange(len(outputs))).cpu(), self.state)
-            loss = float(sums.sum()) / max(float(counts.sum()), 1e-12)
+        outputs = self._outputs(self.forward, self.validation)
+        sums, counts = self.task.losses(torch.from_numpy(outputs), self._target(self.validation, np.arange(len(outputs))).cpu(), self.state)
+        loss = float(sums.sum()) / max(float(counts.sum()), 1e-12)
         value = self._metric(outputs, self.validation.target)
         if math.isfinite(loss) and np.isfinite(outputs).all():
             self._keep_if_best((value if self.greater else -value, -loss))

@@ -100,14 +100,14 @@ def check(target: Target) -> None:
     rare = sorted(counts.filter(pl.col("count") < 2)[target.name].to_list())
     if rare:
         raise DataError(
-            f"the target {target.name!r} has {len(rare)} classes of a single row ({_some(rare)}): every class needs at least 2 rows, "
+            f"the target {target.name!r} has {len(rare)} class{'es' if len(rare) > 1 else ''} of a single row ({_some(rare)}): every class needs at least 2 rows, "
             "one to learn from and one to test. Add rows, merge these classes or leave them out."
         )
 
 
 def _examples(series: polars.Series) -> str:
-    return ", ".join(repr(value) for value in series.drop_nulls().unique(maintain_order=True).head(3).to_list())
+    return ", ".join(repr(value)[:40] for value in series.drop_nulls().unique(maintain_order=True).head(3).to_list())
 
 
 def _some(names: list[str], most: int = 12) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(name[:40] for name in names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -68,7 +68,10 @@ class Words:
 
     def translated(self, text: str) -> str | None:
         """A stage's English remark in this language, by the patterns of `said`; None where there is no pattern for it (or no need)."""
-        return next((pattern.sub(lambda found, into=into: found.expand(into), text) for pattern, into in said(self.language) if pattern.search(text)), None)
+        for pattern, into in said(self.language):
+            if found := pattern.fullmatch(text):
+                return found.expand(into)
+        return None
 
 
 @cache

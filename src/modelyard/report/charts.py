@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -112,7 +113,7 @@ class Chart:
         """A line through points; `steps` holds each value until the next."""
         points = [self.at(x, y) for x, y in zip(xs, ys, strict=True)]
         if steps:
-            points = [corner for a, b in zip(points, points[1:], strict=False) for corner in (a, (b[0], a[1]))] + points[-1:]
+            points = [corner for a, b in pairwise(points) for corner in (a, (b[0], a[1]))] + points[-1:]
         path = " ".join(f"{x:g},{y:g}" for x, y in thinned(points))
         self.drawn.append(tag("polyline", points=path, class_=f"line {style}{' dashed' if dashed else ''}"))
         return self
@@ -241,7 +242,15 @@ class Track:
             reach = tag("line", x1=self._across(low), x2=self._across(high), y1="50%", y2="50%", class_=f"reach {style}")
         if not self.axis.low <= value <= self.axis.high:
             low_side = value < self.axis.low
-            dot = tag("text", "◂" if low_side else "▸", x="1%" if low_side else "99%", y="50%", dy="5", text_anchor="start" if low_side else "end", class_=f"beyond {style}")
+            dot = tag(
+                "text",
+                "◂" if low_side else "▸",
+                x="1%" if low_side else "99%",
+                y="50%",
+                dy="5",
+                text_anchor="start" if low_side else "end",
+                class_=f"beyond {style}",
+            )
             return tag("svg", crossing, dot, class_="track", aria_hidden="true")
         dot = tag("circle", title, cx=self._across(value), cy="50%", r=4.5, class_=f"dot {style}")
         return tag("svg", crossing, reach, dot, class_="track", aria_hidden="true")
@@ -249,9 +258,7 @@ class Track:
     def scale(self) -> Markup:
         """The row of ticks under the others."""
         marks = self.axis.ticks(4)
-        written = [
-            tag("text", self.axis.form(value), x=self._across(value), y="12", text_anchor="middle", class_="tick") for value in marks
-        ]
+        written = [tag("text", self.axis.form(value), x=self._across(value), y="12", text_anchor="middle", class_="tick") for value in marks]
         lines = [tag("line", x1=self._across(value), x2=self._across(value), y1="0", y2="3", class_="axis") for value in marks]
         return tag("svg", *lines, *written, class_="track scale", aria_hidden="true")
 
@@ -269,7 +276,9 @@ def shares(parts: Sequence[tuple[float, str, Markup | None]]) -> Markup:
 
 def meter(share: float, style: str = "s1") -> Markup:
     """A share of a whole as a short bar."""
-    return tag("svg", tag("rect", x="0", y="0", width=f"{100 * min(max(share, 0), 1):.2f}%", height="100%", class_=f"bar {style}"), class_="meter", aria_hidden="true")
+    return tag(
+        "svg", tag("rect", x="0", y="0", width=f"{100 * min(max(share, 0), 1):.2f}%", height="100%", class_=f"bar {style}"), class_="meter", aria_hidden="true"
+    )
 
 
 def histogram(counts: Sequence[float], style: str = "s1") -> Markup:
@@ -277,7 +286,14 @@ def histogram(counts: Sequence[float], style: str = "s1") -> Markup:
     top = max(counts, default=0) or 1.0
     width = 100 / max(len(counts), 1)
     bars = [
-        tag("rect", x=f"{number * width:.2f}", y=f"{30 - 30 * count / top:.2f}", width=f"{width * 0.9:.2f}", height=f"{30 * count / top:.2f}", class_=f"bar {style}")
+        tag(
+            "rect",
+            x=f"{number * width:.2f}",
+            y=f"{30 - 30 * count / top:.2f}",
+            width=f"{width * 0.9:.2f}",
+            height=f"{30 * count / top:.2f}",
+            class_=f"bar {style}",
+        )
         for number, count in enumerate(counts)
     ]
     return tag("svg", *bars, viewBox="0 0 100 30", preserveAspectRatio="none", class_="histogram", aria_hidden="true")

@@ -60,9 +60,7 @@ def figure(drawing: Any, label: str, *, caption: Any = None, legend: Sequence[tu
     return tag("figure", drawing, tag("figcaption", below) if below else None, role="group", aria_label=label)
 
 
-def table(
-    head: Sequence[Any], rows: Iterable[Sequence[Any]], *, label: str, numeric: Iterable[int] = (), class_: str = "", tall: bool = False
-) -> Markup:
+def table(head: Sequence[Any], rows: Iterable[Sequence[Any]], *, label: str, numeric: Iterable[int] = (), class_: str = "", tall: bool = False) -> Markup:
     """A table in a box that scrolls by itself; the first cell of each row is its header. `numeric` columns are set right; a `tall` one is cut."""
     right = set(numeric)
 
@@ -71,8 +69,7 @@ def table(
 
     header = tag("tr", *(cell("th", column, name, "col") for column, name in enumerate(head)))
     body = [
-        tag("tr", *(cell("th" if column == 0 else "td", column, content, "row" if column == 0 else None) for column, content in enumerate(row)))
-        for row in rows
+        tag("tr", *(cell("th" if column == 0 else "td", column, content, "row" if column == 0 else None) for column, content in enumerate(row))) for row in rows
     ]
     inner = tag("table", tag("caption", label, class_="hidden"), tag("thead", header), tag("tbody", *body), class_=class_ or None)
     return tag("div", inner, class_="scroll tall" if tall else "scroll", tabindex="0", role="region", aria_label=label)

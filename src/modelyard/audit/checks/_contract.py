@@ -22,6 +22,9 @@ class Check(Frozen):
     cure: ClassVar[str]
     """What one can do about a failure."""
 
+    skip: bool = False
+    """Leave this check out; the report says so."""
+
     @abstractmethod
     def applies(self, world: World) -> str:
         """Why it does not apply, in a few words; empty where it does."""

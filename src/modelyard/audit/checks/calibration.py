@@ -39,13 +39,7 @@ class Part(Check):
     def __call__(self, world: World) -> Finding:
         probability, came_true = confidence(world.sample)
         count = len(probability)
-        (error,) = world.bootstrap.of([calibration_error(probability, came_true)], count, groups=world.groups)
-        assert error is not None
-        chance = by_chance(probability, world.seed)
-        value = max(0.0, error.value - float(chance.mean()))
-        explained = error.value <= np.quantile(chance, error.level)  # as large as it would be were every probability right
-        low = 0.0 if explained else min(error.low, value)
-        excess = Estimate(value=value, low=low, high=max(error.high, value), level=error.level)
+        excess, plain, chance = self._excess(world, probability, came_true)
         rules = [Rule("calibration_error", excess, self.warn, self.fail)]
         if len(world.state.classes) == 2:
             both = np.stack([probability, came_true], axis=1)
@@ -59,7 +53,22 @@ class Part(Check):
                 low, high = self.ratio
                 far = "above" if found.value > 1 else "below"
                 rules.append(Rule("predicted_to_observed", found, high if far == "above" else low, None, far))  # type: ignore[arg-type]
-        return finding("calibration", rules, {"plain": error.value, "chance": float(chance.mean())})
+        return finding("calibration", rules, {"plain": plain, "chance": chance})
+
+    def _excess(self, world: World, probability: Array, came_true: Array) -> tuple[Estimate, float, float]:
+        """The calibration error without the part that chance adds, the plain one, and what chance alone would show.
+
+        The bootstrap repeats chance's part on top of itself: twice the value less the resamples' mean is free of it to first order
+        (Efron and Tibshirani 1993, chapter 10), and the interval is reflected likewise.
+        """
+        bootstrap = world.bootstrap
+        ((value, drawn),) = bootstrap.draws([calibration_error(probability, came_true)], len(probability), groups=world.groups)
+        tail = (1 - bootstrap.level) / 2
+        low, middle, high = (max(0.0, float(2 * value - edge)) for edge in (np.quantile(drawn, 1 - tail), drawn.mean(), np.quantile(drawn, tail)))
+        chance = by_chance(probability, world.seed)
+        if value <= np.quantile(chance, bootstrap.level):  # no larger than were every probability right
+            low = 0.0
+        return Estimate(value=middle, low=min(low, middle), high=max(high, middle), level=bootstrap.level), value, float(chance.mean())
 
 
 def by_chance(probability: Array, seed: int) -> Array:

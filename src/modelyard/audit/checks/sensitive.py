@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -45,10 +45,11 @@ class Part(Check):
     """Classes: largest gap of mean recall to all others; the same band."""
     error_gap: float = Field(0.5, gt=0)
     """Numbers: mean absolute error above all others', relative, that is shown as a warning, no more."""
-    bias: float = Field(0.5, gt=0)
-    """Numbers: largest difference of the mean error, in deviations of the target: a medium effect (Cohen 1988)."""
-    warn_only: bool = False
-    """Whether a figure beyond its limit is shown without stopping the build."""
+    bias: float = Field(0.2, gt=0)
+    """Numbers: largest difference of the mean error, in deviations of the target: a small effect (Cohen 1988; medium is 0.5)."""
+    stops: Literal["limit", "far", "never"] = "far"
+    """What stops the build: a figure certainly beyond its limit; only one twice as far from equality (0.6 for 0.8, 0.2 for 0.1); or
+    none. What is beyond its limit is always shown: the limits are evidence to be explained, and groups do differ in what they deserve."""
 
     def applies(self, world: World) -> str:
         return "" if world.blueprint.audit.sensitive else "no audit.sensitive columns are declared"
@@ -82,7 +83,8 @@ class Part(Check):
             "bias": self.bias,
         }[figure.kind]
         name = f"{figure.kind} {figure.column}={figure.value}"
-        fail = None if self.warn_only or figure.kind == "error_gap" else limit
+        far = 1 - 2 * (1 - limit) if figure.kind == "selection_ratio" else 2 * limit
+        fail = {"limit": limit, "far": far, "never": None}[self.stops if figure.kind != "error_gap" else "never"]
         if figure.kind == "selection_ratio":
             return Rule(name, estimate, limit, fail, "below")
         if figure.kind == "bias" and estimate.value < 0:

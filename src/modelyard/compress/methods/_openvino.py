@@ -37,9 +37,17 @@ def save(graph: Any, folder: Path, member: Exportable, disk: Disk) -> dict[str, 
     number that must agree to `compress.tolerance` does not, so `auto` keeps fp32 for numbers.
     """
     openvino = openvino_quietly()
+    _number(graph)
     half = disk == "fp16" or (disk == "auto" and bool(member.state.classes))
     openvino.save_model(graph, folder / "model.xml", compress_to_fp16=half)
     return {"file": "model.xml", "longest": member.longest}
+
+
+def _number(graph: Any) -> None:
+    """Name operations by their place: OpenVINO numbers them through the life of a process, and the same model must give the same file."""
+    graph.set_friendly_name("model")
+    for place, operation in enumerate(graph.get_ordered_ops()):
+        operation.set_friendly_name(f"{operation.get_type_name()}_{place}")
 
 
 @contextmanager

@@ -24,10 +24,12 @@ class Part(Source):
 
         try:
             frame = pl.read_parquet(path, hive_partitioning=False, glob=False)
-        except (pl.exceptions.PolarsError, OSError, BaseException) as error:
-            if not isinstance(error, (pl.exceptions.PolarsError, OSError)) and type(error).__name__ != "PanicException":
-                raise
+        except (pl.exceptions.PolarsError, OSError) as error:
             raise DataError(f"{path}: is not a readable Parquet file: {str(error).splitlines()[0][:200]}") from None
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # polars' reader gives up on damaged bytes this way; it is no Exception
+                raise
+            raise DataError(f"{path}: is not a readable Parquet file: its bytes are damaged. Copy or export it again.") from None
         if frame.width == 0:
             raise DataError(f"{path}: has no columns")
         return frame

@@ -54,7 +54,13 @@ def _figure(world: World, finding: Traced, key: str, estimate: Traced) -> list[A
     words, limit, floor = world.words, finding["limits"][key], finding["floors"][key]
     edge = limit if limit.there else floor
     broken = key in (finding["broken"].value or ())
-    state = html.badge("bad" if finding["status"].text == "failed" else "warn", words("audit.broken")) if broken else html.badge("good", words("audit.within")) if edge.there else ""
+    state = (
+        html.badge("bad" if finding["status"].text == "failed" else "warn", words("audit.broken"))
+        if broken
+        else html.badge("good", words("audit.within"))
+        if edge.there
+        else ""
+    )
     shown = html.join("≤ " if limit.there else "≥ ", world.number(edge, "metric")) if edge.there else "–"
     values = bounds_of([estimate])
     drawn = None
@@ -125,7 +131,10 @@ def _blocks(world: World, given: Traced, label: str) -> list[Markup]:
         return [piece for name, item in mappings for piece in (html.tag("p", name, class_="small faint"), *_blocks(world, item, name))]
     columns = list(dict.fromkeys(key for _, item in mappings for key, _ in item.items()))
     keyed = isinstance(given.value, dict)
-    rows = [([spelt(world, name)] if keyed else []) + [_value(world, item[column]) if item[column].there else "–" for column in columns] for name, item in mappings[:MOST]]
+    rows = [
+        ([spelt(world, name)] if keyed else []) + [_value(world, item[column]) if item[column].there else "–" for column in columns]
+        for name, item in mappings[:MOST]
+    ]
     head = ([""] if keyed else []) + [spelt(world, column) for column in columns]
     return [html.table(head, rows, label=label, tall=len(rows) > 12)]
 

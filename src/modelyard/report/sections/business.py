@@ -43,7 +43,9 @@ def _remarks(world: World, business: Traced) -> Markup | None:
             continue
         given, wanted = (world.number(remark[side], _style(remark[side])) for side in ("given", "wanted"))
         subject = remark["subject"].text
-        lines.append(html.tag("li", words(key, subject=words.name("scenario", subject) if subject in ("low", "likely", "high") else subject, given=given, wanted=wanted)))
+        lines.append(
+            html.tag("li", words(key, subject=words.name("scenario", subject) if subject in ("low", "likely", "high") else subject, given=given, wanted=wanted))
+        )
     return html.callout("warn", html.tag("strong", words("business.remarks")), html.tag("ul", *lines)) if lines else None
 
 
@@ -99,7 +101,15 @@ def _plans(world: World, business: Traced) -> Markup:
         included = world.number(declared["included"], "count") if declared["included"].there else words("business.unlimited")
         overage = world.number(declared["overage"], "money") if declared["overage"].there else "–"
         terms = [world.number(declared["price"], "money"), included, overage] if offered else []
-        rows.append([plan["name"].text, *terms, world.number(plan["share"], "percent"), scenario(world, plan["usage"], "count"), *(scenario(world, plan[key], style) for key, style in _PLAN)])
+        rows.append(
+            [
+                plan["name"].text,
+                *terms,
+                world.number(plan["share"], "percent"),
+                scenario(world, plan["usage"], "count"),
+                *(scenario(world, plan[key], style) for key, style in _PLAN),
+            ]
+        )
     terms_head = [words("business.price"), words("business.included"), words("business.overage")] if offered else []
     head = [words("business.plan"), *terms_head, words("business.share"), words("business.usage"), *(words(f"plan.{key}") for key, _ in _PLAN)]
     table = html.table(head, rows, label=words.plain("business.plans"), numeric=range(1, len(head)))
@@ -114,7 +124,7 @@ def _cash(world: World, business: Traced) -> Markup:
     opening = cash["likely"]["opening_cash"].number or 0.0
     everything = [value for values in series.values() for value in values] + [0.0, opening]
     y = charts.Axis.around(everything, words("business.cash_axis", currency=business["currency"].text).unescape())
-    chart = charts.Chart(charts.Axis(0, max(months), words.plain("business.month"), marks=[month for month in range(0, max(months) + 1, 6)]), y, height=300)
+    chart = charts.Chart(charts.Axis(0, max(months), words.plain("business.month"), marks=list(range(0, max(months) + 1, 6))), y, height=300)
     if len(series["low"]) == len(series["high"]) == len(months):
         starts = [cash[name]["opening_cash"].number or 0.0 for name in ("low", "high")]
         lows, highs = [starts[0], *series["low"]], [starts[1], *series["high"]]
@@ -128,8 +138,11 @@ def _cash(world: World, business: Traced) -> Markup:
             money = Traced(f"{last.value!r} {business['currency'].text}", last.source) if last.there else last
             chart.dots([(here[-1], series[name][-1])], style, titles=[world.number(last if not last.there else money, "money", element="title")])
     legend = [(style, words.name("scenario", name)) for name, style in SCENARIOS]
-    title = words("business.cash", months=business["months"].text).unescape()
-    return html.card(title, html.figure(chart.svg(title), title, legend=legend, caption=words("business.cash_note")))
+    title = words.plain("business.cash_label")
+    return html.card(
+        words("business.cash", months=world.number(business["months"], "count")),
+        html.figure(chart.svg(title), title, legend=legend, caption=words("business.cash_note")),
+    )
 
 
 def _months(world: World, business: Traced) -> Markup:
@@ -145,9 +158,11 @@ def _months(world: World, business: Traced) -> Markup:
     for key, style in (("customers", "count"), ("revenue", "money"), ("net", "money"), ("cash", "money")):
         values = [cash[name]["columns"][key]["values"][-1] for name, _ in SCENARIOS]
         if all(value.there for value in values):
-            rows.append([words(f"cash.last_{key}"), *(world.number(value, style, decimals=0) for value in values)])  # type: ignore[arg-type]
+            rows.append([words(f"cash.last_{key}"), *(world.number(value, style, decimals=0) for value in values)])
     head = [words("business.figure"), *(words.name("scenario", name) for name, _ in SCENARIOS)]
-    return html.card(words("business.cash_says"), html.table(head, rows, label=words.plain("business.cash_says"), numeric=(1, 2, 3)), note=words("business.scenarios_note"))
+    return html.card(
+        words("business.cash_says"), html.table(head, rows, label=words.plain("business.cash_says"), numeric=(1, 2, 3)), note=words("business.scenarios_note")
+    )
 
 
 def _build(world: World, build: Traced) -> Markup | None:
@@ -173,7 +188,15 @@ def _assumptions(world: World, business: Traced) -> Markup:
         source = html.join(world.quote(assumption["source"]), html.join(" (", world.quote(assumption["date"]), ")") if assumption["date"] else None)
         label = html.tag("span", name, html.tag("code", path.removeprefix("business."), class_="faint"), class_="twice")
         rows.append([label, *values, world.quote(assumption["unit"]), ours, source])
-    head = [words("business.assumption"), words.name("scenario", "low"), words.name("scenario", "likely"), words.name("scenario", "high"), words("business.unit"), words("business.whose"), words("business.source")]
+    head = [
+        words("business.assumption"),
+        words.name("scenario", "low"),
+        words.name("scenario", "likely"),
+        words.name("scenario", "high"),
+        words("business.unit"),
+        words("business.whose"),
+        words("business.source"),
+    ]
     table = html.table(head, rows, label=words.plain("business.assumptions"), numeric=(1, 2, 3))
     return html.card(words("business.assumptions"), html.details(words("business.show_assumptions"), table), note=words("business.assumptions_note"), wide=True)
 
@@ -185,7 +208,10 @@ def _formulas(world: World, business: Traced) -> Markup | None:
         rows.append([html.tag("code", key), words.name("kind", trace["kind"].text), how, world.quote(trace["source"])])
     if not rows:
         return None
-    rates = [[world.quote(rate["origin"]), html.join(world.quote(rate["value"])), world.quote(rate["source"]), world.quote(rate["date"])] for rate in business["rates"]]
+    rates = [
+        [world.quote(rate["origin"]), html.join(world.quote(rate["value"])), world.quote(rate["source"]), world.quote(rate["date"])]
+        for rate in business["rates"]
+    ]
     head = [words("business.figure"), words("business.kind"), words("business.formula"), words("business.source")]
     table = html.table(head, rows, label=words.plain("business.formulas"))
     rate_head = [words("business.rate"), words("business.value"), words("business.source"), words("business.date")]

@@ -82,7 +82,13 @@ def _variants(world: World, compress: Traced) -> Markup:
             skipped.append(html.paragraph(html.tag("strong", name), " – ", said, " ", world.quote(variant["reason"]), class_="small soft"))
             continue
         used = variant["name"].text == compress["chosen"].text
-        state = html.badge("good", words("compress.kept")) if used else html.badge("quiet", words("compress.allowed")) if variant["passed"].value else html.badge("warn", words("compress.refused"))
+        state = (
+            html.badge("good", words("compress.kept"))
+            if used
+            else html.badge("quiet", words("compress.allowed"))
+            if variant["passed"].value
+            else html.badge("warn", words("compress.refused"))
+        )
         times = variant["timings"]
         rows.append([
             html.tag("span", name, class_="chosen" if used else None), world.number(variant["bytes"], "bytes"), world.number(times["row_p50"], "seconds"),

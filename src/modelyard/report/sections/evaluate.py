@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from modelyard.report import charts, html
 from modelyard.report.sections._contract import Section
-from modelyard.report.sections._shared import bounds_of, forest, gates_table, metric_style, scenario
+from modelyard.report.sections._shared import bounds_of, forest, gates_table, metric_style
 from modelyard.report.traced import Traced
 from modelyard.report.world import World
 
@@ -151,7 +151,9 @@ def _residuals(world: World, curve: Traced) -> Markup | None:
         return None
     if len(edges) == len(rows):
         edges = [*edges, edges[-1] + (edges[-1] - edges[-2] if len(edges) > 1 else 1)]
-    chart = charts.Chart(charts.Axis(edges[0], edges[-1], words.plain("curve.residual")), charts.Axis.around(rows, words.plain("curve.rows"), zero=True), height=320)
+    chart = charts.Chart(
+        charts.Axis(edges[0], edges[-1], words.plain("curve.residual")), charts.Axis.around(rows, words.plain("curve.rows"), zero=True), height=320
+    )
     chart.bars(edges, rows, "s1").rule(x=0.0)
     title = words.plain("curve.residuals")
     return html.card(title, html.figure(chart.svg(title), title, caption=words("curve.residuals_note")))
@@ -184,7 +186,13 @@ def _money(world: World, evaluate: Traced) -> Markup | None:
     track, rows = charts.Track(axis), []
     for key in ("chosen", "at_half", "never", "always"):
         estimate, series = money[key], "s1" if key == "chosen" else "s8"
-        rows.append([words(f"money_of.{key}"), track.row(estimate["value"].number or 0, estimate["low"].number, estimate["high"].number, series), world.interval(estimate)])
+        rows.append(
+            [
+                words(f"money_of.{key}"),
+                track.row(estimate["value"].number or 0, estimate["low"].number, estimate["high"].number, series),
+                world.interval(estimate),
+            ]
+        )
     table = html.table([words("evaluate.decision"), "", words("evaluate.cost_row")], rows, label=words.plain("evaluate.money"), numeric=(2,))
     saved = [(words("money_of.saved"), world.interval(money["saved"])), (words("money_of.saved_against_never"), world.interval(money["saved_against_never"]))]
     return html.card(words("evaluate.money"), table, html.facts(saved), note=words("evaluate.money_note"), wide=True)
@@ -214,9 +222,21 @@ def _worst(world: World, evaluate: Traced) -> Markup | None:
         texts = [(name, value) for name, value in mistake["fields"].items() if value.there]
         long = html.join(*(_field(world, name, value) for name, value in texts if len(value.text) > 40))
         short = html.join(*(_field(world, name, value) for name, value in texts if len(value.text) <= 40), between=" · ")
-        fields = html.details(words("evaluate.fields"), html.tag("div", short, class_="small")) if len(texts) > 8 and not long else html.tag("div", short, class_="small soft")
+        fields = (
+            html.details(words("evaluate.fields"), html.tag("div", short, class_="small"))
+            if len(texts) > 8 and not long
+            else html.tag("div", short, class_="small soft")
+        )
         probability = world.number(mistake["score"], "percent" if world.task_kind == "classification" else "metric")
-        rows.append([_value(world, mistake["true"]), _value(world, mistake["answer"]), probability, html.join(fields if short else None, long), world.number(mistake["row"], "count")])
+        rows.append(
+            [
+                _value(world, mistake["true"]),
+                _value(world, mistake["answer"]),
+                probability,
+                html.join(fields if short else None, long),
+                world.number(mistake["row"], "count"),
+            ]
+        )
     score = words("evaluate.probability_true") if world.task_kind == "classification" else words("evaluate.error")
     head = [words("evaluate.true"), words("evaluate.answer"), score, words("evaluate.input"), words("evaluate.row")]
     table = html.table(head, rows, label=words.plain("evaluate.worst"), numeric=(2, 4), class_="worst", tall=True)

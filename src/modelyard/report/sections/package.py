@@ -58,7 +58,7 @@ def _card(world: World) -> Markup | None:
 
 
 def _hashes(world: World, package: Traced) -> Markup | None:
-    words, rows = world.words, []
+    words, rows = world.words, list[list[Any]]()
     for name, given in next((package[key] for key in _HASHES if len(package[key])), package["hashes"]).items():
         if isinstance(given.value, dict):
             rows.append([html.tag("code", name), world.number(given["bytes"], "bytes"), world.quote(given["hash"], element="code")])

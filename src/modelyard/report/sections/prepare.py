@@ -41,9 +41,10 @@ def _source(world: World, prepare: Traced) -> Markup:
         (words("prepare.inputs"), world.count(counts["input"], "columns input")),
         (words("prepare.ignored"), world.count(counts["ignored"], "columns ignored")),
     ]
-    rows = []
-    for file in prepare["source"].first("files", "read"):
-        rows.append([world.quote(file.first("name", "path")), world.number(file["rows"], "count"), world.number(file["bytes"], "bytes"), html.tag("code", file["hash"].text[:12])])
+    rows = [
+        [world.quote(file["name"]), world.number(file["rows"], "count"), world.number(file["bytes"], "bytes"), html.tag("code", file["hash"].text[:12])]
+        for file in prepare["source"]["files"]
+    ]
     head = [words("prepare.file"), words("prepare.rows"), words("prepare.bytes"), words("prepare.hash")]
     table = html.table(head, rows, label=words.plain("prepare.files"), numeric=(1, 2)) if rows else None
     return html.card(words("prepare.source"), html.facts(pairs), table, note=world.reason(prepare["task_reason"]))
@@ -52,7 +53,7 @@ def _source(world: World, prepare: Traced) -> Markup:
 def _splits(world: World, prepare: Traced) -> Markup:
     words, splits = world.words, prepare["splits"]
     parts = [(splits[name]["rows"].number or 0.0, style, None) for name, style in SPLITS if splits[name].there]
-    rows = []
+    rows: list[list[Any]] = []
     total = None
     for name, _ in SPLITS:
         if splits[name].there:
@@ -81,7 +82,11 @@ def _target(world: World, prepare: Traced) -> Markup | None:
         cells = []
         for name in known:
             given = splits[name]["target"][key]
-            cells.append(world.number(given, "metric") if numeric else html.join(world.number(given, "count"), " ", html.tag("span", world.number(given / splits[name]["rows"], "percent"), class_="faint")))
+            cells.append(
+                world.number(given, "metric")
+                if numeric
+                else html.join(world.number(given, "count"), " ", html.tag("span", world.number(given / splits[name]["rows"], "percent"), class_="faint"))
+            )
         rows.append([words.name("target_fact", key) if numeric else key, *cells])
     head = [words("prepare.figure") if numeric else words("prepare.class"), *(words.name("split", name) for name in known)]
     table = html.table(head, rows, label=words.plain("prepare.target_in"), numeric=range(1, len(head)))
@@ -93,11 +98,21 @@ def _cleaning(world: World, prepare: Traced) -> Markup:
     for step in prepare["cleaning"]:
         column = world.quote(step["column"]) if step["column"].there else words("prepare.all_columns")
         detail = html.join(*(_detail(world, key, given) for key, given in step["detail"].items() if given.there and given.value != 0), between=" · ")
-        rows.append([words.name("cleaning", step["name"].text), column, world.number(step["before"], "count"), world.number(step["after"], "count"), html.tag("span", detail, class_="small soft")])
+        rows.append(
+            [
+                words.name("cleaning", step["name"].text),
+                column,
+                world.number(step["before"], "count"),
+                world.number(step["after"], "count"),
+                html.tag("span", detail, class_="small soft"),
+            ]
+        )
     if not rows:
         return html.card(words("prepare.cleaning"), html.paragraph(words("prepare.clean"), class_="soft"))
     head = [words("prepare.step"), words("prepare.column"), words("prepare.before"), words("prepare.after"), words("prepare.detail")]
-    return html.card(words("prepare.cleaning"), html.table(head, rows, label=words.plain("prepare.cleaning"), numeric=(2, 3)), note=words("prepare.cleaning_note"), wide=True)
+    return html.card(
+        words("prepare.cleaning"), html.table(head, rows, label=words.plain("prepare.cleaning"), numeric=(2, 3)), note=words("prepare.cleaning_note"), wide=True
+    )
 
 
 def _detail(world: World, key: str, given: Traced) -> Markup:
@@ -119,7 +134,16 @@ def _suspects(world: World, prepare: Traced) -> Markup:
         kind = words.name("suspect", suspect["kind"].text)
         column = html.join(" ", world.quote(suspect["column"], element="code")) if suspect["column"].there else None
         detail = html.join(*(_detail(world, key, given) for key, given in suspect["detail"].items() if given.there), between=" · ")
-        items.append(html.tag("li", html.badge("warn", kind), column, " ", world.number(suspect["value"], "metric"), html.tag("div", detail, class_="small soft") if detail else None))
+        items.append(
+            html.tag(
+                "li",
+                html.badge("warn", kind),
+                column,
+                " ",
+                world.number(suspect["value"], "metric"),
+                html.tag("div", detail, class_="small soft") if detail else None,
+            )
+        )
     if not items:
         return html.card(words("prepare.suspects"), html.paragraph(html.badge("good", words("prepare.no_suspects"))), note=words("prepare.suspects_note"))
     return html.card(words("prepare.suspects"), html.tag("ul", *items, class_="plain"), note=words("prepare.suspects_note"))
@@ -130,7 +154,13 @@ def _columns(world: World, prepare: Traced) -> Markup:
     columns = sorted(prepare["columns"], key=lambda column: order.get(column["role"].text, 3))
     cards = [_column(world, column) for column in columns]
     words = world.words
-    more = html.details(words("prepare.more_columns", count=world.count(len(cards) - SHOWN, "columns folded")), html.grid(*cards[SHOWN:], class_="tight"), fold=True) if len(cards) > SHOWN else None
+    more = (
+        html.details(
+            words("prepare.more_columns", count=world.count(len(cards) - SHOWN, "columns folded")), html.grid(*cards[SHOWN:], class_="tight"), fold=True
+        )
+        if len(cards) > SHOWN
+        else None
+    )
     title = html.tag("h3", words("prepare.columns"), class_="above")
     return html.join(title, html.grid(*cards[:SHOWN], class_="tight"), more)
 
@@ -180,7 +210,13 @@ def _picture(world: World, column: Traced, style: str) -> Markup | None:
         return None
     most = top[0][1].number or 1.0
     rows = [
-        html.tag("div", html.tag("span", world.quote(pair[0]), class_="label"), charts.meter((pair[1].number or 0) / most, style), world.number(pair[1] / column["rows"], "percent"), class_="bar-row")
+        html.tag(
+            "div",
+            html.tag("span", world.quote(pair[0]), class_="label"),
+            charts.meter((pair[1].number or 0) / most, style),
+            world.number(pair[1] / column["rows"], "percent"),
+            class_="bar-row",
+        )
         for pair in top
     ]
     return html.tag("div", *rows, class_="bar-rows")

@@ -105,7 +105,9 @@ def _levels(world: World, serve: Traced) -> Markup | None:
     head = [
         words("serve.offered"), words("serve.achieved"), "p50", "p95", "p99", words("serve.requests"), words("serve.errors"), words("serve.sender"), words("serve.state"),
     ]  # fmt: skip
-    return html.card(words("serve.levels"), html.table(head, rows, label=words.plain("serve.levels"), numeric=range(8)), note=words("serve.levels_note"), wide=True)
+    return html.card(
+        words("serve.levels"), html.table(head, rows, label=words.plain("serve.levels"), numeric=range(8)), note=words("serve.levels_note"), wide=True
+    )
 
 
 def _refusals(world: World, serve: Traced) -> Markup | None:
@@ -117,4 +119,6 @@ def _refusals(world: World, serve: Traced) -> Markup | None:
     if not rows:
         return None
     head = [words("serve.bad_request"), words("serve.wanted"), words("serve.got"), words("serve.field"), words("serve.state")]
-    return html.card(words("serve.refusals"), html.table(head, rows, label=words.plain("serve.refusals"), numeric=(1, 2)), note=words("serve.refusals_note"), wide=True)
+    return html.card(
+        words("serve.refusals"), html.table(head, rows, label=words.plain("serve.refusals"), numeric=(1, 2)), note=words("serve.refusals_note"), wide=True
+    )

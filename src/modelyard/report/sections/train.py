@@ -72,7 +72,11 @@ def _candidates(world: World, train: Traced) -> Markup:
             continue
         used = bool(weights[name].number)
         label = html.join(name, " ", html.tag("span", words("train.used"), class_="badge good chosen") if used else None)
-        further = [world.number(candidate["work"]["parameters"], "short"), world.number(candidate["work"]["flops_per_row"], "short"), _seconds(world, candidate)]
+        further = [
+            world.number(candidate["work"]["parameters"], "short"),
+            world.number(candidate["work"]["flops_per_row"], "short"),
+            _seconds(world, candidate),
+        ]
         rows.append((label, candidate["validation"][metric], "s1" if used else "s8", further))
     head = [
         words("train.candidate"), "", words.name("metric", metric), words("train.parameters"), words("train.flops"), words("train.seconds"),
@@ -101,24 +105,24 @@ def _curves(world: World, train: Traced) -> list[Markup]:
     cards = []
     for candidate in train["candidates"]:
         curve = next((job["curve"] for job in candidate["jobs"] if len(job["curve"])), None)
-        if curve is None:
-            continue
-        name, epochs = candidate["name"].text, [point["epoch"].number or 0.0 for point in curve]
-
-        def drawn(ours: str, theirs: str, label: str, curve: Traced = curve, epochs: list[float] = epochs) -> Markup:
-            train_points = [point[ours].number or 0.0 for point in curve]
-            validation_points = [point[theirs].number or 0.0 for point in curve]
-            axis = charts.Axis(0.0, max(epochs), words.plain("train.epoch"))
-            chart = charts.Chart(axis, charts.Axis.around([*train_points, *validation_points], label), height=230)
-            chart.line(epochs, train_points, "s8", dashed=True).line(epochs, validation_points, "s1")
-            titles = [world.number(point[theirs], "metric", element="title") for point in curve]
-            chart.dots(zip(epochs, validation_points, strict=True), "s1", titles=titles, radius=3.5)
-            legend = [("s8", words("train.on_train")), ("s1", words("train.on_validation"))]
-            return html.figure(chart.svg(f"{name}: {label}"), f"{name}: {label}", legend=legend)
-
-        cards.append(html.card(words("train.loss_of", name=name), drawn("train_loss", "validation_loss", words.plain("train.loss"))))
-        cards.append(html.card(words("train.metric_of", name=name, metric=metric), drawn("train_metric", "validation_metric", metric)))
+        if curve is not None:
+            name, loss = candidate["name"].text, words.plain("train.loss")
+            cards.append(html.card(words("train.loss_of", name=name), _curve(world, curve, "loss", loss, f"{name}: {loss}")))
+            cards.append(html.card(words("train.metric_of", name=name, metric=metric), _curve(world, curve, "metric", metric, f"{name}: {metric}")))
     return cards
+
+
+def _curve(world: World, curve: Traced, kind: str, axis: str, label: str) -> Markup:
+    """`train_<kind>` and `validation_<kind>` by epoch."""
+    epochs, words = [point["epoch"].number or 0.0 for point in curve], world.words
+    train_points = [point[f"train_{kind}"].number or 0.0 for point in curve]
+    validation_points = [point[f"validation_{kind}"].number or 0.0 for point in curve]
+    chart = charts.Chart(charts.Axis(0.0, max(epochs), words.plain("train.epoch")), charts.Axis.around([*train_points, *validation_points], axis), height=230)
+    chart.line(epochs, train_points, "s8", dashed=True).line(epochs, validation_points, "s1")
+    titles = [world.number(point[f"validation_{kind}"], "metric", element="title") for point in curve]
+    chart.dots(zip(epochs, validation_points, strict=True), "s1", titles=titles, radius=3.5)
+    legend = [("s8", words("train.on_train")), ("s1", words("train.on_validation"))]
+    return html.figure(chart.svg(label), label, legend=legend)
 
 
 def _threshold(world: World, train: Traced) -> Markup | None:
@@ -145,16 +149,16 @@ def _inside(world: World, candidate: Traced) -> list[Markup]:
     if len(explain["weights"]):
         folds.append(html.details(words("train.features_of", name=name), _bars(world, explain["weights"], words("train.coefficient"), "plain"), fold=True))
     if len(explain["importance"]):
-        folds.append(html.details(words("train.importance_of", name=name), _bars(world, explain["importance"], words("train.importance"), "percent"), fold=True))
+        folds.append(
+            html.details(words("train.importance_of", name=name), _bars(world, explain["importance"], words("train.importance"), "percent"), fold=True)
+        )
     return folds
 
 
 def _layers(world: World, layers: Traced) -> Markup:
     """Rows of a model summary: whatever columns the model gave, in its order."""
     columns = list(layers[0].value) if isinstance(layers[0].value, dict) else []
-    rows = []
-    for layer in layers:
-        rows.append([_cell(world, layer[column]) for column in columns])
+    rows = [[_cell(world, layer[column]) for column in columns] for layer in layers]
     numeric = [number for number, column in enumerate(columns) if layers[0][column].number is not None and not isinstance(layers[0][column].value, str)]
     head = [world.words.name("layer", column) for column in columns]
     return html.table(head, rows, label=world.words.plain("train.layers"), numeric=numeric)
@@ -180,7 +184,15 @@ def _rules(world: World, rules: Traced) -> Markup:
         mark = "→ " if node["leaf"].value else ""
         condition = world.quote(node["condition"]) if node["condition"] else world.words("train.root")
         style = f"padding-left:{1.4 * (node['depth'].number or 0):.1f}em"
-        lines.append(html.tag("li", html.tag("span", condition, class_="condition"), html.tag("span", mark, said, class_="soft"), style=style, class_="leaf" if node["leaf"].value else None))
+        lines.append(
+            html.tag(
+                "li",
+                html.tag("span", condition, class_="condition"),
+                html.tag("span", mark, said, class_="soft"),
+                style=style,
+                class_="leaf" if node["leaf"].value else None,
+            )
+        )
     return html.tag("ol", *lines, class_="rules")
 
 

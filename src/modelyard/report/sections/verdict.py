@@ -86,7 +86,11 @@ def _quality(world: World) -> Markup | None:
         theirs = evaluate["candidates"][name]["metrics"][metric]
         if theirs.there:
             beside.append(words("verdict.beside", name=words.name("candidate", name), value=world.value(theirs, style)))
-    sub = html.join(words("verdict.interval", level=world.number(estimate["level"], "percent", decimals=0), bounds=world.bounds(estimate, style)), html.tag("br"), html.join(*beside, between=words.plain("verdict.comma")))
+    sub = html.join(
+        words("verdict.interval", level=world.number(estimate["level"], "percent", decimals=0), bounds=world.bounds(estimate, style)),
+        html.tag("br"),
+        html.join(*beside, between=words.plain("verdict.comma")),
+    )
     return _figure(words.name("metric", metric), world.value(estimate, style), sub, bad=bool(world.failed("evaluate")))
 
 
@@ -114,7 +118,9 @@ def _cost(world: World) -> Markup | None:
     if not costs.there:
         return None
     given = costs["per_thousand"]
-    sub = words("verdict.cost_note", machine=world["business"]["machine"].text, low=world.number(given["low"], "money"), high=world.number(given["high"], "money"))
+    sub = words(
+        "verdict.cost_note", machine=world["business"]["machine"].text, low=world.number(given["low"], "money"), high=world.number(given["high"], "money")
+    )
     return _figure(words("verdict.cost"), world.number(given["likely"], "money"), sub)
 
 
@@ -134,7 +140,11 @@ def _break_even(world: World) -> Markup | None:
         return None
     customers, cash = economics["break_even_customers"]["likely"], business["measured_cash"]["likely"]
     month = cash["break_even_month"]
-    said = words("verdict.break_even_month", month=world.number(month, "count")) if month.there else words("verdict.never_breaks_even", months=world.number(business["months"], "count"))
+    said = (
+        words("verdict.break_even_month", month=world.number(month, "count"))
+        if month.there
+        else words("verdict.never_breaks_even", months=world.number(business["months"], "count"))
+    )
     big = words("verdict.customers", count=world.number(customers, "count")) if customers.there else words("business.never")
     return _figure(words("verdict.break_even"), big, said, bad=not customers.there)
 

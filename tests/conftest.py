@@ -1,0 +1,30 @@
+"""What tests share: toy data that every task can learn, and builds run once a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.toys import write_blueprint, write_table, write_texts
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A seeded generator."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def table_blueprint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A blueprint on a toy table of two classes."""
+    folder = tmp_path_factory.mktemp("table")
+    return write_blueprint(folder, write_table(folder), target="status")
+
+
+@pytest.fixture(scope="session")
+def text_blueprint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A blueprint on toy texts of two classes."""
+    folder = tmp_path_factory.mktemp("text")
+    return write_blueprint(folder, write_texts(folder), target="label")

@@ -1,0 +1,64 @@
+"""Kill `yard run` with SIGKILL at random moments and start it again, until it ends; compare with an unbroken run."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from modelyard.records import without_times
+from modelyard.run import NAMES
+
+COMPARED = tuple(name for name in NAMES if name not in ("serve", "business", "report"))
+"""Stages whose records hold nothing but what follows from seed and decisions; the others are made of measured times."""
+
+
+def start(blueprint: Path, folder: Path) -> subprocess.Popen[bytes]:
+    """The command line, in a process group of its own."""
+    command = [sys.executable, "-m", "modelyard", "run", str(blueprint), "-o", str(folder), "--quiet"]
+    return subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def stable(folder: Path) -> dict[str, Any]:
+    """The records that must agree, times aside."""
+    return {name: without_times(json.loads((folder / f"{name}.json").read_text())) for name in COMPARED}
+
+
+def run_unbroken(blueprint: Path, folder: Path) -> float:
+    """Run to the end; seconds."""
+    began = time.monotonic()
+    process = start(blueprint, folder)
+    _, error = process.communicate()
+    assert process.returncode == 0, error.decode()
+    return time.monotonic() - began
+
+
+def run_broken(blueprint: Path, folder: Path, decisions: Path, *, kills: int, longest: float, seed: int) -> int:
+    """Kill up to `kills` times, each after a random moment of at most `longest` seconds, then let it end. The kills that struck.
+
+    The unbroken run's decisions are laid into the folder: what a clock decided is replayed, so that records can be compared.
+    """
+    chance = random.Random(seed)
+    folder.mkdir(parents=True)
+    shutil.copy(decisions, folder / "decisions.json")
+    struck = 0
+    for _ in range(kills):
+        process = start(blueprint, folder)
+        try:
+            process.communicate(timeout=chance.uniform(0.3, longest))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            struck += 1
+        else:
+            assert process.returncode == 0
+            break
+    run_unbroken(blueprint, folder)
+    return struck

@@ -1,0 +1,103 @@
+"""Toy data that has an answer: small real files, so that a test trains a real model in a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+GOOD = ("lunch", "meeting", "agenda", "minutes", "patch", "review", "thanks", "schedule", "draft", "notes")
+BAD = ("winner", "prize", "free", "cash", "click", "offer", "credit", "urgent", "casino", "pills")
+PLAIN = ("the", "and", "for", "with", "this", "that", "from", "have", "will", "your", "please", "today", "monday", "team")
+
+
+def table(rows: int = 400, *, seed: int = 0) -> pl.DataFrame:
+    """Numbers with missing values, a category, a boolean, a date; `status` (two classes) and `price` depend on them."""
+    rng = np.random.default_rng(seed)
+    income, age = rng.gamma(3.0, 800.0, rows).round(2), rng.integers(18, 80, rows)
+    home = rng.choice(["rent", "own", "parents"], rows)
+    records = rng.random(rows) < 0.2
+    score = (income - 2400) / 1000 + 1.0 * (home == "own") - 1.5 * records + rng.normal(0, 0.7, rows)
+    day = np.datetime64("2025-01-01") + rng.integers(0, 365, rows).astype("timedelta64[D]")
+    return pl.DataFrame(
+        {
+            "income": [None if rng.random() < 0.05 else value for value in income.tolist()], "age": age, "home": home, "records": records,
+            "opened": day.astype("datetime64[ms]"), "status": np.where(score > 0, "good", "bad"), "price": (50 + 10 * score).round(3),
+        }
+    )  # fmt: skip
+
+
+def texts(rows: int = 240, *, seed: int = 0) -> pl.DataFrame:
+    """Short texts; `label` says which words lean which way. No two are near duplicates."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for number in range(rows):
+        spam = bool(rng.random() < 0.4)
+        own = rng.choice(BAD if spam else GOOD, 3)
+        words = [*own, *rng.choice(PLAIN, 5), f"w{rng.integers(10**6)}", f"w{rng.integers(10**6)}"]
+        rng.shuffle(words)
+        found.append({"subject": f"{own[0]} {number}", "body": " ".join(words), "label": "spam" if spam else "ham"})
+    return pl.DataFrame(found)
+
+
+def write_table(folder: Path, *, rows: int = 400, seed: int = 0) -> Path:
+    """`table` without `price`, as a CSV file."""
+    path = folder / "rows.csv"
+    table(rows, seed=seed).drop("price").write_csv(path)
+    return path
+
+
+def write_prices(folder: Path, *, rows: int = 400, seed: int = 0) -> Path:
+    """`table` without `status`, as a Parquet file."""
+    path = folder / "prices.parquet"
+    table(rows, seed=seed).drop("status").write_parquet(path)
+    return path
+
+
+def write_texts(folder: Path, *, rows: int = 240, seed: int = 0) -> Path:
+    """`texts`, as JSON lines."""
+    path = folder / "texts.jsonl"
+    texts(rows, seed=seed).write_ndjson(path)
+    return path
+
+
+def write_encoder(folder: Path, words: list[str] | None = None) -> Path:
+    """A tiny randomly initialised BERT with its tokenizer, as a folder that the encoder's `pretrained` can name."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, set_seed
+
+    letters = [chr(code) for code in range(32, 127) if not chr(code).isspace()]
+    known = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *("##" + letter for letter in letters), *(words or [*GOOD, *BAD, *PLAIN])]
+    vocabulary = {word: place for place, word in enumerate(dict.fromkeys(known))}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", None, [("[CLS]", 2), ("[SEP]", 3)])
+    place = folder / "encoder"
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]")
+    fast.save_pretrained(place)
+    set_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=128
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(place)
+    return place
+
+
+def write_blueprint(folder: Path, data: Path, *, target: str, name: str = "toy", **sections: Any) -> Path:
+    """A tiny blueprint for a data file; sections are merged over quick settings."""
+    from ruamel.yaml import YAML
+
+    values: dict[str, Any] = {
+        "name": name, "size": "tiny", "data": {"source": data.name, "target": target},
+        "train": {"budget": "60 s"}, "evaluate": {"bootstrap": 200},
+        "serve": {"p95": "250 ms", "levels": [5, 20], "level_time": "0.5 s"},
+    }  # fmt: skip
+    for key, value in sections.items():
+        values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
+    path = folder / "blueprint.yaml"
+    with path.open("w", encoding="utf-8") as file:
+        YAML().dump(values, file)
+    return path
