@@ -86,10 +86,10 @@ def run(
 
 
 def _run(blueprint: Any, out: Path | None, *, to: str | None, only: str | None, force: bool, quiet: bool) -> None:
-    from modelyard.context import Progress
+    from modelyard.context import Silence
     from modelyard.run import run as engine
 
-    build = engine(blueprint, out, to=to, only=only, force=force, progress=Progress() if quiet else Screen())
+    build = engine(blueprint, out, to=to, only=only, force=force, progress=Silence() if quiet else Screen())
     forced = f" Forced past {len(build.failed)} failed gates." if build.failed else ""
     typer.echo(f"build: {build.folder}{forced}")
     if build.report.exists():
@@ -194,9 +194,7 @@ def schema() -> None:
 
 
 @app.callback(invoke_without_command=True)
-def options(
-    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False
-) -> None:
+def options(context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
     if version:
         from modelyard import __version__
 

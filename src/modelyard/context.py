@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 from modelyard.blueprint import Blueprint
 from modelyard.records._base import Record
@@ -16,15 +17,25 @@ R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 
 
-class Progress:
-    """Progress that shows nothing. The command line has one that draws; both have these three methods."""
+class Progress(Protocol):
+    """How a stage shows that it moves. The command line draws; `Silence` does not."""
 
     def say(self, line: str) -> None:
         """One line of news, kept on screen."""
 
+    def bar(self, label: str, total: float | None = None) -> AbstractContextManager[Callable[[float], None]]:
+        """A bar; call the yielded function with the amount advanced."""
+
+
+class Silence:
+    """Progress that shows nothing."""
+
+    def say(self, line: str) -> None:
+        """Nothing."""
+
     @contextmanager
     def bar(self, label: str, total: float | None = None) -> Iterator[Callable[[float], None]]:
-        """A bar; call the yielded function with the amount advanced."""
+        """Nothing."""
         yield lambda amount: None
 
 
@@ -34,7 +45,7 @@ class Context:
 
     blueprint: Blueprint
     store: Store
-    progress: Progress = field(default_factory=Progress)
+    progress: Progress = field(default_factory=Silence)
     records: dict[str, Record] = field(default_factory=dict)
     """Records of the stages before, by stage name."""
     force: bool = False
@@ -55,12 +66,8 @@ class Context:
 def available_cores() -> int:
     """Cores this process may use: its affinity, and the cgroup's quota where there is one (rounded down, at least 1)."""
     cores = len(os.sched_getaffinity(0))
-    for place in ("/sys/fs/cgroup/cpu.max",):
-        try:
-            quota, period = open(place, encoding="ascii").read().split()[:2]
-            if quota != "max":
-                cores = min(cores, max(1, int(int(quota) / int(period))))
-        except (OSError, ValueError):
-            continue
-    return cores
-
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()[:2]
+        return cores if quota == "max" else min(cores, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):
+        return cores

@@ -251,7 +251,9 @@ def _nested(key: Option) -> list[str]:
 def _table(found: list[Option]) -> list[str]:
     lines = []
     for option in found:
-        lines.append(f"  {option.name}: {option.type}  (default {option.default})" if option.default != "required" else f"  {option.name}: {option.type}  (required)")
+        lines.append(
+            f"  {option.name}: {option.type}  (default {option.default})" if option.default != "required" else f"  {option.name}: {option.type}  (required)"
+        )
         if option.doc:
             lines.append(_wrapped(option.doc, "      "))
     return lines

@@ -231,9 +231,7 @@ def _places(header: Sequence[str], inputs: Sequence[Column], name: str) -> list[
 def _frame(block: Sequence[Sequence[Any]], inputs: Sequence[Column], kind: Any) -> polars.DataFrame:
     import polars as pl
 
-    return pl.DataFrame(
-        {column.name: pl.Series([record[place] for record in block], dtype=kind) for place, column in enumerate(inputs)}
-    )
+    return pl.DataFrame({column.name: pl.Series([record[place] for record in block], dtype=kind) for place, column in enumerate(inputs)})
 
 
 def _json_lines(text: IO[str], name: str, inputs: Sequence[Column], *, tab: bool) -> Iterator[Piece]:
@@ -255,7 +253,7 @@ def _json_lines(text: IO[str], name: str, inputs: Sequence[Column], *, tab: bool
         except (ValueError, RecursionError) as error:
             raise DataError(f"{name}: line {number}: is not JSON: {str(error)[:120]}. Write one object a line.") from None
         if not isinstance(record, dict):
-            raise DataError(f"{name}: line {number}: must be an object such as {{\"column\": 1}} (got {line.strip()[:60]})")
+            raise DataError(f'{name}: line {number}: must be an object such as {{"column": 1}} (got {line.strip()[:60]})')
         if first == 1:
             seen.update(record)
         block.append(record)

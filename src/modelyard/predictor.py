@@ -118,7 +118,8 @@ def temper(scores: Array, temperature: float) -> Array:
     logs = np.log(np.clip(scores, 1e-12, 1.0)) / temperature
     logs -= logs.max(axis=1, keepdims=True)
     powers = np.exp(logs)
-    return powers / powers.sum(axis=1, keepdims=True)
+    result: Array = powers / powers.sum(axis=1, keepdims=True)
+    return result
 
 
 def combine(scores: Sequence[Array], weights: Sequence[float]) -> Array:

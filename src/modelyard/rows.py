@@ -10,6 +10,7 @@ It needs numpy only. A column's type fixes its array:
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -97,16 +98,16 @@ def from_records(records: Sequence[Mapping[str, Any]], inputs: Sequence[Column])
     """
     faults: list[tuple[int, str, str]] = []
     known = {column.name for column in inputs}
+    allowed = ", ".join(sorted(known))
     for number, record in enumerate(records):
-        for name in record.keys() - known:
-            faults.append((number, str(name), f"unknown field. Allowed: {', '.join(sorted(known))}"))
+        faults += [(number, str(name), f"unknown field. Allowed: {allowed}") for name in record.keys() - known]
     columns = {}
     for column in inputs:
         read = _READERS[column.type]
         values = empty_column(column.type, len(records))
         for number, record in enumerate(records):
             given = record.get(column.name)
-            if given is None or given == "" and column.type != "text":
+            if given is None or (given == "" and column.type != "text"):
                 continue
             try:
                 values[number] = read(given)
@@ -118,10 +119,15 @@ def from_records(records: Sequence[Mapping[str, Any]], inputs: Sequence[Column])
     return Rows(columns, len(records))
 
 
+_GROUPED = re.compile(r"^\s*[-+]?[$€£¥₹]?\s?\d{1,3}(,\d{3})*(\.\d+)?\s?[$€£¥₹]?\s*$")
+_MONEY = re.compile(r"[$€£¥₹,\s]")
+"""`$1,234.50` is a number, as it was while preparing."""
+
+
 def _number(given: Any) -> float:
     if isinstance(given, bool):
         raise TypeError
-    value = float(given)
+    value = float(_MONEY.sub("", given) if isinstance(given, str) and _GROUPED.match(given) else given)
     if not math.isfinite(value):
         raise ValueError
     return value

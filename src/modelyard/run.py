@@ -19,7 +19,7 @@ from typing import Any
 from modelyard import parts
 from modelyard.blueprint import Blueprint
 from modelyard.blueprint.reading import dump
-from modelyard.context import Context, Progress
+from modelyard.context import Context, Progress, Silence
 from modelyard.errors import GateFailed, UserError, nearest
 from modelyard.frozen import Frozen
 from modelyard.records._base import Gate, Record, versions, watch, without_times
@@ -109,7 +109,7 @@ def run(
         raise UserError("--to and --only exclude each other: --to runs every stale stage up to one, --only runs one alone")
     store = Store(Path(folder) if folder is not None else Path("builds") / blueprint.name)
     with store.lock():
-        return _Engine(blueprint, store, frame=frame, force=force, progress=progress or Progress()).run(to=to, only=only)
+        return _Engine(blueprint, store, frame=frame, force=force, progress=progress or Silence()).run(to=to, only=only)
 
 
 class _Engine:

@@ -19,7 +19,7 @@ from modelyard import metrics, parts
 from modelyard.context import Context
 from modelyard.errors import DataError, MissingDownload, MissingExtra
 from modelyard.learn import ensemble, jobs
-from modelyard.predictor import Artifact, Member, temper
+from modelyard.predictor import Artifact, Member, combine, temper
 from modelyard.records._base import Derived, Estimate, Gate
 from modelyard.records.prepared import Prepared
 from modelyard.records.trained import Candidate, Job, Trained
@@ -347,7 +347,7 @@ def _choose(world: _World, trained: list[Candidate], scores: dict[str, Array]) -
     loss = _loss(world, target)
     best = min(usable, key=lambda name: (loss(usable[name]), name))
     weights = ensemble.select(usable, loss) if train.ensemble and len(usable) > 1 else {best: 1.0}
-    total = sum(weight * usable[name] for name, weight in weights.items())
+    total = combine([usable[name] for name in weights], list(weights.values()))
     if loss(total) > loss(usable[best]):
         weights, total = {best: 1.0}, usable[best]
     temperature = ensemble.choose_temperature(total, target) if world.state.classes else 1.0
@@ -423,9 +423,7 @@ def _assemble(world: _World, weights: dict[str, float], found: dict[str, Candida
                 for file in ("features.json", "weights.safetensors"):
                     _link(store.path(spec.folder, file), place / folder / file)
                 members.append(_member(world, spec, folder, weight / len(world.folds)))
-        Artifact(
-            name=world.context.blueprint.name, state=world.state, members=tuple(members), temperature=temperature, threshold=threshold
-        ).save(place)
+        Artifact(name=world.context.blueprint.name, state=world.state, members=tuple(members), temperature=temperature, threshold=threshold).save(place)
         return hash_tree(place)
 
 

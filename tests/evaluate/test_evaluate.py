@@ -195,3 +195,17 @@ def test_three_classes(tmp_path: Path) -> None:
     found = evaluate.run(tiny_build(tmp_path, three, types, evaluate=FAST))
     assert found.positive is None and "recall" not in found.metrics and found.metrics["roc_auc"].value > 0.9
     assert {"roc:low", "calibration:high", "precision_recall:middle"} <= set(found.curves)
+
+
+def test_a_time_split_checks_k_rows_a_day(tmp_path: Path) -> None:
+    frame, types = credit(900)
+    when = pl.datetime(2026, 1, 1) + pl.duration(hours=pl.int_range(pl.len()) // 3)
+    frame = frame.with_columns(when.alias("when"))
+    wanted = {**FAST, "top_k": 5, "metrics": ["precision_at_k"]}
+    split = {"split": {"by": "time", "column": "when"}}
+    found = evaluate.run(tiny_build(tmp_path, frame, {**types, "when": "ignore"}, evaluate=wanted, prepare=split))
+    assert found.days == 13 and found.top_k == 5
+    with np.load(tmp_path / found.scores, allow_pickle=False) as saved:
+        day, score, hit = saved["row"] // 72, saved["scores"][:, 0], saved["target"] == 0
+    shares = [hit[day == one][np.argsort(-score[day == one])][:5].mean() for one in np.unique(day)]
+    assert found.metrics["precision_at_k"].value == pytest.approx(np.mean(shares), abs=0.01)

@@ -98,7 +98,7 @@ def tiny_build(
         for name, kind in types.items()
     ]  # fmt: skip
     prepared = Prepared(
-        task=task, task_reason="given", target=target, source={}, columns=tuple(cards), split_by="random", split_reason="given",
+        task=task, task_reason="given", target=target, source={}, columns=tuple(cards), split_by=blueprint.prepare.split.by if blueprint.prepare.split.by == "time" else "random", split_reason="given",
         splits={name: SplitCard(rows=part.height, hash="") for name, part in splits.items()}, suspects=suspects,
     )  # fmt: skip
     trained = Trained(

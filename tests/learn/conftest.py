@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from modelyard import parts
-from modelyard.context import Progress
+from modelyard.context import Progress, Silence
 from modelyard.learn.loop import Learnt, train
 from modelyard.models._contract import Examples, LoopOptions
 from modelyard.rows import Column, Rows
@@ -107,7 +107,7 @@ class Setting:
             self.model, module, self.train, self.validation, task=self.task, state=self.state, options=chosen,
             metric=metric or accuracy, greater_is_better=greater, seed=seed, threads=1, seconds=seconds, folder=place,
             decide=decide or Store(place).decide, name="candidate", checkpoint_seconds=checkpoint_seconds,
-            progress=progress or Progress(), tracking=tracking,
+            progress=progress or Silence(), tracking=tracking,
         )  # fmt: skip
 
 

@@ -61,6 +61,16 @@ def test_precision_at_k_by_hand() -> None:
     assert at(100) == pytest.approx(3 / 5)
 
 
+def test_precision_at_k_of_each_day() -> None:
+    days = np.array([0, 0, 0, 1, 1, 1])
+    score = np.array([0.9, 0.8, 0.1, 0.5, 0.4, 0.3])
+    target = np.array([1, 0, 1, 0, 1, 1])
+    sample = Sample.of(target, np.stack([1 - score, score], axis=1), positive=1, k=2, periods=days)
+    assert find("precision_at_k").of(sample) == pytest.approx((1 + 1) / 4)  # one hit of two on each day
+    assert find("precision_at_k").of(sample.take(days == 1)) == 0.5
+    assert find("precision_at_k").of(sample.take(np.array([5, 0, 3, 1, 4, 2]))) == 0.5  # rows in any order
+
+
 def test_calibration_error_by_hand() -> None:
     probability = np.array([0.1, 0.1, 0.9, 0.9])
     target = np.array([0, 1, 1, 1])

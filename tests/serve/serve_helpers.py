@@ -99,5 +99,3 @@ def start(command: list[str], log: Path, *, environment: dict[str, str] | None =
         time.sleep(0.05)
     process.kill()
     raise AssertionError(log.read_text())
-
-

@@ -91,13 +91,14 @@ def _plain(tree: Any) -> Any:
 
 
 def _line(tree: Any, path: Path_) -> int:
-    """The line of the deepest key of `path` that stands in the file."""
+    """The line of the deepest key of `path` that stands in the file (ruamel's maps and lists know their lines as `lc`)."""
     line = 1
     for key in path:
-        if isinstance(tree, Mapping) and key in tree:
-            line = tree.lc.key(key)[0] + 1
-        elif isinstance(tree, Sequence) and isinstance(key, int) and key < len(tree) and not isinstance(tree, str):
-            line = tree.lc.item(key)[0] + 1
+        positions = getattr(tree, "lc", None)
+        if positions is not None and isinstance(tree, Mapping) and key in tree:
+            line = positions.key(key)[0] + 1
+        elif positions is not None and isinstance(key, int) and key < len(tree):
+            line = positions.item(key)[0] + 1
         else:
             return line
         tree = tree[key]

@@ -62,7 +62,7 @@ class Trial:
         if not isinstance(self.model, LoopModel):
             found: Weights = self.model.fit(train, held, toy.state, self.features, seed=0, threads=1, clock=Clock())
             return found
-        from modelyard.context import Progress
+        from modelyard.context import Silence
         from modelyard.learn import loop
         from modelyard.store import Store
 
@@ -73,7 +73,7 @@ class Trial:
         return loop.train(
             self.model, self.model.module(self.features, toy.state, seed=0), train, held, task=toy.task, state=toy.state, options=options,
             metric=lambda scores, target: -float(np.abs(scores).mean()), greater_is_better=True, seed=0, threads=1, seconds=None, folder=place,
-            decide=Store(place).decide, name=name, checkpoint_seconds=1e9, progress=Progress(), tracking=(),
+            decide=Store(place).decide, name=name, checkpoint_seconds=1e9, progress=Silence(), tracking=(),
         ).weights  # fmt: skip
 
     @cached_property

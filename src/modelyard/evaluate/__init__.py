@@ -119,6 +119,8 @@ def _record(
         greater_is_better={metric.name: metric.greater_is_better for metric in metrics},
         rows=len(sample),
         grouped=test.groups is not None,
+        top_k=test.top_k if "precision_at_k" in own else None,
+        days=len(np.unique(test.periods)) if test.periods is not None else None,
         classes=state.classes,
         positive=state.positive,
         threshold=chosen.artifact.threshold,

@@ -44,6 +44,8 @@ class Trial:
     state: State
     bootstrap: Bootstrap
     top_k: int
+    periods: Array | None = None
+    """(n,) day of each row, where the split is by time."""
 
     @property
     def positive(self) -> int | None:
@@ -52,7 +54,7 @@ class Trial:
 
     def sample(self, scores: Array, labels: Array) -> Sample:
         """Answers beside the truth."""
-        return Sample.of(self.target, scores, labels=labels, positive=self.positive, k=self.top_k)
+        return Sample.of(self.target, scores, labels=labels, positive=self.positive, k=self.top_k, periods=self.periods)
 
     def column(self, name: str, where: str) -> tuple[Array, str]:
         """A column of the source as `Rows` holds it, and its type; DataError names the nearest column."""
@@ -79,7 +81,18 @@ def read(context: Context, predictor: Predictor) -> Trial:
         state=state,
         bootstrap=Bootstrap(blueprint.evaluate.bootstrap, blueprint.evaluate.level, blueprint.train.seed),
         top_k=blueprint.evaluate.top_k,
+        periods=_days(frame, blueprint.prepare.split.column) if prepared.split_by == "time" else None,
     )
+
+
+def _days(frame: polars.DataFrame, column: str | None) -> Array | None:
+    """The day of each row, numbered; None where the time column holds no dates."""
+    import polars as pl
+
+    if column is None or column not in frame.columns or not frame[column].dtype.is_temporal():
+        return None
+    days = frame[column].cast(pl.Date).cast(pl.Int64)
+    return days.fill_null(-1).to_numpy()
 
 
 def _groups(frame: polars.DataFrame) -> Array | None:

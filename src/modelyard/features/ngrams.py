@@ -22,7 +22,7 @@ MIXER = np.uint64(0x9E3779B97F4A7C15)
 """2**64 / golden ratio (Fibonacci hashing, Knuth TAOCP 6.4)."""
 
 
-def is_unspaced(texts: Sequence[str | None]) -> bool:
+def is_unspaced(texts: Array) -> bool:
     """Whether a script without spaces between words (Chinese, Japanese, Thai, ...) makes up a fifth of the letters or more."""
     sample = "".join((text or "")[:500] for text in texts[:2000])
     letters = sum(character.isalpha() for character in sample)

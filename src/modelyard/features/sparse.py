@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class Sparse:
         lengths = np.sqrt(np.where(squares > 0, squares, 1.0))
         return Sparse(self.starts, self.indices, self.values / lengths[rows], self.width)
 
-    def scipy(self):  # type: ignore[no-untyped-def]
+    def scipy(self) -> Any:
         """The same as a scipy CSR matrix."""
         from scipy.sparse import csr_matrix
 

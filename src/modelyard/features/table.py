@@ -144,8 +144,6 @@ def encode_coded(rows: Rows, features: dict[str, Any]) -> Array:
     """(n, d) float64: raw numbers with NaN where missing, then the codes of categories (0: missing or never seen)."""
     codes = features.get("_codes")
     if codes is None:
-        codes = features["_codes"] = {
-            name: {value: number + 1 for number, value in enumerate(order)} for name, order in features["orders"].items()
-        }
+        codes = features["_codes"] = {name: {value: number + 1 for number, value in enumerate(order)} for name, order in features["orders"].items()}
     coded = [np.array([codes[name].get(value, 0) for value in rows[name]], dtype=np.float64) for name in features["categories"]]
     return np.column_stack([_numbers(rows, features), *coded])

@@ -25,6 +25,8 @@ RESERVE = 0.97
 """Share of the time that is planned for; the rest is for checkpoints and noise."""
 THREAT = 1.05
 """A predicted overrun by this factor shortens the training: half of the 10 % within which a budget is to be kept."""
+CALM = 0.1
+"""Share of the planned steps between two decisions: a few slow steps are noise, and each stop bends the schedule."""
 FORWARD = 0.4
 """A validation row against a training row before the first is measured: one pass of three, and some overhead."""
 
@@ -106,11 +108,16 @@ class Clock:
         if not self.plans:
             if step >= MEASURED or (step > 0 and self.elapsed() > seconds / 2):
                 self._apply(self.decide(f"{self.name}.steps", lambda: {"at": step, "steps": self._affordable(step, seconds * RESERVE)}))
-        elif step < self.planned and self._predicted(step, self.planned) > seconds * THREAT:
+        elif step < self.planned and self._calm(step) and self._predicted(step, self.planned) > seconds * THREAT:
             number = len(self.plans)
             name = f"{self.name}.stop" if number == 1 else f"{self.name}.stop.{number}"
             if number < 10:
                 self._apply(self.decide(name, lambda: {"at": step, "steps": self._affordable(step, seconds)}))
+
+    def _calm(self, step: int) -> bool:
+        """Whether enough has been seen since the last decision for another; near the end every step is looked at."""
+        assert self.seconds is not None
+        return step - self.plans[-1]["at"] >= max(len(self._recent) // 2, CALM * self.planned) or self.elapsed() > 0.9 * self.seconds
 
     def damping(self, step: int) -> float:
         """Share of the learning rate that the stops in force leave: a line to 0 from the moment each was decided."""

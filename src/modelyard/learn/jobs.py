@@ -119,9 +119,7 @@ def _target(work: Work, target: Array) -> Array:
     return target if work.state.classes else transform(target, work.state)
 
 
-def _learn(
-    model: Any, spec: JobSpec, work: Work, train: Examples, held: Examples, features: dict[str, Any], folder: Path, seconds: float
-) -> Any:
+def _learn(model: Any, spec: JobSpec, work: Work, train: Examples, held: Examples, features: dict[str, Any], folder: Path, seconds: float) -> Any:
     name = f"{spec.candidate}.{spec.fold}.{spec.key[:12]}"
     if isinstance(model, LoopModel):
         from modelyard.learn import loop

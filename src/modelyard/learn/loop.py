@@ -230,8 +230,8 @@ class _Trainer:
         start = time.monotonic()
         length = batches.lengths(self.train.arrays, self.model.ragged)
         rows = np.random.default_rng(self.seed).permutation(len(self.train))
-        # a quarter of the usual pass tells the ratio as well
-        rows = batches.passes(rows[: max(2, self.options.batch_rows // 4)], length, None)[0]
+        # an eighth of the usual pass tells the ratio as well
+        rows = batches.passes(rows[: max(2, self.options.batch_rows // 8)], length, None)[0]
         arrays = self._tensors(batches.take(self.train.arrays, rows, self.model.ragged))
         target = self._target(self.train, rows)
         self.module.train()

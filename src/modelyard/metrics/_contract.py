@@ -47,6 +47,8 @@ class Sample:
     labels: Array
     positive: int | None = None
     k: int = 100
+    periods: Array | None = None
+    """(n,) the day or other period of each row, where k rows are checked in each."""
 
     @classmethod
     def of(
@@ -57,6 +59,7 @@ class Sample:
         labels: ArrayLike | None = None,
         positive: int | None = None,
         k: int = 100,
+        periods: Array | None = None,
     ) -> Sample:
         """A checked sample; numbers may come as (n,). UserError where lengths differ."""
         target, scores = np.asarray(target), np.asarray(scores, dtype=np.float64)
@@ -66,7 +69,7 @@ class Sample:
         labels = np.asarray(labels)
         if not len(target) == len(scores) == len(labels):
             raise UserError(f"target, scores and labels must be of one length (got {len(target)}, {len(scores)} and {len(labels)})")
-        return cls(target, scores, labels, positive, k)
+        return cls(target, scores, labels, positive, k, periods)
 
     def __len__(self) -> int:
         return len(self.target)
@@ -78,7 +81,7 @@ class Sample:
 
     def take(self, index: Array) -> Sample:
         """The rows at an index array or mask."""
-        return Sample(self.target[index], self.scores[index], self.labels[index], self.positive, self.k)
+        return Sample(self.target[index], self.scores[index], self.labels[index], self.positive, self.k, None if self.periods is None else self.periods[index])
 
     def looked_for(self, name: str) -> int:
         """The positive class; by default the second of two, as in scikit-learn. UserError where more leave it open."""

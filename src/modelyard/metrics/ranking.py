@@ -71,16 +71,26 @@ def _each_class(name: str, one: Callable[[Array, Array], Statistic]) -> Metric:
 
 
 def _precision_at_k(sample: Sample) -> Statistic:
-    """The share of positives among the k rows of highest score; rows tied at the border count with their mean share."""
+    """The share of positives among the k rows of highest score, of each period where there are periods (the card precision
+    top-k of Le Borgne et al. 2022, chapter 4, for fraud); rows tied at the border count with their mean share."""
     positive = sample.looked_for("precision_at_k")
-    ordered = _in_order(sample.scores[:, positive], sample.target == positive)
+    score, hit = sample.scores[:, positive], sample.target == positive
+    if sample.periods is None:
+        parts = [np.arange(len(sample))]
+    else:
+        order = np.argsort(sample.periods, kind="stable")
+        parts = np.split(order, np.flatnonzero(np.diff(sample.periods[order])) + 1)
+    tops = [(rows, _in_order(score[rows], hit[rows])) for rows in parts]
 
     def statistic(weights: Array) -> Array:
-        positives, every = ordered(weights)
-        reached = np.minimum(np.cumsum(every, axis=1), sample.k)
-        taken = np.diff(reached, axis=1, prepend=0.0)
-        share = ratio(positives, every, empty=0.0)
-        return ratio((taken * share).sum(axis=1), reached[:, -1], empty=np.nan)
+        found, checked = np.zeros(len(weights)), np.zeros(len(weights))
+        for rows, ordered in tops:
+            positives, every = ordered(weights[:, rows])
+            reached = np.minimum(np.cumsum(every, axis=1), sample.k)
+            taken = np.diff(reached, axis=1, prepend=0.0)
+            found += (taken * ratio(positives, every, empty=0.0)).sum(axis=1)
+            checked += reached[:, -1]
+        return ratio(found, checked, empty=np.nan)
 
     return statistic
 

@@ -17,8 +17,8 @@ from modelyard.frozen import Frozen
 from modelyard.rows import Array, Rows
 from modelyard.tasks._contract import State
 
-Arrays = dict[str, Array]
-"""Named arrays of one first dimension (rows). A `length` array (n,) marks the model's `ragged` arrays as padded to it."""
+Arrays = dict[str, Any]
+"""Named arrays (or `features.sparse.Sparse`) of one first dimension (rows). A `length` array (n,) marks the model's `ragged` arrays as padded to it."""
 Weights = dict[str, Array]
 Session = Callable[[Arrays], Array]
 """Arrays -> outputs (n, K): logits, or the standardised number (n, 1)."""

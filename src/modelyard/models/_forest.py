@@ -92,7 +92,12 @@ def from_lightgbm(dumped: dict[str, Any], per_round: int, outputs: int) -> Weigh
 
 
 def _lightgbm_tree(structure: dict[str, Any]) -> dict[str, Array]:
-    feature, threshold, left, right, missing, value = [], [], [], [], [], []
+    feature: list[int] = []
+    left: list[int] = []
+    right: list[int] = []
+    threshold: list[float] = []
+    value: list[float] = []
+    missing: list[bool] = []
 
     def visit(node: dict[str, Any]) -> int:
         number = len(feature)
@@ -100,7 +105,7 @@ def _lightgbm_tree(structure: dict[str, Any]) -> dict[str, Array]:
         feature.append(0 if leaf else node["split_feature"])
         threshold.append(np.inf if leaf else float(node["threshold"]))
         # missing_type None: LightGBM reads NaN as 0 (Tree::NumericalDecision); NaN: the node's default side
-        zero_left = not leaf and 0.0 <= float(node["threshold"])
+        zero_left = not leaf and float(node["threshold"]) >= 0.0
         missing.append(leaf or (node["default_left"] if node["missing_type"] == "NaN" else zero_left))
         value.append(node["leaf_value"] if leaf else 0.0)
         left.append(number)

@@ -17,7 +17,6 @@ from modelyard.models.decision_tree import spread
 from modelyard.rows import Array, Rows
 from modelyard.tasks._contract import State
 
-
 FEWEST = 10
 """Trees grown to measure the time of one."""
 
@@ -46,9 +45,7 @@ class Part(FitModel):
         from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
         kind = ExtraTreesClassifier if state.classes else ExtraTreesRegressor
-        learner = kind(
-            n_estimators=self.trees, min_samples_leaf=self.smallest_leaf, max_features=self.column_share, random_state=seed, n_jobs=threads
-        )
+        learner = kind(n_estimators=self.trees, min_samples_leaf=self.smallest_leaf, max_features=self.column_share, random_state=seed, n_jobs=threads)
         if learner.n_estimators > FEWEST:  # a few trees first, so that a small budget grows fewer
             started = time.monotonic()
             learner.set_params(n_estimators=FEWEST).fit(train.arrays["matrix"], train.target)

@@ -44,9 +44,7 @@ class Part(FitModel):
         if self.word_ngrams:
             found["words"] = ngrams.fit_text({name: rows[name] for name in names}, longest=self.word_ngrams, most=self.terms)
         if self.characters:
-            found["characters"] = {
-                name: ngrams.fit_characters(rows[name], sizes=(2, 3, 4, 5), bits=17, longest=self.longest) for name in names
-            }
+            found["characters"] = {name: ngrams.fit_characters(rows[name], sizes=(2, 3, 4, 5), bits=17, longest=self.longest) for name in names}
             shape = _inputs.statistics(rows, names)
             found["shape"] = {"mean": shape.mean(axis=0).tolist(), "scale": (shape.std(axis=0) + 1e-6).tolist()}
         return found

@@ -92,6 +92,10 @@ class Evaluated(Record):
     rows: int
     grouped: bool = False
     """Whether whole groups of rows were resampled (cluster bootstrap)."""
+    top_k: int | None = None
+    """The k of `precision_at_k`, where it was measured."""
+    days: int | None = None
+    """Days in the test rows, where the split is by time: `precision_at_k` looks at k rows of each."""
     classes: tuple[str, ...] = ()
     positive: str | None = None
     threshold: float | None = None

@@ -79,7 +79,7 @@ def _item(world: World, name: str) -> dict[str, Any]:
     from modelyard.report.world import STAGES
 
     absent = name in STAGES and not world[name].there
-    light = world.light(name) if name in STAGES else ""
+    light = world.light(name)
     return {
         "name": name,
         "title": world.words.name("section", name),

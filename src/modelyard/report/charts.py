@@ -91,7 +91,7 @@ class Axis:
         return log_ticks(self.low, self.high) if self.log else ticks(self.low, self.high, wanted)
 
 
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 40
 
 
 @dataclass

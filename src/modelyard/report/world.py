@@ -97,7 +97,11 @@ class World:
         """`0.967 (0.958 to 0.975)` from an Estimate; one number where it has no bounds."""
         if not given["low"].there:
             return self.number(given["value"] if isinstance(given.value, Mapping) else given, style)
-        return self.words("number.interval", value=self.value(given, style), bounds=self.bounds(given, style))
+        return self.words("number.interval", value=self.value(given, style), brackets=self.brackets(self.bounds(given, style)))
+
+    def brackets(self, bounds: Markup) -> Markup:
+        """Bounds in brackets, which a phone puts on a line of their own."""
+        return html.tag("span", self.words("number.brackets", bounds=bounds), class_="brackets")
 
     def value(self, given: Traced, style: Style = "metric") -> Markup:
         """The middle of an Estimate, with as many decimals as its bounds."""
@@ -138,7 +142,9 @@ class World:
         return [gate for stage in stages or STAGES for gate in self.gates(stage) if gate["passed"].value is False]
 
     def light(self, stage: str) -> str:
-        """`bad` where a gate failed, `good` where the stage was run, an empty text where it was not."""
+        """`bad` where a gate failed, `good` where the stage was run, an empty text where it was not; the verdict's is that of all."""
+        if stage == "verdict":
+            return "bad" if self.failed() else "good" if all(self[each].there for each in STAGES) else ""
         if not self[stage].there:
             return ""
         return "bad" if self.failed(stage) else "good"
@@ -152,7 +158,7 @@ class World:
         return ""
 
     def reason(self, given: Traced) -> Markup:
-        """A stage's reason, in the report's language where the catalogue knows its pattern, else word for word."""
+        """What a stage said (a reason, a cure), in the report's language where the catalogue knows its pattern, else word for word."""
         if not given:
             return Markup("")
         said = self.words.translated(given.text)

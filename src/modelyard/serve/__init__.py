@@ -1,7 +1,7 @@
 """The HTTP service and its load test: `yard serve PACKAGE`, and the stage that measures it.
 
-    opening -> app (reading -> engine -> answer) -> server        the service
-    stage -> client, refusals, sweep -> load                      the stage, which sees the service from outside
+opening -> app (reading -> engine -> answer) -> server        the service
+stage -> client, refusals, sweep -> load                      the stage, which sees the service from outside
 """
 
 from __future__ import annotations

@@ -77,9 +77,7 @@ class Engine:
             return Answered(answers, self._predictor.task.usage(rows, answers), 0.0, seconds)
         expected = self._queued_rows * self.row_time
         if expected > self._limits.queue_time:
-            raise Refused(
-                429, "overloaded", f"the queue is {expected:.1f} s long. Try again later.", headers={"Retry-After": str(math.ceil(expected))}
-            )
+            raise Refused(429, "overloaded", f"the queue is {expected:.1f} s long. Try again later.", headers={"Retry-After": str(math.ceil(expected))})
         self._queued_rows += count
         loop = asyncio.get_running_loop()
         future = self._thread.submit(self._answer, rows)

@@ -19,9 +19,7 @@ MOST_VALUES = 50
 """Categories listed in a field's description; a longer list hides the rest of the page."""
 
 
-def describe(
-    *, name: str, version: str, description: str, state: State, limits: Limits, examples: Sequence[Mapping[str, Any]] = ()
-) -> Json:
+def describe(*, name: str, version: str, description: str, state: State, limits: Limits, examples: Sequence[Mapping[str, Any]] = ()) -> Json:
     """The whole document. `examples` are real or made rows; by default one is made of the columns' examples."""
     rows = [dict(row) for row in examples] or [example_row(state.inputs)]
     error = {"description": "Refused; the error says why.", "content": {"application/json": {"schema": _ref("Error")}}}
@@ -29,7 +27,7 @@ def describe(
         "operationId": "predict",
         "summary": f"Answer {state.target!r} for one row or many",
         "description": (
-            f"Send `{{\"rows\": [...]}}` (at most {limits.max_rows}), `{{\"row\": {{...}}}}`, or the fields of one row. "
+            f'Send `{{"rows": [...]}}` (at most {limits.max_rows}), `{{"row": {{...}}}}`, or the fields of one row. '
             f"At most {limits.max_body} bytes. A field that is left out is a missing value."
         ),
         "parameters": [_request_id()],

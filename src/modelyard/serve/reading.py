@@ -51,9 +51,7 @@ async def read_body(stream: AsyncIterator[bytes], declared: str | None, limits: 
                     if size > DISCARD * limits.max_body:
                         break
     except TimeoutError:
-        raise Refused(
-            408, "slow_request", f"the body did not arrive within {limits.body_time:g} s.", headers={"Connection": "close"}
-        ) from None
+        raise Refused(408, "slow_request", f"the body did not arrive within {limits.body_time:g} s.", headers={"Connection": "close"}) from None
     if over:
         raise Refused(
             413, "body_too_large", f"the body has more than {limits.max_body} bytes. Send fewer rows at a time.",

@@ -18,9 +18,7 @@ Fault = tuple[int | None, str | None, str]
 class Refused(Exception):
     """A request that is not answered, and why."""
 
-    def __init__(
-        self, status: int, type: str, message: str, *, faults: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, status: int, type: str, message: str, *, faults: Sequence[Fault] = (), headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status, self.type, self.message = status, type, message
         self.faults, self.headers = tuple(faults), dict(headers or {})

@@ -62,13 +62,15 @@ def softmax(outputs: Array) -> Array:
     """(n, K) -> (n, K), in float64."""
     shifted = np.asarray(outputs, dtype=np.float64)
     shifted = np.exp(shifted - shifted.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
+    result: Array = shifted / shifted.sum(axis=1, keepdims=True)
+    return result
 
 
 def labels(scores: Array, state: State, threshold: float | None) -> Array:
     """The likeliest class, or the positive one from the threshold on."""
     if threshold is None or state.positive is None:
-        return scores.argmax(axis=1)
+        likeliest: Array = np.argmax(scores, axis=1)
+        return likeliest
     positive = state.classes.index(state.positive)
     return np.where(scores[:, positive] >= threshold, positive, 1 - positive)
 
@@ -78,11 +80,10 @@ def decode(scores: Array, state: State, threshold: float | None) -> list[dict[st
     decided = labels(scores, state, threshold).tolist()
     rounded = np.round(scores, 6).tolist()
     return [
-        {"answer": state.classes[choice], "probabilities": dict(zip(state.classes, row, strict=True))}
-        for choice, row in zip(decided, rounded, strict=True)
+        {"answer": state.classes[choice], "probabilities": dict(zip(state.classes, row, strict=True))} for choice, row in zip(decided, rounded, strict=True)
     ]
 
 
 def same(ours: Array, theirs: Array, state: State, threshold: float | None) -> Array:
     """Equal answers, row by row."""
-    return labels(ours, state, threshold) == labels(theirs, state, threshold)  # type: ignore[no-any-return]
+    return np.equal(labels(ours, state, threshold), labels(theirs, state, threshold))

@@ -59,6 +59,12 @@ def gate_name(world: World, gate: Traced) -> str:
     return name
 
 
+def cure(world: World, gate: Traced) -> Markup:
+    """What one can do about a failed gate."""
+    key = f"cure.{gate['name'].text.replace('.', '_')}"
+    return Markup(world.words(key)) if world.words.has(key) else world.reason(gate["cure"])
+
+
 def gate_rows(world: World, gates: Iterable[Traced]) -> list[list[Any]]:
     """Rows of a table of gates."""
     words = world.words
@@ -66,7 +72,7 @@ def gate_rows(world: World, gates: Iterable[Traced]) -> list[list[Any]]:
     for gate in gates:
         passed = gate["passed"].value is True
         light = html.badge("good", words("gates.passed")) if passed else html.badge("bad", words("gates.failed"))
-        rows.append([gate_name(world, gate), light, world.quote(gate["demanded"]), world.quote(gate["measured"])])
+        rows.append([gate_name(world, gate), light, world.reason(gate["demanded"]), world.reason(gate["measured"])])
     return rows
 
 
@@ -77,7 +83,7 @@ def gates_table(world: World, gates: Sequence[Traced]) -> Markup | None:
     words = world.words
     head = [words("gates.gate"), words("gates.result"), words("gates.demanded"), words("gates.measured")]
     failed = [gate for gate in gates if gate["passed"].value is False]
-    cures = [html.callout("bad", html.tag("strong", gate_name(world, gate)), " ", world.quote(gate["cure"])) for gate in failed if gate["cure"]]
+    cures = [html.callout("bad", html.tag("strong", gate_name(world, gate)), " ", cure(world, gate)) for gate in failed if gate["cure"]]
     return html.card(words("gates.title"), html.table(head, gate_rows(world, gates), label=words.plain("gates.title")), *cures, wide=True)
 
 
@@ -89,4 +95,6 @@ def scenario(world: World, given: Traced, style: Style = "money") -> Markup:
     middle = world.number(likely, style)
     if low.value == likely.value == high.value:
         return middle
-    return world.words("number.interval", value=middle, bounds=world.words("number.bounds", low=world.number(low, style), high=world.number(high, style)))
+    inner: Style = "plain" if style in ("months", "rate") else style  # the unit is said once
+    bounds = world.words("number.bounds", low=world.number(low, inner), high=world.number(high, inner))
+    return world.words("number.interval", value=middle, brackets=world.brackets(bounds))

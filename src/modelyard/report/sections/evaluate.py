@@ -217,30 +217,28 @@ def _worst(world: World, evaluate: Traced) -> Markup | None:
     words, mistakes = world.words, evaluate["worst"]
     if not len(mistakes):
         return None
-    rows = []
-    for mistake in mistakes:
-        texts = [(name, value) for name, value in mistake["fields"].items() if value.there]
-        long = html.join(*(_field(world, name, value) for name, value in texts if len(value.text) > 40))
-        short = html.join(*(_field(world, name, value) for name, value in texts if len(value.text) <= 40), between=" · ")
-        fields = (
-            html.details(words("evaluate.fields"), html.tag("div", short, class_="small"))
-            if len(texts) > 8 and not long
-            else html.tag("div", short, class_="small soft")
-        )
-        probability = world.number(mistake["score"], "percent" if world.task_kind == "classification" else "metric")
-        rows.append(
-            [
-                _value(world, mistake["true"]),
-                _value(world, mistake["answer"]),
-                probability,
-                html.join(fields if short else None, long),
-                world.number(mistake["row"], "count"),
-            ]
-        )
-    score = words("evaluate.probability_true") if world.task_kind == "classification" else words("evaluate.error")
-    head = [words("evaluate.true"), words("evaluate.answer"), score, words("evaluate.input"), words("evaluate.row")]
-    table = html.table(head, rows, label=words.plain("evaluate.worst"), numeric=(2, 4), class_="worst", tall=True)
-    return html.card(words("evaluate.worst"), table, note=words("evaluate.worst_note"), wide=True)
+    items = [html.tag("li", *_mistake(world, mistake)) for mistake in mistakes]
+    return html.card(words("evaluate.worst"), html.tag("ol", *items, class_="errors"), note=words("evaluate.worst_note"), wide=True)
+
+
+def _mistake(world: World, mistake: Traced) -> tuple[Markup, Markup]:
+    """What was wrong, and the row: short fields in one line, texts as they are."""
+    words, classes = world.words, world.task_kind == "classification"
+    said = words("evaluate.was", true=html.tag("strong", _value(world, mistake["true"])), answer=html.tag("strong", _value(world, mistake["answer"])))
+    if classes:
+        score = words("evaluate.probability_true", value=world.number(mistake["score"], "percent"))
+    else:
+        score = words("evaluate.error", value=world.number(mistake["score"], "metric"))
+    row = words("evaluate.row", row=world.number(mistake["row"], "plain", decimals=0))
+    about = html.tag("div", html.tag("div", said), html.tag("div", score, class_="soft"), html.tag("div", row, class_="faint"), class_="about-error")
+    fields = [(name, value) for name, value in mistake["fields"].items() if value.there]
+    long = [(name, value) for name, value in fields if isinstance(value.value, str) and len(value.text) > 60]
+    short = html.join(*(_field(world, name, value) for name, value in fields if (name, value) not in long), between=" · ")
+    line: Markup | None = html.tag("div", short, class_="small soft") if short else None
+    if line and len(fields) - len(long) > 12:
+        line = html.details(words("evaluate.fields"), line)
+    texts = [html.tag("div", html.tag("span", name, class_="faint small"), world.quote(value, class_="mail")) for name, value in long]
+    return about, html.tag("div", line, *texts)
 
 
 def _value(world: World, given: Traced) -> Markup:
@@ -248,6 +246,4 @@ def _value(world: World, given: Traced) -> Markup:
 
 
 def _field(world: World, name: str, value: Traced) -> Markup:
-    if isinstance(value.value, str) and len(value.text) > 40:
-        return html.tag("div", html.tag("span", name, class_="faint small"), world.quote(value, class_="mail"))
     return html.join(html.tag("span", name, class_="faint"), " ", world.quote(value) if isinstance(value.value, str) else world.number(value))

@@ -118,6 +118,8 @@ def _cleaning(world: World, prepare: Traced) -> Markup:
 def _detail(world: World, key: str, given: Traced) -> Markup:
     if isinstance(given.value, (dict, list)):
         return html.tag("span", world.words.name("detail", key), " ", html.tag("code", given.text[:120], data_source=given.source))
+    if key == "measure":
+        return html.join(world.words.name("detail", key), " ", world.words.name("metric", given.text))
     value = world.quote(given) if isinstance(given.value, (str, bool)) else world.number(given, "metric" if isinstance(given.value, float) else "count")
     return html.join(world.words.name("detail", key), " ", value)
 

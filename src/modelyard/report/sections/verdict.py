@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from modelyard.report import html
 from modelyard.report.sections._contract import Section
-from modelyard.report.sections._shared import gate_name, metric_style, scenario
+from modelyard.report.sections._shared import cure, gate_name, metric_style, scenario
 from modelyard.report.world import STAGES, World
 
 
@@ -161,9 +161,8 @@ def _failures(world: World) -> Markup | None:
         return None
     words, lines = world.words, []
     for gate in failed:
-        cure = words.plain(f"cure.{gate['name'].text.replace('.', '_')}") if words.has(f"cure.{gate['name'].text.replace('.', '_')}") else gate["cure"].text
-        measured = words("verdict.gate", demanded=world.quote(gate["demanded"]), measured=world.quote(gate["measured"]))
-        lines.append(html.tag("li", html.tag("strong", gate_name(world, gate)), " – ", measured, html.tag("div", cure, class_="small soft") if cure else None))
+        measured = words("verdict.gate", demanded=world.reason(gate["demanded"]), measured=world.reason(gate["measured"]))
+        lines.append(html.tag("li", html.tag("strong", gate_name(world, gate)), " – ", measured, html.tag("div", cure(world, gate), class_="small soft")))
     return html.callout("bad", html.tag("strong", words("verdict.failures")), html.tag("ul", *lines))
 
 
