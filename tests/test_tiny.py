@@ -57,7 +57,7 @@ def test_a_model_beats_the_dummy_on_data_that_has_an_answer(build: Build) -> Non
     evaluated = records(build.folder)["evaluate"]
     gate = next(gate for gate in evaluated["gates"] if gate["name"] == "evaluate.beats_dummy")
     assert gate["passed"], gate
-    metric, sign = evaluated["metric"], 1 if evaluated["greater_is_better"] else -1
+    metric, sign = evaluated["metric"], 1 if evaluated["greater_is_better"][evaluated["metric"]] else -1
     chosen, dummy = evaluated["metrics"][metric], evaluated["candidates"]["dummy"]["metrics"][metric]
     assert sign * chosen["value"] > sign * dummy["value"]
     assert chosen["low"] <= chosen["value"] <= chosen["high"]

@@ -97,6 +97,7 @@ def run(context: Context) -> Trained:
                 scores[name] = np.concatenate([jobs.scores(_spec(world, name, options, fold), context.store.folder) for fold in range(len(world.folds))])
             advance(1)
     record = _choose(world, trained, scores)
+    _prune(world, queue)
     spent = round(time.monotonic() - started + world.spent_before, 3)
     gate = _budget_gate(spent, context)
     return record.model_copy(update={"derived": tuple(derived), "timings": {"total": spent}, "gates": (gate,) if gate else ()})
@@ -200,6 +201,16 @@ def _ordered(candidates: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str,
         return (parts.load("models", model).learns == "loop", cheap.index(model) if model in cheap else len(cheap))
 
     return sorted(candidates.items(), key=rank)
+
+
+def _prune(world: _World, queue: list[tuple[str, dict[str, Any]]]) -> None:
+    """Remove results of these candidates that another blueprint, data or version left: an encoder's is 90 MB."""
+    store = world.context.store
+    for name, options in queue:
+        current = {_spec(world, name, options, fold).folder for fold in range(len(world.folds))}
+        for folder in store.path("train", name).iterdir() if store.path("train", name).exists() else ():
+            if folder.is_dir() and f"train/{name}/{folder.name}" not in current:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 # -- one candidate ------------------------------------------------------------------------------------------------------

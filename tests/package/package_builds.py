@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -56,11 +55,11 @@ def compressed_build(folder: Path, *, force: bool = False, **sections: Any) -> C
     state = task.fit(labels["train"], "label", input_columns(frames["train"], TYPES), "bad")
     rows = {name: from_frame(part, state.types()) for name, part in frames.items()}
     target = {name: task.encode_target(each, state) for name, each in labels.items()}
-    features = json.loads(json.dumps(model.features(rows["train"], target["train"], state, seed=0), default=lambda array: array.tolist()))
-    examples = [Examples(model.encode(rows[name], features), target[name]) for name in ("train", "validation")]
+    features = model.features(rows["train"], target["train"], state, seed=0)
     place = store.path("model", "linear")
     place.mkdir(parents=True)
-    write_json(place / "features.json", features)
+    write_json(place / "features.json", {name: value for name, value in features.items() if not name.startswith("_")})
+    examples = [Examples(model.encode(rows[name], features), target[name]) for name in ("train", "validation")]
     save_file(model.fit(*examples, state, features, seed=0, threads=1, clock=Clock()), str(place / "weights.safetensors"))
     Artifact(name="demo", state=state, members=(Member(candidate="linear", model="linear", folder="linear"),)).save(store.path("model"))
     trained = Trained(
