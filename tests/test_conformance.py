@@ -58,6 +58,9 @@ class Part(FitModel):
     def fit(self, train: Any, validation: Any, state: Any, features: Any, *, seed: int, threads: int, clock: Any) -> dict[str, Any]:
         return {"bias": np.arange(state.outputs) * -self.weight}
 
+    def refit(self, train: Any, chosen: Any, state: Any, features: Any, *, seed: int, threads: int) -> dict[str, Any]:
+        return dict(chosen)
+
     def session(self, weights: Any, features: Any, state: Any) -> Any:
         return lambda arrays: arrays["one"] * weights["bias"]
 '''
@@ -74,6 +77,7 @@ BROKEN = [
     ("np.arange(state.outputs) * -self.weight", "np.random.default_rng().normal(size=state.outputs)", "bit for bit", "bias"),
     ('{"bias": np.arange', '{"bias": np.nan * np.arange', "finite", "NaN"),
     ('arrays["one"] * weights["bias"]', 'arrays["one"] * weights["bias"][:1]', "(n, K)", "shape"),
+    ("return dict(chosen)", "return {}", "learnt again", "other arrays"),
     ('("tabular-classification",)', '("tabular-clasification",)', "tasks that exist", "Did you mean 'tabular-classification'?"),
 ]  # fmt: skip
 

@@ -130,12 +130,16 @@ def serve(
     package: Annotated[Path, typer.Argument(help="A package: the folder or archive that a build left.")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the port.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Serve a package whose gates failed.")] = False,
 ) -> None:
     """Serve a package over HTTP: /v1/predict, /healthz, /readyz, /metrics, /docs."""
     from modelyard.serve.server import serve as start
 
-    start(package, host=host, port=port, force=force)
+    def listening(url: str) -> None:
+        typer.echo(f"serving on {url}  (docs: {url}/docs)")
+
+    raise SystemExit(start(package, host=host, port=port, workers=workers, force=force, listening=listening))
 
 
 @app.command()

@@ -87,8 +87,8 @@ def spell(field: FieldInfo) -> str:
     limits = [f"{sign} {getattr(mark, name):g}" for mark in field.metadata for name, sign in _LIMITS.items() if getattr(mark, name, None) is not None]
     pattern = next((mark.pattern for mark in field.metadata if getattr(mark, "pattern", None)), None)
     limits += [f"matching {pattern}"] if pattern else []
-    head, null, _ = text.partition(" | null")
-    return " ".join([head, *limits]) + null
+    null = " | null" if text.endswith(" | null") else ""
+    return " ".join([text.removesuffix(null), *limits]) + null
 
 
 def _spell(kind: Any) -> str:

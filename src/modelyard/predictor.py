@@ -46,6 +46,8 @@ class Artifact(Frozen):
     members: tuple[Member, ...]
     temperature: float = 1.0
     """Probabilities are sharpened or softened by it: p**(1/T), normalised. Chosen on validation rows."""
+    bias: tuple[float, ...] = ()
+    """Added to each class's log-probability before normalising. Chosen with the temperature."""
     threshold: float | None = None
     """The positive class is answered from this probability on (two-class tasks); null: the likeliest class."""
 
@@ -104,18 +106,20 @@ class Predictor:
             if mark not in encoded:
                 encoded[mark] = model.encode(rows, features)
             total = total + member.weight / self._total * self.task.scores(session(encoded[mark]), self.state)
-        return temper(np.asarray(total), self.artifact.temperature) if self.state.classes else np.asarray(total)
+        if not self.state.classes:
+            return np.asarray(total)
+        return temper(np.asarray(total), self.artifact.temperature, self.artifact.bias)
 
 
 SHARED = ("decision-tree", "gradient-boosting", "extra-trees")
 """Models whose encoding is the same function of the same features, so that one encoding serves all."""
 
 
-def temper(scores: Array, temperature: float) -> Array:
-    """p**(1/T), normalised; T = 1 leaves probabilities untouched (Guo et al. 2017, on averaged probabilities)."""
-    if temperature == 1.0:
+def temper(scores: Array, temperature: float, bias: Sequence[float] = ()) -> Array:
+    """p**(1/T) * exp(bias), normalised (bias-corrected temperature scaling, Alexandari et al. 2020, on averaged probabilities)."""
+    if temperature == 1.0 and not bias:
         return scores
-    logs = np.log(np.clip(scores, 1e-12, 1.0)) / temperature
+    logs = np.log(np.clip(scores, 1e-12, 1.0)) / temperature + (np.asarray(bias) if bias else 0.0)
     logs -= logs.max(axis=1, keepdims=True)
     powers = np.exp(logs)
     result: Array = powers / powers.sum(axis=1, keepdims=True)

@@ -49,9 +49,10 @@ _MODELS = ("tasks", "models", "features", "sessions", "predictor.py", "rows.py",
 STAGES = (
     Stage("prepare", "prepared:Prepared", (), ("task", "size", "data", "prepare", "train.seed"), ("prepare", "rows.py"),
           ("data/train.parquet", "data/validation.parquet", "data/test.parquet")),
-    Stage("train", "trained:Trained", ("prepare",), ("name", "size", "train", "evaluate", "downloads"), ("train.py", "learn", "metrics", *_MODELS),
+    Stage("train", "trained:Trained", ("prepare",), ("name", "size", "train", "evaluate", "downloads"), ("train", "learn", "metrics", *_MODELS),
           ("model/artifact.json",)),
-    Stage("evaluate", "evaluated:Evaluated", ("prepare", "train"), ("evaluate", "audit.sensitive", "train.seed"), ("evaluate", "metrics", *_MODELS)),
+    Stage("evaluate", "evaluated:Evaluated", ("prepare", "train"), ("evaluate", "audit.sensitive", "prepare.split", "train.seed"),
+          ("evaluate", "metrics", *_MODELS), ("evaluate/scores.npz",)),
     Stage("audit", "audited:Audited", ("prepare", "train", "evaluate"), ("audit", "evaluate", "train.seed"), ("audit", "metrics", *_MODELS)),
     Stage("compress", "compressed:Compressed", ("prepare", "train"), ("compress", "evaluate", "downloads", "train.seed"),
           ("compress", "evaluate", "metrics", *_MODELS)),
@@ -202,7 +203,8 @@ class _Engine:
                 inputs[f"{name}.json"] = fingerprint(shown if stage.clocks else without_times(shown))
         inputs["sources"] = parts.source_hash(*stage.sources)
         inputs["versions"] = fingerprint(versions())
-        inputs["force"] = str(context.force)
+        if stage.name == "package":
+            inputs["force"] = str(context.force)
         if stage.name == "prepare":
             inputs["data"] = self._data()
         return fingerprint(inputs), inputs

@@ -11,6 +11,7 @@ from modelyard.records._base import Derived, Estimate, Gate, Run, machine, versi
 from modelyard.records.audited import Audited, Finding
 from modelyard.records.compressed import Compressed, Variant
 from modelyard.records.evaluated import Compared, Confusion, Evaluated, Mistake, Money, Slice
+from modelyard.records.packaged import Packaged
 from modelyard.records.prepared import CleaningStep, ColumnCard, Prepared, SplitCard, Suspect
 from modelyard.records.served import Latency, Level, Refusal, Served
 from modelyard.records.trained import Candidate, Epoch, Job, Trained
@@ -286,20 +287,15 @@ report: {language: en}
 
 def make(folder: Path, kind: str = "text", *, stages: int = 8, passed: bool = True, late: bool = False, forced: bool = False) -> Path:
     """Write a build of the first `stages` stages; `passed=False` fails a gate of `evaluate`, `late` one of `serve`."""
-    package = {
-        "stage": "package",
-        "format": 1,
-        "gates": [],
-        "bytes": "26012345.0 B",
-        "version": "1.0.0",
-        "licence": "not declared",
-        "forced": forced,
-        "hashes": {"artifact.json": "c" * 32},
-        "run": ran(1.0).model_dump(mode="json"),
-    }
+    package = Packaged(
+        name="mail-spam", version="1.0.0", archive="mail-spam-1.0.0.tar.gz", hash="c" * 64, archive_hash="d" * 64, bytes=quantity(26012345.0, "B"), archive_bytes=quantity(21e6, "B"),
+        files={"artifact.json": 2101, "members/encoder-0/model.xml": 811023}, sessions=("openvino", "native"), requirements=("numpy==2.4.6", "openvino==2026.4.1"),
+        installed=quantity(3.1e8, "B"), refused=forced, measured_cold_start=quantity(1.34, "s"), run=ran(1.0),
+        gates=(Gate(name="package.size", demanded="installed for serving < 600 MB", measured="310 MB", passed=True),),
+    )  # fmt: skip
     records = [prepared(kind), trained(kind), evaluated(kind, passed=passed), audited(kind), compressed(kind), package, served(late=late), valued()]
     for name, record in list(zip(("prepare", "train", "evaluate", "audit", "compress", "package", "serve", "business"), records, strict=True))[:stages]:
-        write_json(folder / f"{name}.json", record if isinstance(record, dict) else record.model_dump(mode="json"))
+        write_json(folder / f"{name}.json", record.model_dump(mode="json"))
     write_text(folder / "blueprint.resolved.yaml", BLUEPRINT)
     write_json(folder / "decisions.json", {"precision.encoder": "bf16"})
     return folder

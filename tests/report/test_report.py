@@ -99,6 +99,14 @@ def test_every_number_is_traced(page: tuple[Node, World]) -> None:
     assert free == []
 
 
+def test_translated_remarks_keep_their_numbers(tmp_path: Path) -> None:
+    world = World.open(builds.make(tmp_path), "zh")
+    said = [node for node in parse(render(world)).walk() if "data-said" in node.attributes]
+    assert len(said) > 5
+    for node in said:
+        assert set(re.findall(r"\d+", node.text)) <= set(re.findall(r"\d+", str(resolve(node.attributes["data-said"], world.documents)))), node.text
+
+
 def test_counts_are_right(tmp_path: Path) -> None:
     world = World.open(builds.make(tmp_path, stages=3, passed=False), "en")
     counts = {node.attributes["data-count"]: node.text for node in parse(render(world)).walk() if "data-count" in node.attributes}
@@ -164,7 +172,7 @@ def test_a_failed_gate_stands_in_red_at_the_top(tmp_path: Path) -> None:
     hero = next(node for node in tree.walk() if "hero" in node.classes)
     assert "bad" in hero.classes and "Refused" in hero.text
     failures = next(node for node in tree.walk() if {"callout", "bad"} <= node.classes)
-    assert "f1_macro >= 0.9" in failures.text and "0.967 (0.958 to 0.975)" in failures.text and "Improve the model" in failures.text
+    assert "Macro F1 ≥ 0.9" in failures.text and "0.967 (0.958 to 0.974)" in failures.text and "Improve the model" in failures.text
     assert "a gate failed at “Quality”" in next(node for node in tree.walk() if "absent" in node.classes).text
 
 

@@ -111,7 +111,7 @@ def test_not_ready_before_it_is_warm(launch: Launch) -> None:
 
 
 def test_drain_under_load_loses_no_answer(launch: Launch) -> None:
-    running = slow(launch, 0.05)
+    running = slow(launch, 0.05, linger=1.5)
     answers: list[int] = []
     broken: list[str] = []
     stopping = threading.Event()

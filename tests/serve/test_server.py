@@ -91,6 +91,26 @@ def test_workers_share_a_port_and_are_started_again(model_folder: Path, launch: 
     assert running.stop() == 0
 
 
+def test_workers_end_with_their_supervisor(model_folder: Path, launch: Launch) -> None:
+    running = launch("-m", "modelyard.serve.server", str(model_folder), "--port", "0", "--workers", "2")
+    pids = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
+    running.process.kill()
+    running.process.wait()
+    deadline = time.monotonic() + 20
+    while any(alive(int(pid)) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(pids) == 2
+    assert not any(alive(int(pid)) for pid in pids)
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs (a zombie does not)."""
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
 def test_the_server_ends_with_its_starter(model_folder: Path, tmp_path: Path) -> None:
     log = (tmp_path / "log").open("wb")
     command = [sys.executable, "-m", "modelyard.serve.server", str(make_model(tmp_path / "m")), "--port", "0", "--with-parent"]

@@ -80,6 +80,8 @@ class Train(Frozen):
     """Candidate name to options; the name is the model unless `model:` names another. By default the task's own list. Baselines always run."""
     folds: int | None = Field(None, ge=1, le=20)
     """1: choose on the validation rows. More: cross-validate over training and validation rows and keep all fold models as one."""
+    refit: bool = True
+    """With one fold: models that learn in one call learn again from training and validation rows together, with what the latter chose."""
     ensemble: bool = True
     """Combine candidates with weights chosen on validation rows, where that is better than the best alone."""
     checkpoint: Seconds = Quantity(20.0, "s")
@@ -92,7 +94,9 @@ class Costs(Frozen):
     """What the two errors of a two-class service cost; a number, or a column that holds it for each row."""
 
     false_positive: float | str = 1.0
+    """Cost of answering the positive class where it is not: a false alarm."""
     false_negative: float | str = 1.0
+    """Cost of not answering the positive class where it is: a miss."""
 
 
 class Evaluate(Frozen):

@@ -183,6 +183,16 @@ def training_is_seeded(trial: Trial) -> None:
         demand(np.array_equal(array, again[name]), f"{name!r} differs between two trainings")
 
 
+def learns_again(trial: Trial) -> None:
+    """Weights learnt again from all rows have the arrays of those that validation chose, and answer."""
+    toy = trial.toy
+    everything = Examples(trial.encode(toy.train), toy.train_target)
+    again = trial.model.refit(everything, trial.weights, toy.state, trial.features, seed=0, threads=1)
+    demand(again.keys() == trial.weights.keys(), f"it gave other arrays: {', '.join(sorted(again))}")
+    outputs = trial.model.session(again, trial.features, toy.state)(trial.encode(toy.validation))
+    demand(outputs.shape == (len(toy.validation), toy.state.outputs) and np.isfinite(outputs).all(), f"outputs of shape {outputs.shape}, or not finite")
+
+
 def answers_from_files(trial: Trial) -> None:
     """What is read back from features.json and weights.safetensors answers (n, K) finite numbers."""
     toy = trial.toy
@@ -250,7 +260,6 @@ def modules_are_seeded(trial: Trial) -> None:
 def light_session(trial: Trial) -> None:
     """It encodes and answers in a process that has neither torch nor scikit-learn nor LightGBM nor polars."""
     from modelyard.predictor import Artifact, Member
-    from modelyard.rows import SPLITS  # noqa: F401  (the process below imports the same module)
 
     member = Member(candidate=trial.subject.name, model=trial.subject.name, folder="saved")
     if trial.subject.name not in parts.names("models") or parts.file_of("models", trial.subject.name) != trial.subject.file:
@@ -278,7 +287,7 @@ _SHARED: tuple[Callable[[Trial], None], ...] = (
     features_are_json, features_are_seeded, rows_stand_first, rows_stand_alone, strange_rows_encode, weights_are_named_arrays,
     training_is_seeded, answers_from_files,
 )  # fmt: skip
-FIT_LAWS = (*_SHARED, answers_as_trained, answers_stand_alone, reports_itself)
+FIT_LAWS = (*_SHARED, learns_again, answers_as_trained, answers_stand_alone, reports_itself)
 COSTLY = (modules_are_seeded, features_are_seeded, training_is_seeded, answers_stand_alone)
 """Laws that a gradient-trained model is held to on its first task only: they load or train it again."""
 LOOP_LAWS = (modules_are_seeded, starts_at_knowing_nothing, *_SHARED, answers_stand_alone, reports_itself)

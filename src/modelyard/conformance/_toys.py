@@ -12,9 +12,9 @@ from modelyard import parts
 from modelyard.rows import Array, Column, Rows, from_records
 from modelyard.tasks._contract import State, Task
 
-GOOD = "thank you the parcel came early and all is well".split()
-BAD = "broken late refund angry never again terrible service".split()
-BOTH = "order customer delivery the a on monday again please note".split()
+GOOD = ["thank", "you", "the", "parcel", "came", "early", "and", "all", "is", "well"]
+BAD = ["broken", "late", "refund", "angry", "never", "again", "terrible", "service"]
+BOTH = ["order", "customer", "delivery", "the", "a", "on", "monday", "again", "please", "note"]
 STRANGE = (
     "", " ", "\t\n", "a", "🙂🙃", "日本語のテキスト", "ไม่มีช่องว่าง", "مرحبا بالعالم", "e\u0301\u0323\u0308", "\u200b\u202e\ufeff", "\x00\x07", "x" * 5000, "word " * 2000,
     "0", "null", "1e308", "<script>&amp;</script>", "'; --", "\ud7ff\ue000\U0010ffff",

@@ -14,6 +14,8 @@ from modelyard.rows import Array
 
 ROUNDS = 25
 """Picks of the greedy selection (AutoGluon takes up to 100; weights finer than 1/25 cost latency and win nothing measurable)."""
+FEWEST_FOR_BIAS = 50
+"""Validation rows of the rarest class below which only the temperature is fitted."""
 SMALLEST = 0.06
 """A candidate with less weight is dropped: it costs a whole model at each request."""
 
@@ -43,13 +45,27 @@ def log_loss(scores: Array, target: Array) -> float:
     return float(-np.log(np.clip(chosen, 1e-12, None)).mean()) if len(chosen) else 0.0
 
 
-def choose_temperature(scores: Array, target: Array) -> float:
-    """The temperature of least log loss (Guo et al. 2017), by golden section on its logarithm, between 1/4 and 4."""
-    from scipy.optimize import minimize_scalar
+def choose_temperature(scores: Array, target: Array) -> tuple[float, tuple[float, ...]]:
+    """Temperature (1/4 to 4) and class biases of least log loss (Alexandari et al. 2020).
 
-    found = minimize_scalar(lambda power: log_loss(temper(scores, float(np.exp(power))), target), bounds=(np.log(0.25), np.log(4.0)), method="bounded")
-    better = found.fun < log_loss(scores, target)
-    return round(float(np.exp(found.x)), 4) if better else 1.0
+    A temperature alone would sharpen an underfitted mixture away from the observed shares; the biases hold the shares. They
+    are left out where there are fewer than 50 rows a class to fit them on.
+    """
+    from scipy.optimize import minimize
+
+    classes = scores.shape[1]
+    counts = np.bincount(target[target >= 0], minlength=classes)
+    free = classes - 1 if counts.min() >= FEWEST_FOR_BIAS else 0
+
+    def read(point: Array) -> tuple[float, tuple[float, ...]]:
+        return float(np.exp(point[0])), (0.0, *map(float, point[1:])) if free else ()
+
+    bounds = [(np.log(0.25), np.log(4.0)), *[(-3.0, 3.0)] * free]
+    found = minimize(lambda point: log_loss(temper(scores, *read(point)), target), np.zeros(1 + free), bounds=bounds, method="L-BFGS-B")
+    if not found.fun < log_loss(scores, target):
+        return 1.0, ()
+    temperature, bias = read(found.x)
+    return round(temperature, 4), tuple(round(value, 4) for value in bias)
 
 
 def grid(positive: Array, most: int = 200) -> Array:

@@ -25,6 +25,9 @@ from modelyard.store import fingerprint, read_json, replacing_folder, write_json
 from modelyard.tasks._contract import State, Task
 from modelyard.tasks.tabular_regression import transform
 
+ALL = -1
+"""The fold of a job that holds nothing out."""
+
 
 class JobSpec(Frozen):
     """What a job is; plain JSON."""
@@ -33,6 +36,7 @@ class JobSpec(Frozen):
     model: str
     options: dict[str, Any]
     fold: int
+    """Which part is held out; `ALL` learns again from every row what the validation rows chose."""
     seed: int
     metric: str
     rows: str
@@ -50,7 +54,7 @@ class JobSpec(Frozen):
     @property
     def folder(self) -> str:
         """Relative to the build."""
-        return f"train/{self.candidate}/{self.fold}-{self.key[:12]}"
+        return f"train/{self.candidate}/{'all' if self.fold == ALL else self.fold}-{self.key[:12]}"
 
 
 @dataclass(frozen=True)
@@ -90,13 +94,35 @@ def execute(spec: JobSpec, work: Work, build: Path) -> Job:
         encoded = time.monotonic() - started
         learnt = _learn(model, spec, work, train, held, features, folder, work.seconds - encoded)
         with replacing_folder(folder) as place:
-            _save(place, model, spec, work, features, held, learnt)
+            _save(place, features, learnt.weights)
+            _save_scores(place, model, work, features, held)
             job = Job(
                 fold=spec.fold, seed=spec.seed, key=spec.key, folder=spec.folder, curve=learnt.curve, facts=learnt.facts,
                 timings={**learnt.timings, "encode": round(encoded, 3), "total": round(time.monotonic() - started, 3)},
             )  # fmt: skip
             write_json(place / "job.json", job.model_dump(mode="json"))
         _forget(folder.with_name(folder.name + ".work"))
+    return Job.model_validate(read_json(folder / "job.json"))
+
+
+def refit(spec: JobSpec, chosen: JobSpec, work: Work, build: Path) -> Job:
+    """Learn again from every row (`work.train`) with what the job `chosen` found on its validation rows."""
+    from safetensors.numpy import load_file
+
+    folder = build / spec.folder
+    if not done(spec, build):
+        started = time.monotonic()
+        model = parts.build("models", spec.model, spec.options)
+        target = _target(work, work.train_target)
+        features = model.features(work.train, target, work.state, seed=spec.seed)
+        train = Examples(model.encode(work.train, features), target)
+        before = load_file(build / chosen.folder / "weights.safetensors")
+        weights = model.refit(train, before, work.state, features, seed=spec.seed, threads=work.threads)
+        with replacing_folder(folder) as place:
+            _save(place, features, weights)
+            total = round(time.monotonic() - started, 3)
+            job = Job(fold=ALL, seed=spec.seed, key=spec.key, folder=spec.folder, timings={"total": total})
+            write_json(place / "job.json", job.model_dump(mode="json"))
     return Job.model_validate(read_json(folder / "job.json"))
 
 
@@ -137,12 +163,15 @@ def _learn(model: Any, spec: JobSpec, work: Work, train: Examples, held: Example
     return _Learnt(weights, facts={}, timings={"fit": round(time.monotonic() - started, 3)})
 
 
-def _save(place: Path, model: Any, spec: JobSpec, work: Work, features: dict[str, Any], held: Examples, learnt: Any) -> None:
-    """`features.json`, `weights.safetensors` and the validation scores, answered from the files just written."""
+def _save(place: Path, features: dict[str, Any], weights: Weights) -> None:
     from safetensors.numpy import save_file
 
     write_json(place / "features.json", _plain(features))
-    save_file({name: np.ascontiguousarray(array) for name, array in learnt.weights.items()}, place / "weights.safetensors")
+    save_file({name: np.ascontiguousarray(array) for name, array in weights.items()}, place / "weights.safetensors")
+
+
+def _save_scores(place: Path, model: Any, work: Work, features: dict[str, Any], held: Examples) -> None:
+    """The validation scores, answered from the files just written."""
     session = parts.build("sessions", "torch" if model.learns == "loop" else "native").open(place, model, features, work.state)
     np.savez(place / "validation.npz", scores=work.task.scores(session(held.arrays), work.state))
 

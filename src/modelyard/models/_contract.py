@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from modelyard.frozen import Frozen
+from modelyard.records.trained import Work
 from modelyard.rows import Array, Rows
 from modelyard.tasks._contract import State
 
@@ -39,17 +40,6 @@ class Clock:
         if before is None and time.monotonic() - self.started > share * self.seconds:
             before = self.decide(name, lambda: step)
         return before is not None and step >= before
-
-
-class Work(Frozen):
-    """What one row costs a model: the model's own report, which `business` and `forecast` multiply."""
-
-    parameters: int
-    flops_per_row: float
-    """Floating-point operations of one forward pass of a typical row (of `typical_length` tokens, where it has a length)."""
-    bytes: int
-    """Bytes of the weights."""
-    typical_length: int | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +90,10 @@ class FitModel(Model):
     @abstractmethod
     def fit(self, train: Examples, validation: Examples, state: State, features: dict[str, Any], *, seed: int, threads: int, clock: Clock) -> Weights:
         """Learn weights; `validation` may choose a number of trees or a strength, never more."""
+
+    @abstractmethod
+    def refit(self, train: Examples, chosen: Weights, state: State, features: dict[str, Any], *, seed: int, threads: int) -> Weights:
+        """Learn again from all rows, validation rows included, with what they chose in `chosen` (strength, depth, number of trees)."""
 
     @abstractmethod
     def session(self, weights: Weights, features: dict[str, Any], state: State) -> Session:

@@ -52,6 +52,10 @@ class Part(FitModel):
         assert best is not None
         return best[1]
 
+    def refit(self, train: Examples, chosen: Weights, state: State, features: dict[str, Any], *, seed: int, threads: int) -> Weights:
+        same = self.model_copy(update={"depths": (max(1, int(chosen["depth"][0])),)})
+        return same.fit(train, train, state, features, seed=seed, threads=threads, clock=Clock())
+
     def session(self, weights: Weights, features: dict[str, Any], state: State) -> Session:
         return _forest.session(weights, state.outputs, kind="vote" if state.classes else "mean")
 

@@ -28,6 +28,9 @@ class Part(FitModel):
         shares = np.bincount(train.target, minlength=state.outputs) / len(train)
         return {"bias": np.log(np.clip(shares, 1e-12, None))}
 
+    def refit(self, train: Examples, chosen: Weights, state: State, features: dict[str, Any], *, seed: int, threads: int) -> Weights:
+        return self.fit(train, train, state, features, seed=seed, threads=threads, clock=Clock())
+
     def session(self, weights: Weights, features: dict[str, Any], state: State) -> Session:
         bias = np.asarray(weights["bias"])
         return lambda arrays: arrays["one"] * bias

@@ -18,7 +18,8 @@ from pydantic import Field
 
 from modelyard.errors import DataError, MissingDownload, MissingExtra
 from modelyard.features import tokens
-from modelyard.models._contract import Arrays, LoopModel, LoopOptions, Weights, Work
+from modelyard.models._contract import Arrays, LoopModel, LoopOptions, Weights
+from modelyard.records.trained import Work
 from modelyard.rows import Array, Rows
 from modelyard.tasks._contract import State
 

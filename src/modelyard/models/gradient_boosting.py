@@ -75,11 +75,15 @@ class Part(FitModel):
             self._parameters(state, seed, threads, len(train)), data, num_boost_round=self.trees, valid_sets=[held],
             callbacks=[lightgbm.early_stopping(self.patience, verbose=False), _Limit(clock)],
         )  # fmt: skip
-        rounds = max(1, booster.best_iteration)
-        dumped = booster.dump_model(num_iteration=rounds)
-        per_round = state.outputs if state.outputs > 2 else 1
-        gains = booster.feature_importance("gain", iteration=rounds)
-        return {**_forest.from_lightgbm(dumped, per_round, state.outputs), "gain": gains.astype(np.float32)}
+        return _weights(booster, max(1, booster.best_iteration), state)
+
+    def refit(self, train: Examples, chosen: Weights, state: State, features: dict[str, Any], *, seed: int, threads: int) -> Weights:
+        import lightgbm
+
+        rounds = max(1, len(chosen["root"]) // _per_round(state))
+        data = lightgbm.Dataset(train.arrays["matrix"], label=train.target)
+        booster = lightgbm.train(self._parameters(state, seed, threads, len(train)), data, num_boost_round=rounds)
+        return _weights(booster, rounds, state)
 
     def _parameters(self, state: State, seed: int, threads: int, rows: int) -> dict[str, Any]:
         objective = {"objective": "regression"}
@@ -102,3 +106,15 @@ class Part(FitModel):
         order = np.argsort(-gains)[:20]
         total = float(gains.sum()) or 1.0
         return {"importance": [[names[place], round(float(gains[place]) / total, 4)] for place in order], "trees": len(weights["root"])}
+
+
+def _per_round(state: State) -> int:
+    """Trees that LightGBM grows in a round."""
+    return state.outputs if state.outputs > 2 else 1
+
+
+def _weights(booster: Any, rounds: int, state: State) -> Weights:
+    """The nodes as flat arrays, and each column's total gain."""
+    gains = booster.feature_importance("gain", iteration=rounds)
+    dumped = booster.dump_model(num_iteration=rounds)
+    return {**_forest.from_lightgbm(dumped, _per_round(state), state.outputs), "gain": gains.astype(np.float32)}

@@ -13,7 +13,8 @@ from pydantic import Field
 from modelyard.features import ngrams, table
 from modelyard.features.sparse import Sparse, beside
 from modelyard.models import _inputs
-from modelyard.models._contract import Arrays, Clock, Examples, FitModel, Session, Weights, Work
+from modelyard.models._contract import Arrays, Clock, Examples, FitModel, Session, Weights
+from modelyard.records.trained import Work
 from modelyard.rows import Array, Rows
 from modelyard.tasks._contract import State
 
@@ -62,10 +63,11 @@ class Part(FitModel):
     def fit(self, train: Examples, validation: Examples, state: State, features: dict[str, Any], *, seed: int, threads: int, clock: Clock) -> Weights:
         matrix, held = _matrix(train.arrays), _matrix(validation.arrays)
         best: tuple[float, Weights] | None = None
+        learner = self._learner(seed) if state.classes else None
         for number, strength in enumerate(self.strengths):
             if number and clock.over("strengths", number, 0.5):
                 break
-            weights = self._classes(matrix, train, state, strength, seed) if state.classes else self._number(matrix, train, strength)
+            weights = self._classes(learner, matrix, train, state, strength) if state.classes else self._number(matrix, train, strength)
             loss = _loss(_outputs(held, weights), validation.target, state)
             if best is None or loss < best[0]:
                 best = loss, {**weights, "strength": np.array([strength])}
@@ -74,14 +76,17 @@ class Part(FitModel):
         coefficients = best[1].pop("coefficients").astype(np.float32)
         return {**best[1], "dense": coefficients[:split], "terms": coefficients[split:]}
 
-    def _classes(self, matrix: Any, train: Examples, state: State, strength: float, seed: int) -> Weights:
+    def _learner(self, seed: int) -> Any:
+        """Each strength starts from the coefficients of the one before."""
         from sklearn.linear_model import LogisticRegression
 
-        ratio = 1.0 if self.penalty == "l1" else 0.0
-        solver = "saga" if self.penalty == "l1" else "lbfgs"
-        learner = LogisticRegression(
-            C=strength, l1_ratio=ratio, solver=solver, max_iter=300, random_state=seed, class_weight="balanced" if self.balanced else None
-        )
+        return LogisticRegression(
+            l1_ratio=1.0 if self.penalty == "l1" else 0.0, solver="saga" if self.penalty == "l1" else "lbfgs", max_iter=300,
+            random_state=seed, class_weight="balanced" if self.balanced else None, warm_start=True,
+        )  # fmt: skip
+
+    def _classes(self, learner: Any, matrix: Any, train: Examples, state: State, strength: float) -> Weights:
+        learner.set_params(C=strength)
         learner.fit(matrix, train.target)
         coefficients, bias = learner.coef_.T, learner.intercept_
         if len(learner.classes_) == 2:  # one score for the second class; the first one's is 0
@@ -97,6 +102,10 @@ class Part(FitModel):
         learner: Any = Ridge(alpha=1 / strength) if self.penalty == "l2" else Lasso(alpha=0.01 / strength, max_iter=5000)
         learner.fit(matrix, train.target)
         return {"coefficients": np.asarray(learner.coef_).reshape(-1, 1), "bias": np.array([float(learner.intercept_)])}
+
+    def refit(self, train: Examples, chosen: Weights, state: State, features: dict[str, Any], *, seed: int, threads: int) -> Weights:
+        same = self.model_copy(update={"strengths": (float(chosen["strength"][0]),)})
+        return same.fit(train, train, state, features, seed=seed, threads=threads, clock=Clock())
 
     def session(self, weights: Weights, features: dict[str, Any], state: State) -> Session:
         dense, terms, bias = (np.asarray(weights[name], dtype=np.float64) for name in ("dense", "terms", "bias"))

@@ -14,7 +14,8 @@ from pydantic import Field
 from modelyard.errors import MissingExtra
 from modelyard.features import ngrams, table
 from modelyard.models import _inputs
-from modelyard.models._contract import Arrays, LoopModel, LoopOptions, Weights, Work
+from modelyard.models._contract import Arrays, LoopModel, LoopOptions, Weights
+from modelyard.records.trained import Work
 from modelyard.rows import Array, Rows
 from modelyard.tasks._contract import State
 

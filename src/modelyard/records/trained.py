@@ -5,8 +5,18 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from modelyard.frozen import Frozen
-from modelyard.models._contract import Work
 from modelyard.records._base import Estimate, Record
+
+
+class Work(Frozen):
+    """What one row costs a model: the model's own report, which `business` and `forecast` multiply."""
+
+    parameters: int
+    flops_per_row: float
+    """Floating-point operations of one forward pass of a typical row (of `typical_length` tokens, where it has a length)."""
+    bytes: int
+    """Bytes of the weights."""
+    typical_length: int | None = None
 
 
 class Epoch(Frozen):
@@ -69,6 +79,8 @@ class Trained(Record):
     validation: dict[str, Estimate]
     """The chosen artifact on the validation rows (out of fold where folds > 1)."""
     temperature: float
+    bias: tuple[float, ...] = ()
+    """Class biases of the calibration; see predictor.temper."""
     threshold: float | None
     threshold_reason: str
     threshold_curve: dict[str, list[float]] = {}

@@ -68,6 +68,15 @@ class Words:
 
     def translated(self, text: str) -> str | None:
         """A stage's English remark in this language, by the patterns of `said`; None where there is no pattern for it (or no need)."""
+        if not said(self.language):
+            return None
+        whole = self._translated(text)
+        if whole is not None or "; " not in text:
+            return whole
+        pieces = [self._translated(piece) for piece in text.split("; ")]
+        return self._texts["page.remarks"].join(piece for piece in pieces if piece) if all(pieces) else None
+
+    def _translated(self, text: str) -> str | None:
         for pattern, into in said(self.language):
             if found := pattern.fullmatch(text):
                 return found.expand(into)

@@ -153,12 +153,23 @@ class Chart:
             self.drawn.append(tag("rect", x=x, y=min(y, floor), width=round(max(end - x - 1, 0.5), 1), height=round(abs(floor - y), 1), class_=f"bar {style}"))
         return self
 
-    def rule(self, *, x: float | None = None, y: float | None = None, name: object = "", style: str = "rule") -> Chart:
-        """A line across the whole plot at one value, with its name."""
+    def rule(self, *, x: float | None = None, y: float | None = None, name: object = "", style: str = "rule", low: bool = False) -> Chart:
+        """A line across the whole plot at one value, with its name (of an upright one at the top, or `low` at its foot)."""
         if x is not None:
             across, _ = self.at(x, self.y.low)
             late = self.x.share(x) > 0.6
-            text = tag("text", name, x=across + (-5 if late else 5), y=TOP + 10, text_anchor="end" if late else "start", class_="name") if name else None
+            text = (
+                tag(
+                    "text",
+                    name,
+                    x=across + (-5 if late else 5),
+                    y=self.height - BOTTOM - 8 if low else TOP + 10,
+                    text_anchor="end" if late else "start",
+                    class_="name",
+                )
+                if name
+                else None
+            )
             self.drawn.append(join(tag("line", x1=across, x2=across, y1=TOP, y2=self.height - BOTTOM, class_=style), text))
         if y is not None:
             _, up = self.at(self.x.low, y)

@@ -182,6 +182,7 @@ def _supervise(work: Callable[[], int], sock: socket.socket, workers: int, liste
     children: dict[int, float] = {}
     stopping = False
     quick_deaths = 0
+    alive, hold = os.pipe()  # only the supervisor holds the writing end: when it is killed, its workers see the pipe close
 
     def fork() -> None:
         pid = os.fork()
@@ -192,6 +193,8 @@ def _supervise(work: Callable[[], int], sock: socket.socket, workers: int, liste
         try:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
+            os.close(hold)
+            threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
             status = work()
         except BaseException as error:
             say_failure(error, while_doing="starting a worker")
@@ -227,14 +230,16 @@ def _supervise(work: Callable[[], int], sock: socket.socket, workers: int, liste
             fork()
         return 0
     finally:
+        os.close(alive)
+        os.close(hold)
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(pipe: int) -> None:
     """Wait until the pipe from the starter closes, then drain like after a signal."""
     with contextlib.suppress(OSError, ValueError):
-        while os.read(0, 1024):
+        while os.read(pipe, 1024):
             pass
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -252,7 +257,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--with-parent", action="store_true", help="drain when standard input closes: the starter is gone")
     given = parser.parse_args(arguments)
     if given.with_parent:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+        threading.Thread(target=_end_with_parent, args=(0,), daemon=True).start()
     try:
         return serve(given.package, host=given.host, port=given.port, workers=given.workers, force=given.force)
     except ModelyardError as error:

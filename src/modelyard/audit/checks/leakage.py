@@ -56,7 +56,8 @@ class Part(Check):
                 rules.append(Rule("seen rows", gain, self.warn_seen, self.fail_seen))
         details["suspects"] = [suspect.model_dump(mode="json") for suspect in world.prepared.suspects]
         found = finding("leakage", rules, details)
-        if found.status == "passed" and world.prepared.suspects:
+        shown = [suspect for suspect in world.prepared.suspects if suspect.detail.get("role") != "ignored"]
+        if found.status == "passed" and shown:
             return found.model_copy(update={"status": "warning"})
         return found
 

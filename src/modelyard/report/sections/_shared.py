@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -47,6 +48,19 @@ def forest(
     return html.table(head, lines, label=label, numeric=(2, *numeric), class_="forest")
 
 
+def spelt(world: World, key: str) -> str:
+    """The people's name of a figure: `typos changed`, `income alone`, `selection_ratio Age=[18, 30)`, `roc_auc`."""
+    words = world.words
+    if found := re.fullmatch(r"(.+) (alone|changed|drop)", key):
+        return words(f"figure_of.{found[2]}", name=spelt(world, found[1])).unescape()
+    if (found := re.fullmatch(r"([a-z_]+) (.+)=(.*)", key)) and words.has(f"figure.{found[1]}"):
+        return words("figure_of.group", name=words.name("figure", found[1]), column=found[2], value=found[3] or "–").unescape()
+    for group in ("figure", "metric"):
+        if words.has(f"{group}.{key.replace(' ', '_')}"):
+            return words.plain(f"{group}.{key.replace(' ', '_')}")
+    return key
+
+
 def gate_name(world: World, gate: Traced) -> str:
     """The people's name of a gate: its own, its metric's or its check's."""
     name = gate["name"].text
@@ -57,6 +71,32 @@ def gate_name(world: World, gate: Traced) -> str:
         if world.words.has(f"{group}.{last}"):
             return world.words.plain(f"{group}.{last}")
     return name
+
+
+def demanded(world: World, gate: Traced) -> Markup:
+    """What a gate asks for: `ROC AUC ≥ 0.8`."""
+    pieces = [re.fullmatch(r"(.+) (<=|>=) (\S+)", piece) for piece in gate["demanded"].text.split("; ")]
+    if not all(pieces) or gate["name"].text.partition(".")[0] not in ("evaluate", "audit"):
+        return world.reason(gate["demanded"])
+    said = world.words.plain("page.remarks").join(f"{spelt(world, found[1])} {'≤' if found[2] == '<=' else '≥'} {found[3]}" for found in pieces if found)
+    return html.tag("span", said, title=gate["demanded"].text, data_said=gate["demanded"].source)
+
+
+def measured(world: World, gate: Traced) -> Markup:
+    """What was found, with its interval: from the record where it is there, else as the stage said it."""
+    stage, _, name = gate["name"].text.partition(".")
+    figure = world[stage]["metrics"][name] if stage == "evaluate" else world["nothing"]
+    if gate["name"].text == "evaluate.beats_dummy":
+        figure, name = world["evaluate"]["candidates"]["dummy"]["difference"], world["evaluate"]["metric"].text
+    if figure["low"].there:
+        return world.interval(figure, metric_style(name))
+    if stage == "audit":
+        finding = next((one for one in world["audit"]["findings"] if one["name"].text == name), world["nothing"])
+        keys = [key for key, _ in finding["measured"].items() if any(piece.startswith(f"{key} ") for piece in gate["measured"].text.split("; "))]
+        if keys:
+            said = [html.join(spelt(world, key), " ", world.interval(finding["measured"][key])) for key in keys]
+            return html.join(*said, between=world.words.plain("page.remarks"))
+    return world.reason(gate["measured"])
 
 
 def cure(world: World, gate: Traced) -> Markup:
@@ -72,7 +112,7 @@ def gate_rows(world: World, gates: Iterable[Traced]) -> list[list[Any]]:
     for gate in gates:
         passed = gate["passed"].value is True
         light = html.badge("good", words("gates.passed")) if passed else html.badge("bad", words("gates.failed"))
-        rows.append([gate_name(world, gate), light, world.reason(gate["demanded"]), world.reason(gate["measured"])])
+        rows.append([gate_name(world, gate), light, demanded(world, gate), measured(world, gate)])
     return rows
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,7 +9,7 @@ from markupsafe import Markup
 
 from modelyard.report import charts, html
 from modelyard.report.sections._contract import Section
-from modelyard.report.sections._shared import bounds_of, gates_table
+from modelyard.report.sections._shared import bounds_of, gates_table, spelt
 from modelyard.report.traced import Traced
 from modelyard.report.world import World
 
@@ -40,7 +39,8 @@ def _finding(world: World, finding: Traced) -> Markup:
     head = html.tag("div", html.tag("h3", words.name("check", name)), html.badge(light, words.name("status", status)), class_="head")
     about = html.paragraph(words.name("check_help", name), class_="note") if words.has(f"check_help.{name.replace('-', '_')}") else None
     reason = html.paragraph(world.reason(finding["reason"]), class_="small soft") if finding["reason"] else None
-    rows = [_figure(world, finding, key, estimate) for key, estimate in finding["measured"].items()]
+    scales = _scales(finding)
+    rows = [_figure(world, finding, key, estimate, scales) for key, estimate in finding["measured"].items()]
     table_head = [words("audit.figure"), "", words("audit.measured"), words("audit.limit"), ""]
     table = html.table(table_head, rows, label=words.name("check", name), numeric=(2, 3)) if rows else None
     facts = _details(world, finding["details"])
@@ -49,39 +49,34 @@ def _finding(world: World, finding: Traced) -> Markup:
     return html.tag("article", lamp, html.tag("div", head, about, reason, table, more), class_="check")
 
 
-def _figure(world: World, finding: Traced, key: str, estimate: Traced) -> list[Any]:
-    """A figure on a scale of its own, with its limit in red."""
-    words, limit, floor = world.words, finding["limits"][key], finding["floors"][key]
-    edge = limit if limit.there else floor
-    broken = key in (finding["broken"].value or ())
-    state = (
-        html.badge("bad" if finding["status"].text == "failed" else "warn", words("audit.broken"))
-        if broken
-        else html.badge("good", words("audit.within"))
-        if edge.there
-        else ""
-    )
-    shown = html.join("≤ " if limit.there else "≥ ", world.number(edge, "metric")) if edge.there else "–"
-    values = bounds_of([estimate])
-    drawn = None
-    if values:
-        around = [*values, *([edge.number] if edge.number is not None else []), 0.0 if limit.there else min(values)]
-        track = charts.Track(charts.Axis.around(around), edge.number, "limit")
-        drawn = track.row(estimate["value"].number or 0.0, estimate["low"].number, estimate["high"].number, "s2" if broken else "s1")
+def _edge(finding: Traced, key: str) -> Traced:
+    """The limit of a figure, from above or from below."""
+    return finding["limits"][key] if finding["limits"][key].there else finding["floors"][key]
+
+
+def _scales(finding: Traced) -> dict[float | None, charts.Axis]:
+    """One scale for all figures of one limit, so that they can be compared by eye."""
+    values: dict[float | None, list[float]] = {}
+    for key, estimate in finding["measured"].items():
+        edge = _edge(finding, key).number
+        values.setdefault(edge, [] if edge is None else [edge, *([0.0] if finding["limits"][key].there else [])]).extend(bounds_of([estimate]))
+    return {edge: charts.Axis.around(known) for edge, known in values.items()}
+
+
+def _figure(world: World, finding: Traced, key: str, estimate: Traced, scales: dict[float | None, charts.Axis]) -> list[Any]:
+    """A figure with its interval and its limit in red."""
+    words, edge, above = world.words, _edge(finding, key), finding["limits"][key].there
+    value, low, high = (estimate[name].number for name in ("value", "low", "high"))
+    limit, broken = edge.number, key in (finding["broken"].value or ())
+    state: Any = ""
+    if broken:  # the record keeps the limit that stops; one that only warns is nearer
+        crossed = limit is not None and ((low or 0) > limit if above else (high or 0) < limit)
+        state = html.badge("bad", words("audit.broken")) if crossed else html.badge("warn", words("status.warning"))
+    elif edge.there:
+        state = html.badge("good", words("audit.within"))
+    shown = html.join("≤ " if above else "≥ ", world.number(edge, "metric")) if edge.there else "–"
+    drawn = charts.Track(scales[limit], limit, "limit").row(value, low, high, "s2" if broken else "s1") if value is not None else None
     return [spelt(world, key), drawn, world.interval(estimate), shown, state]
-
-
-def spelt(world: World, key: str) -> str:
-    """The people's name of a figure: `typos changed`, `income alone`, `selection_ratio Age=[18, 30)`, `roc_auc`."""
-    words = world.words
-    if found := re.fullmatch(r"(.+) (alone|changed|drop)", key):
-        return words(f"figure_of.{found[2]}", name=spelt(world, found[1])).unescape()
-    if (found := re.fullmatch(r"([a-z_]+) (.+)=(.*)", key)) and words.has(f"figure.{found[1]}"):
-        return words("figure_of.group", name=words.name("figure", found[1]), column=found[2], value=found[3] or "–").unescape()
-    for group in ("figure", "metric"):
-        if words.has(f"{group}.{key.replace(' ', '_')}"):
-            return words.plain(f"{group}.{key.replace(' ', '_')}")
-    return key
 
 
 def _details(world: World, details: Traced) -> list[Markup]:

@@ -72,7 +72,7 @@ def _costs(world: World, costs: Traced) -> Markup:
         (words("business.machine"), world.quote(machine)),
     ]
     if costs["carbon"].there:
-        pairs.append((words("business.carbon"), words("business.grams", amount=scenario(world, costs["carbon"], "plain"))))
+        pairs.append((words("business.carbon"), words("business.grams", amount=scenario(world, costs["carbon"], "ratio"))))
     return html.card(words("business.costs"), html.facts(pairs), note=words("business.costs_note"))
 
 
@@ -89,30 +89,31 @@ def _unit_economics(world: World, economics: Traced) -> Markup:
 
 
 _PLAN: tuple[tuple[str, Style], ...] = (
-    ("revenue", "money"), ("machine_cost", "money"), ("payment_cost", "money"), ("support_cost", "money"), ("gross_margin", "percent"), ("price_floor", "money"),
+    ("revenue", "money"), ("machine_cost", "money"), ("payment_cost", "money"), ("support_cost", "money"), ("cost", "money"), ("gross_margin", "percent"),
+    ("price_floor", "money"), ("overage_floor", "money"),
 )  # fmt: skip
 
 
 def _plans(world: World, business: Traced) -> Markup:
-    words, rows = world.words, []
+    """A column a plan: what it offers, then what one customer brings and costs a month."""
+    words, plans = world.words, list(business["measured_plans"])
     offered = {plan["name"].text: plan for plan in world["blueprint"]["business"]["plans"]}
-    for plan in business["measured_plans"]:
-        declared = offered.get(plan["name"].text, plan["nothing"])
-        included = world.number(declared["included"], "count") if declared["included"].there else words("business.unlimited")
-        overage = world.number(declared["overage"], "money") if declared["overage"].there else "–"
-        terms = [world.number(declared["price"], "money"), included, overage] if offered else []
+    terms = [offered.get(plan["name"].text, world["nothing"]) for plan in plans]
+    rows: list[list[Any]] = []
+    if offered:
+        rows.append([words("business.price"), *(world.number(term["price"], "money") for term in terms)])
         rows.append(
             [
-                plan["name"].text,
-                *terms,
-                world.number(plan["share"], "percent"),
-                scenario(world, plan["usage"], "count"),
-                *(scenario(world, plan[key], style) for key, style in _PLAN),
+                words("business.included"),
+                *(world.number(term["included"], "count") if term["included"].there else words("business.unlimited") for term in terms),
             ]
         )
-    terms_head = [words("business.price"), words("business.included"), words("business.overage")] if offered else []
-    head = [words("business.plan"), *terms_head, words("business.share"), words("business.usage"), *(words(f"plan.{key}") for key, _ in _PLAN)]
-    table = html.table(head, rows, label=words.plain("business.plans"), numeric=range(1, len(head)))
+        rows.append([words("business.overage"), *(world.number(term["overage"], "money") for term in terms)])
+    rows.append([words("business.share"), *(world.number(plan["share"], "percent") for plan in plans)])
+    rows.append([words("business.usage"), *(scenario(world, plan["usage"], "count") for plan in plans)])
+    rows += [[words(f"plan.{key}"), *(scenario(world, plan[key], style) for plan in plans)] for key, style in _PLAN]
+    head = [words("business.plan"), *(plan["name"].text for plan in plans)]
+    table = html.table(head, rows, label=words.plain("business.plans"), numeric=range(1, len(head)), class_="stack")
     return html.card(words("business.plans"), table, note=words("business.plans_note"), wide=True)
 
 

@@ -30,13 +30,17 @@ def _variant(compress: Traced) -> Traced:
 def _choice(world: World, compress: Traced) -> Markup:
     words, chosen = world.words, _variant(compress)
     pairs: list[tuple[Any, Any]] = [
-        (words("compress.kept"), html.join(words.name("method", compress["chosen"].text))),
+        (words("compress.shipped"), words.name("method", compress["chosen"].text)),
         (words("compress.speedup"), world.number(compress["timings"]["speedup"], "factor")),
         (words("compress.size_ratio"), world.number(compress["size_ratio"], "factor")),
         (words("compress.size"), html.join(world.number(compress["trained_bytes"], "bytes"), " → ", world.number(chosen["bytes"], "bytes"))),
         (words("compress.agreement"), world.number(chosen["agreement"], "percent")),
         (words("compress.drop"), world.interval(chosen["drop"], metric_style(compress["metric"].text)) if chosen["drop"].there else "–"),
     ]
+    metric = compress["metric"].text
+    if compress["test"]["metrics"][metric].there:
+        name = words("compress.on_test", metric=words.name("metric", metric))
+        pairs.append((name, world.interval(compress["test"]["metrics"][metric], metric_style(metric))))
     note = words("compress.note", rows=world.number(compress["rows"], "count"))
     flatters = html.paragraph(words("compress.seen"), class_="small soft") if compress["rows_seen_in_training"].value else None
     return html.card(words("compress.choice"), html.facts(pairs), flatters, note=note)
@@ -52,7 +56,7 @@ def _scatter(world: World, compress: Traced) -> Markup | None:
     for variant in compress["variants"]:
         size, time = variant["bytes"].number, variant["timings"]["row_p50"].number
         if size and time:
-            series = "s1" if variant["name"].text == compress["chosen"].text else "s5" if variant["passed"].value else "s2"
+            series = "s1" if variant["name"].text == compress["chosen"].text else "s2" if variant["passed"].value is False else "s5"
             points.append((words.name("method", variant["name"].text), size, time, series, variant["timings"]["row_p50"]))
     if len(points) < 2:
         return None
@@ -67,6 +71,16 @@ def _scatter(world: World, compress: Traced) -> Markup | None:
     return html.card(title, html.figure(chart.svg(title), title, legend=legend, caption=words("compress.scatter_note")))
 
 
+def _state(world: World, compress: Traced, variant: Traced) -> Markup:
+    """Kept, allowed but slower, not asked because a faster one did, or refused."""
+    words = world.words
+    if variant["name"].text == compress["chosen"].text:
+        return html.badge("good", words("compress.kept"))
+    if variant["passed"].value is None:
+        return html.badge("quiet", words("compress.slower"))
+    return html.badge("quiet", words("compress.allowed")) if variant["passed"].value else html.badge("warn", words("compress.refused"))
+
+
 def _variants(world: World, compress: Traced) -> Markup:
     words, style, rows = world.words, metric_style(compress["metric"].text), []
     trained = compress["timings"]["trained"]
@@ -79,16 +93,10 @@ def _variants(world: World, compress: Traced) -> Markup:
         name = words.name("method", variant["name"].text)
         if variant["status"].text != "measured":
             said = words("compress.failed") if variant["status"].text == "failed" else words("compress.skipped")
-            skipped.append(html.paragraph(html.tag("strong", name), " – ", said, " ", world.quote(variant["reason"]), class_="small soft"))
+            skipped.append(html.paragraph(html.tag("strong", name), " – ", said, " ", world.reason(variant["reason"]), class_="small soft"))
             continue
         used = variant["name"].text == compress["chosen"].text
-        state = (
-            html.badge("good", words("compress.kept"))
-            if used
-            else html.badge("quiet", words("compress.allowed"))
-            if variant["passed"].value
-            else html.badge("warn", words("compress.refused"))
-        )
+        state = _state(world, compress, variant)
         times = variant["timings"]
         rows.append([
             html.tag("span", name, class_="chosen" if used else None), world.number(variant["bytes"], "bytes"), world.number(times["row_p50"], "seconds"),

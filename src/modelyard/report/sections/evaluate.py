@@ -12,6 +12,9 @@ from modelyard.report.sections._shared import bounds_of, forest, gates_table, me
 from modelyard.report.traced import Traced
 from modelyard.report.world import World
 
+SHOWN = 6
+"""Errors that stand open; the others are folded away."""
+
 
 class Part(Section):
     """Quality on rows that nothing was chosen on."""
@@ -64,7 +67,7 @@ def _candidates(world: World, evaluate: Traced) -> Markup | None:
         verdict = html.badge("good", words("evaluate.beaten")) if one["better"].value else html.badge("quiet", words("evaluate.not_beaten"))
         same = one["difference"]["value"].number == 0 and one["difference"]["low"].number == one["difference"]["high"].number
         further = [world.interval(one["difference"], style), html.badge("quiet", words("evaluate.same")) if same else verdict]
-        rows.append((name, one["metrics"][metric], "s8", further if one["difference"].there else ["", ""]))
+        rows.append((words.name("candidate", name), one["metrics"][metric], "s8", further if one["difference"].there else ["", ""]))
     head = [words("evaluate.model"), "", words.name("metric", metric), words("evaluate.difference"), words("evaluate.confident")]
     reference = evaluate["metrics"][metric]["value"].number
     table = forest(world, rows, head=head, label=words.plain("evaluate.candidates"), style=style, reference=reference, numeric=(3,))
@@ -218,7 +221,11 @@ def _worst(world: World, evaluate: Traced) -> Markup | None:
     if not len(mistakes):
         return None
     items = [html.tag("li", *_mistake(world, mistake)) for mistake in mistakes]
-    return html.card(words("evaluate.worst"), html.tag("ol", *items, class_="errors"), note=words("evaluate.worst_note"), wide=True)
+    more = None
+    if len(items) > SHOWN:
+        folded = html.tag("ol", *items[SHOWN:], class_="errors")
+        more = html.details(words("evaluate.more_errors", count=world.count(len(items) - SHOWN, "errors folded")), folded)
+    return html.card(words("evaluate.worst"), html.tag("ol", *items[:SHOWN], class_="errors"), more, note=words("evaluate.worst_note"), wide=True)
 
 
 def _mistake(world: World, mistake: Traced) -> tuple[Markup, Markup]:

@@ -1,4 +1,4 @@
-"""The package section: what is shipped, how large it is, under which licence, and the hash of each file."""
+"""The package section: what is shipped, how large it is, what it needs, its card, and the files that loading checks."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Any
 from markupsafe import Markup
 
 from modelyard.report import html
-from modelyard.report.numbers import Style
 from modelyard.report.sections._contract import Section
 from modelyard.report.sections._shared import gates_table
 from modelyard.report.traced import Traced
 from modelyard.report.world import World
 
-_HASHES = ("hashes", "files")
+CARD = "package/MODEL_CARD.md"
 
 
 class Part(Section):
@@ -22,50 +21,50 @@ class Part(Section):
     def render(self, world: World) -> Markup:
         """The section's body."""
         package = world["package"]
-        return html.grid(_facts(world, package), _card(world), _hashes(world, package), gates_table(world, world.gates("package")))
+        return html.join(
+            html.grid(_facts(world, package), _needs(world, package), gates_table(world, world.gates("package"))),
+            _card(world),
+            _files(world, package),
+        )
 
 
 def _facts(world: World, package: Traced) -> Markup:
-    """Every single value of the record, named and with its unit."""
-    words, pairs = world.words, []
-    hidden = {"stage", "format", "key", "inputs", "gates", "derived", "run", "timings", *_HASHES}
-    for key, given in package.items():
-        if key in hidden or not given.there or isinstance(given.value, (dict, list)):
-            continue
-        pairs.append((words.name("package", key), value(world, given)))
-    for key, given in package["timings"].items():
-        pairs.append((words.name("package", key), world.number(given, "seconds")))
-    return html.card(words("package.facts"), html.facts(pairs), note=words("package.note"))
+    words = world.words
+    pairs: list[tuple[Any, Any]] = [
+        (words("package.name"), world.quote(package["name"])),
+        (words("package.version"), world.quote(package["version"])),
+        (words("package.bytes"), world.number(package["bytes"], "bytes")),
+        (words("package.archive"), world.number(package["archive_bytes"], "bytes")),
+        (words("package.installed"), world.number(package["installed"], "bytes")),
+        (words("package.cold_start"), world.number(package["measured_cold_start"], "seconds")),
+    ]
+    return html.card(words("package.facts"), html.facts([pair for pair in pairs if pair[1]]), note=words("package.note"))
 
 
-def value(world: World, given: Traced) -> Any:
-    """A value in the style that its kind and unit ask for."""
-    if isinstance(given.value, bool):
-        return world.words("audit.yes") if given.value else world.words("audit.no")
-    if isinstance(given.value, str) and not given.unit:
-        return world.quote(given)
-    style: Style = {"B": "bytes", "s": "seconds"}.get(given.unit, "count" if isinstance(given.value, int) else "plain")  # type: ignore[assignment]
-    return world.number(given, style)
+def _needs(world: World, package: Traced) -> Markup | None:
+    """What answers, and the libraries that serving installs."""
+    words, sessions = world.words, package["sessions"]
+    pairs: list[tuple[Any, Any]] = []
+    if len(sessions):
+        pairs.append((words("package.sessions"), html.join(*(world.quote(session) for session in sessions), between=words.plain("verdict.comma"))))
+    hashes = (("hash", words("package.folder_hash")), ("archive_hash", words("package.archive_hash")))
+    pairs += [(name, world.quote(package[key], element="code")) for key, name in hashes if package[key]]
+    needed = package["requirements"]
+    lines = html.tag("div", *(html.tag("div", world.quote(one, element="code")) for one in needed), class_="columns")
+    more = html.details(words("package.show_requirements", count=world.count(len(needed), "requirements")), lines) if len(needed) else None
+    return html.card(words("package.requirements"), html.facts(pairs), more) if pairs or more else None
 
 
 def _card(world: World) -> Markup | None:
     """The model card as it stands in the package."""
-    for name in ("MODEL_CARD.md", "model_card.md", "README.md", "card.md"):
-        if text := world.text_file(f"package/{name}"):
-            body = html.tag("pre", text, tabindex="0", class_="wrapped")
-            return html.card(world.words("package.card"), html.details(world.words("package.show_card"), body), note=world.words("package.card_note"))
-    return None
+    text = world.text_file(CARD)
+    return html.details(world.words("package.show_card"), html.tag("pre", text, tabindex="0", class_="wrapped"), fold=True) if text else None
 
 
-def _hashes(world: World, package: Traced) -> Markup | None:
-    words, rows = world.words, list[list[Any]]()
-    for name, given in next((package[key] for key in _HASHES if len(package[key])), package["hashes"]).items():
-        if isinstance(given.value, dict):
-            rows.append([html.tag("code", name), world.number(given["bytes"], "bytes"), world.quote(given["hash"], element="code")])
-        else:
-            rows.append([html.tag("code", name), "", world.quote(given, element="code")])
+def _files(world: World, package: Traced) -> Markup | None:
+    words = world.words
+    rows = [[html.tag("code", name), world.number(size, "bytes")] for name, size in package["files"].items()]
     if not rows:
         return None
-    head = [words("package.file"), words("package.size"), words("package.hash")]
-    table = html.table(head, rows, label=words.plain("package.hashes"), numeric=(1,))
-    return html.card(words("package.hashes"), html.details(words("package.show_hashes"), table), note=words("package.hashes_note"), wide=True)
+    table = html.table([words("package.file"), words("package.size")], rows, label=words.plain("package.show_files"), numeric=(1,), tall=True)
+    return html.details(words("package.show_files"), table, fold=True)

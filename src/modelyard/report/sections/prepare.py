@@ -65,7 +65,8 @@ def _splits(world: World, prepare: Traced) -> Markup:
     if total is not None:
         rows.append([words("prepare.all"), world.number(total, "count"), ""])
     table = html.table([words("prepare.split"), words("prepare.rows"), words("prepare.hash")], rows, label=words.plain("prepare.splits"), numeric=(1,))
-    note = html.join(words("prepare.split_by", by=words.name("by", prepare["split_by"].text)), world.reason(prepare["split_reason"]), between=" ")
+    by, reason = words.name("by", prepare["split_by"].text), world.reason(prepare["split_reason"])
+    note = words("prepare.split_because", by=by, reason=reason) if reason else words("prepare.split_by", by=by)
     return html.card(words("prepare.splits"), charts.shares(parts), table, note=note)
 
 
@@ -120,6 +121,8 @@ def _detail(world: World, key: str, given: Traced) -> Markup:
         return html.tag("span", world.words.name("detail", key), " ", html.tag("code", given.text[:120], data_source=given.source))
     if key == "measure":
         return html.join(world.words.name("detail", key), " ", world.words.name("metric", given.text))
+    if key in ("type", "done", "role"):
+        return html.join(world.words.name("detail", key), " ", world.words.name(key, given.text))
     value = world.quote(given) if isinstance(given.value, (str, bool)) else world.number(given, "metric" if isinstance(given.value, float) else "count")
     return html.join(world.words.name("detail", key), " ", value)
 

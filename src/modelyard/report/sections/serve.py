@@ -32,7 +32,7 @@ def _facts(world: World, serve: Traced) -> Markup:
         (words("serve.p95"), world.number(latency["p95"], "seconds")),
         (words("serve.p99"), world.number(latency["p99"], "seconds")),
         (words("serve.rate"), world.number(serve["measured_rate"], "rate")),
-        (words("serve.target"), world.number(serve["target_p95"], "seconds")),
+        (words("serve.promise"), world.number(serve["target_p95"], "seconds")),
         (words("serve.cold_start"), world.number(serve["measured_cold_start"], "seconds")),
         (words("serve.memory"), world.number(serve["measured_memory"], "bytes")),
         (words("serve.package_bytes"), world.number(serve["package_bytes"], "bytes")),
@@ -74,7 +74,7 @@ def _sweep(world: World, serve: Traced) -> list[Markup]:
     if target:
         chart.rule(y=target, name=words.plain("serve.target"), style="limit")
     if knee := serve["measured_knee"].number:
-        chart.rule(x=knee, name=words.plain("serve.knee"))
+        chart.rule(x=knee, name=words.plain("serve.knee"), low=True)
     title = words.plain("serve.sweep")
     legend = [("s3", "p50"), ("s1", "p95"), ("s8", "p99")]
     first = html.card(title, html.figure(chart.svg(title), title, legend=legend, caption=words("serve.sweep_note")))

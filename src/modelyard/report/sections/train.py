@@ -42,14 +42,14 @@ def _choice(world: World, train: Traced) -> Markup:
         pairs.append((words("train.temperature"), world.number(train["temperature"])))
     if train["threshold"].there:
         pairs.append((words("train.threshold"), world.number(train["threshold"])))
-    reason = html.paragraph(world.quote(train["threshold_reason"]), class_="small soft") if train["threshold_reason"] else None
+    reason = html.paragraph(world.reason(train["threshold_reason"]), class_="small soft") if train["threshold_reason"] else None
     return html.card(words("train.choice"), html.facts(pairs), reason, note=words("train.choice_note"))
 
 
 def _weights(world: World, train: Traced) -> Markup:
     words = world.words
     rows = [
-        [name, charts.meter(weight.number or 0), world.number(weight, "percent")]
+        [words.name("candidate", name), charts.meter(weight.number or 0), world.number(weight, "percent")]
         for name, weight in sorted(train["weights"].items(), key=lambda item: -(item[1].number or 0))
         if weight.number
     ]
@@ -66,11 +66,11 @@ def _candidates(world: World, train: Traced) -> Markup:
     sign = 1 if train["greater_is_better"].value is not False else -1
     tried = sorted(train["candidates"], key=lambda one: -sign * (one["validation"][metric]["value"].number or -sign * 9e99))
     for candidate in tried:
-        name = candidate["name"].text
+        name = words.name("candidate", candidate["name"].text)
         if candidate["status"].text == "skipped":
-            skipped.append(html.paragraph(html.tag("strong", name), " – ", world.quote(candidate["reason"]), class_="small soft"))
+            skipped.append(html.paragraph(html.tag("strong", name), " – ", world.reason(candidate["reason"]), class_="small soft"))
             continue
-        used = bool(weights[name].number)
+        used = bool(weights[candidate["name"].text].number)
         label = html.join(name, " ", html.tag("span", words("train.used"), class_="badge good chosen") if used else None)
         further = [
             world.number(candidate["work"]["parameters"], "short"),
@@ -106,7 +106,7 @@ def _curves(world: World, train: Traced) -> list[Markup]:
     for candidate in train["candidates"]:
         curve = next((job["curve"] for job in candidate["jobs"] if len(job["curve"])), None)
         if curve is not None:
-            name, loss = candidate["name"].text, words.plain("train.loss")
+            name, loss = words.name("candidate", candidate["name"].text), words.plain("train.loss")
             cards.append(html.card(words("train.loss_of", name=name), _curve(world, curve, "loss", loss, f"{name}: {loss}")))
             cards.append(html.card(words("train.metric_of", name=name, metric=metric), _curve(world, curve, "metric", metric, f"{name}: {metric}")))
     return cards
@@ -140,7 +140,8 @@ def _threshold(world: World, train: Traced) -> Markup | None:
 
 def _inside(world: World, candidate: Traced) -> list[Markup]:
     """What a model says about itself, folded away."""
-    words, name, explain = world.words, candidate["name"].text, candidate["explain"]
+    words, explain = world.words, candidate["explain"]
+    name = words.name("candidate", candidate["name"].text)
     folds = []
     if len(explain["layers"]):
         folds.append(html.details(words("train.layers_of", name=name), _layers(world, explain["layers"]), fold=True))

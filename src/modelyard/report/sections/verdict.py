@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from modelyard.report import html
 from modelyard.report.sections._contract import Section
-from modelyard.report.sections._shared import cure, gate_name, metric_style, scenario
+from modelyard.report.sections._shared import cure, demanded, gate_name, measured, metric_style, scenario
 from modelyard.report.world import STAGES, World
 
 
@@ -28,7 +28,7 @@ class Part(Section):
 def forced(world: World) -> bool:
     """Whether the package was made although a gate failed."""
     package = world["package"]
-    return any(package[key].value is True for key in ("forced", "force")) or (package.there and bool(world.failed(*STAGES[:5])))
+    return package["refused"].value is True or (package.there and bool(world.failed(*STAGES[:5])))
 
 
 def state(world: World) -> tuple[str, str]:
@@ -89,7 +89,7 @@ def _quality(world: World) -> Markup | None:
     sub = html.join(
         words("verdict.interval", level=world.number(estimate["level"], "percent", decimals=0), bounds=world.bounds(estimate, style)),
         html.tag("br"),
-        html.join(*beside, between=words.plain("verdict.comma")),
+        words("verdict.baselines", list=html.join(*beside, between=words.plain("verdict.comma"))) if beside else None,
     )
     return _figure(words.name("metric", metric), world.value(estimate, style), sub, bad=bool(world.failed("evaluate")))
 
@@ -161,8 +161,8 @@ def _failures(world: World) -> Markup | None:
         return None
     words, lines = world.words, []
     for gate in failed:
-        measured = words("verdict.gate", demanded=world.reason(gate["demanded"]), measured=world.reason(gate["measured"]))
-        lines.append(html.tag("li", html.tag("strong", gate_name(world, gate)), " – ", measured, html.tag("div", cure(world, gate), class_="small soft")))
+        said = words("verdict.gate", demanded=demanded(world, gate), measured=measured(world, gate))
+        lines.append(html.tag("li", html.tag("strong", gate_name(world, gate)), " – ", said, html.tag("div", cure(world, gate), class_="small soft")))
     return html.callout("bad", html.tag("strong", words("verdict.failures")), html.tag("ul", *lines))
 
 

@@ -1,0 +1,219 @@
+"""One candidate after another: its jobs, its share of the clock, its figures on the validation rows and its own artifact."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelyard import metrics, parts
+from modelyard.errors import MissingDownload, MissingExtra
+from modelyard.learn import jobs
+from modelyard.predictor import Artifact, Member
+from modelyard.records._base import Estimate
+from modelyard.records.trained import Candidate, Job
+from modelyard.rows import Array
+from modelyard.store import read_json
+from modelyard.train.world import World
+
+LOOP_SHARE = 0.25
+"""Most of the remaining budget that a gradient-trained candidate may take while others wait; the last takes all that is left."""
+
+
+def named(world: World) -> dict[str, dict[str, Any]]:
+    """The blueprint's or the task's; baselines always."""
+    blueprint = world.context.blueprint
+    chosen = blueprint.train.candidates
+    if chosen is None:
+        chosen = world.task.candidates(blueprint.size, world.state.inputs)
+    return {**{name: {} for name in world.task.baselines if name not in chosen}, **chosen}
+
+
+def ordered(candidates: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """Models that learn in one call first, cheapest names first; gradient training takes what is left."""
+
+    def rank(item: tuple[str, dict[str, Any]]) -> tuple[int, int]:
+        name, options = item
+        model = options.get("model", name)
+        cheap = ("dummy", "linear", "decision-tree", "gradient-boosting", "extra-trees", "mlp", "encoder")
+        return (parts.load("models", model).learns == "loop", cheap.index(model) if model in cheap else len(cheap))
+
+    return sorted(candidates.items(), key=rank)
+
+
+def spec_of(world: World, name: str, options: dict[str, Any], fold: int) -> jobs.JobSpec:
+    options = dict(options)
+    model = options.pop("model", name)
+    train = world.context.blueprint.train
+    return jobs.JobSpec(
+        candidate=name, model=model, options=options, fold=fold, seed=train.seed, metric=world.metric.name,
+        rows=world.fingerprint, budget=train.budget.to("s"),
+    )  # fmt: skip
+
+
+def _folds_of(world: World) -> list[int]:
+    """Every fold that a candidate may have a job for."""
+    return [jobs.ALL, *range(len(world.folds))]
+
+
+def spent(world: World, queue: list[tuple[str, dict[str, Any]]]) -> float:
+    """Seconds of the budget that jobs already done have used, in this run's earlier life or another's."""
+    store = world.context.store
+    specs = [spec_of(world, name, options, fold) for name, options in queue for fold in _folds_of(world)]
+    return sum(float(read_json(store.path(spec.folder, "job.json"))["timings"]["total"]) for spec in specs if jobs.done(spec, store.folder))
+
+
+def prune(world: World, queue: list[tuple[str, dict[str, Any]]]) -> None:
+    """Remove results of these candidates that another blueprint, data or version left: an encoder's is 90 MB."""
+    store = world.context.store
+    for name, options in queue:
+        current = {spec_of(world, name, options, fold).folder for fold in _folds_of(world)}
+        for folder in store.path("train", name).iterdir() if store.path("train", name).exists() else ():
+            if folder.is_dir() and f"train/{name}/{folder.name}" not in current:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def train_one(world: World, name: str, options: dict[str, Any], *, waiting: int) -> tuple[Candidate, Array | None]:
+    """Train a candidate, or say why not; its validation scores (n, K), where it was trained."""
+    context = world.context
+    model = options.get("model", name)
+    part = parts.load("models", model)
+    own = {key: value for key, value in options.items() if key != "model"}
+    specs = [spec_of(world, name, options, fold) for fold in range(len(world.folds))]
+    done, skipped = _run_folds(world, specs, part, waiting)
+    if skipped:
+        context.progress.say(f"{name}: skipped: {skipped}")
+        return Candidate(name=name, model=model, options=own, status="skipped", reason=skipped), None
+    final = _final(world, specs, done, part.learns)
+    scores = np.concatenate([jobs.scores(spec, context.store.folder) for spec in specs])
+    found = _describe(world, own, scores, done, final)
+    figure, seconds = found.validation[world.metric.name], found.timings["total"]
+    span = f"{world.metric.name} {figure.value:.4g} ({figure.low:.4g} to {figure.high:.4g})"
+    context.progress.say(f"{name}: {span} on validation rows, {seconds:.1f} s")
+    return found, scores
+
+
+def _run_folds(world: World, specs: list[jobs.JobSpec], part: Any, waiting: int) -> tuple[list[Job], str]:
+    """The jobs of every fold, or why there are none."""
+    context = world.context
+    done: list[Job] = []
+    skipped = _unfit(part, specs[0].model, world)
+    for fold, spec in enumerate(specs):
+        share = 0.0
+        if not skipped and not jobs.done(spec, context.store.folder):
+            share = _share(world, part.learns, waiting) / (len(specs) - fold)
+            skipped = _too_late(world, spec, done, len(specs) - fold)
+        if skipped:
+            break
+        try:
+            done.append(jobs.execute(spec, _work(world, fold, share), context.store.folder))
+        except (MissingExtra, MissingDownload) as error:
+            if spec.candidate in (context.blueprint.train.candidates or {}):
+                raise
+            skipped = str(error)
+    return done, skipped
+
+
+def _final(world: World, specs: list[jobs.JobSpec], done: list[Job], learns: str) -> list[jobs.JobSpec]:
+    """The jobs whose models answer: those of all folds, or one refitted on every row where there is one fold and time."""
+    context = world.context
+    again = specs[0].model_copy(update={"fold": jobs.ALL})
+    if len(specs) > 1 or learns == "loop" or not context.blueprint.train.refit:
+        return specs
+
+    def fits() -> bool:
+        return bool(done[0].timings["total"] < world.left())
+
+    if again.model not in world.task.baselines and not context.decide(f"{again.candidate}.{again.key[:12]}.refit", fits):
+        return specs
+    everything = np.sort(np.concatenate([world.folds[0].train, world.folds[0].validation]))
+    work = replace(_work(world, 0, 0.0), train=world.rows.take(everything), train_target=world.target[everything])
+    done.append(jobs.refit(again, specs[0], work, context.store.folder))
+    return [again]
+
+
+def _unfit(part: Any, model: str, world: World) -> str:
+    """Why a candidate cannot serve this task at all, or nothing."""
+    if world.state.task not in part.tasks:
+        return f"{model} does not serve {world.state.task}"
+    if part.extra:
+        from importlib.util import find_spec
+
+        if find_spec("torch") is None:
+            return str(MissingExtra(f"the model {model!r}", part.extra))
+    if model == "encoder" and not any(column.type == "text" for column in world.state.inputs):
+        return "there is no text column to encode"
+    return ""
+
+
+def _share(world: World, learns: str, waiting: int) -> float:
+    """Seconds that this candidate may take of what is left, after those who wait."""
+    left = max(world.left(), 0.0)
+    if not waiting:
+        return left
+    return left * (LOOP_SHARE if learns == "loop" else 0.5)
+
+
+def _too_late(world: World, spec: jobs.JobSpec, done: list[Job], folds: int) -> str:
+    """Whether the clock forbids this job, decided once: nothing is left, or its first fold shows that the others will not fit."""
+    if spec.model in world.task.baselines:
+        return ""
+
+    def fits() -> bool:
+        if done:
+            return bool(folds * done[0].timings["total"] <= world.left())
+        return bool(world.left() > 0.02 * world.context.blueprint.train.budget.to("s"))
+
+    if world.context.decide(f"{spec.candidate}.{spec.fold}.{spec.key[:12]}.fits", fits):
+        return ""
+    return "the training budget is used up (raise train.budget)"
+
+
+def _work(world: World, fold: int, seconds: float) -> jobs.Work:
+    context, inside, outside = world.context, world.folds[fold].train, world.folds[fold].validation
+
+    def measure(scores: Array, target: Array) -> float:
+        return float(world.metric.of(world.measure(scores, target)))
+
+    return jobs.Work(
+        task=world.task, state=world.state, train=world.rows.take(inside), train_target=world.target[inside],
+        validation=world.rows.take(outside), validation_target=world.target[outside], metric=measure,
+        greater_is_better=world.metric.greater_is_better, threads=context.threads, seconds=seconds,
+        checkpoint_seconds=context.blueprint.train.checkpoint.to("s"), decide=context.decide, decided=context.store.decided,
+        progress=context.progress,
+    )  # fmt: skip
+
+
+def _describe(world: World, options: dict[str, Any], scores: Array, done: list[Job], final: list[jobs.JobSpec]) -> Candidate:
+    """Validation figures, work and explanation of a trained candidate; its own artifact is written beside its jobs."""
+    from safetensors.numpy import load_file
+
+    name, model, build = final[0].candidate, final[0].model, world.context.store.folder
+    part = parts.build("models", model, options)
+    weights = load_file(build / final[0].folder / "weights.safetensors")
+    features = read_json(build / final[0].folder / "features.json")
+    members = tuple(_member(spec) for spec in final)
+    Artifact(name=name, state=world.state, members=members).save(build / "train" / name)
+    return Candidate(
+        name=name, model=model, options=options, status="trained", jobs=tuple(done), validation=estimates(world, scores, None),
+        work=part.work(weights, features, world.state), explain=part.explain(weights, features, world.state),
+        timings={"total": round(sum(job.timings.get("total", 0.0) for job in done), 3)}, artifact=f"train/{name}",
+    )  # fmt: skip
+
+
+def _member(spec: jobs.JobSpec) -> Member:
+    session = "torch" if parts.load("models", spec.model).learns == "loop" else "native"
+    return Member(candidate=spec.candidate, model=spec.model, options=spec.options, folder=Path(spec.folder).name, session=session)
+
+
+def estimates(world: World, scores: Array, threshold: float | None) -> dict[str, Estimate]:
+    """Figures on the validation rows with intervals; rows of one group are drawn together."""
+    chosen = [metrics.find(name) for name in dict.fromkeys([world.metric.name, *world.task.metrics])]
+    positive = world.positive
+    chosen = [metric for metric in chosen if metric.applies(world.state.outputs if world.state.classes else 1, positive)]
+    evaluate = world.context.blueprint.evaluate
+    bootstrap = metrics.Bootstrap(count=min(evaluate.bootstrap, 200), level=evaluate.level, seed=world.context.blueprint.train.seed)
+    return metrics.estimates(chosen, world.measure(scores, world.target[world.held], threshold), bootstrap=bootstrap)

@@ -1,0 +1,115 @@
+"""The choice, on validation rows only: ensemble weights, calibration, threshold, and the artifact put together from them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelyard.errors import DataError
+from modelyard.learn import ensemble
+from modelyard.predictor import Artifact, combine, temper
+from modelyard.records.trained import Candidate, Trained
+from modelyard.rows import Array, read_split
+from modelyard.store import hash_tree, read_json, replacing, replacing_folder
+from modelyard.train.candidates import estimates
+from modelyard.train.world import World
+
+
+def choose(world: World, trained: list[Candidate], scores: dict[str, Array]) -> Trained:
+    train, target = world.context.blueprint.train, world.target[world.held]
+    usable = {name: found for name, found in scores.items() if name != "dummy"} or scores
+    if not usable:
+        reasons = "; ".join(f"{candidate.name}: {candidate.reason}" for candidate in trained)
+        raise DataError(f"no candidate could be trained: {reasons}")
+    loss = _loss(world, target)
+    best = min(usable, key=lambda name: (loss(usable[name]), name))
+    weights = ensemble.select(usable, loss) if train.ensemble and len(usable) > 1 else {best: 1.0}
+    total = combine([usable[name] for name in weights], list(weights.values()))
+    if loss(total) > loss(usable[best]):
+        weights, total = {best: 1.0}, usable[best]
+    temperature, bias = ensemble.choose_temperature(total, target) if world.state.classes else (1.0, ())
+    total = temper(total, temperature, bias) if world.state.classes else total
+    threshold, reason, curve = _threshold(world, total, target)
+    hashes = _assemble(world, weights, temperature=temperature, bias=bias, threshold=threshold)
+    with replacing(world.context.store.path("train", "validation.npz")) as temporary, temporary.open("wb") as file:
+        np.savez(file, row=world.values[world.held], target=target, scores=total)
+    return Trained(
+        task=world.state.task, metric=world.metric.name, greater_is_better=world.metric.greater_is_better, folds=len(world.folds),
+        candidates=tuple(trained), weights=weights, validation=estimates(world, total, threshold), temperature=temperature, bias=bias,
+        threshold=threshold, threshold_reason=reason, threshold_curve=curve, hashes=hashes,
+    )  # fmt: skip
+
+
+def _loss(world: World, target: Array) -> Callable[[Array], float]:
+    """What the ensemble lowers: the choosing metric where it ranks or measures numbers, else the log loss, because a metric of
+    decided labels jumps with single validation rows."""
+    metric = world.metric
+    if world.state.classes and metric.name not in ("roc_auc", "average_precision", "log_loss", "brier"):
+        return lambda scores: ensemble.log_loss(scores, target)
+    return lambda scores: -metric.sign * metric.of(world.measure(scores, target))
+
+
+def _threshold(world: World, scores: Array, target: Array) -> tuple[float | None, str, dict[str, list[float]]]:
+    """From the declared costs, or the choosing metric where it judges decided labels of two classes."""
+    costs, positive = world.context.blueprint.evaluate.costs, world.positive
+    if positive is None:
+        return None, "the likeliest class" if world.state.classes else "", {}
+    if costs is not None:
+        wrong, missed = (_cost(world, value) for value in (costs.false_positive, costs.false_negative))
+        reason = "least declared cost on the validation rows"
+    elif world.metric.name in ("f1_macro", "f1", "accuracy", "balanced_accuracy", "matthews_corrcoef"):
+        wrong = missed = np.ones(len(target))
+        reason = f"best {world.metric.name} on the validation rows"
+    else:
+        return None, f"{world.metric.name} ranks, so the likeliest class is answered; declare evaluate.costs to choose a threshold", {}
+    thresholds = ensemble.grid(scores[:, positive])
+    truth = target == positive
+    curve = []
+    for threshold in thresholds:
+        said = scores[:, positive] >= threshold
+        if costs is not None:
+            curve.append(float((wrong * (said & ~truth) + missed * (~said & truth)).mean()))
+        else:
+            curve.append(-world.metric.sign * world.metric.of(world.measure(scores, target, float(threshold))))
+    chosen = ensemble.choose_threshold(thresholds, curve)
+    return chosen, reason, {"threshold": [round(float(t), 6) for t in thresholds], "cost": [round(c, 6) for c in curve]}
+
+
+def _cost(world: World, value: float | str) -> Array:
+    """A cost for each validation row: a number, or a column of the data."""
+    if not isinstance(value, str):
+        return np.full(len(world.held), float(value))
+    frame = [read_split(world.context.store.path("data"), split) for split in ("train", "validation")]
+    if value not in frame[0].columns:
+        raise DataError(f"evaluate.costs: no column {value!r}. Columns: {', '.join(frame[0].columns)}")
+    column = frame[0].vstack(frame[1].select(frame[0].columns))[value].cast(float, strict=False).fill_null(0.0)
+    return np.asarray(column.to_numpy())[world.held]
+
+
+def _assemble(world: World, weights: dict[str, float], **calibration: Any) -> dict[str, str]:
+    """The chosen artifact as a folder that stands alone (files are hard links where the disk has them)."""
+    store = world.context.store
+    with replacing_folder(store.path("model")) as place:
+        members = []
+        for name, weight in weights.items():
+            own = Artifact.model_validate(read_json(store.path("train", name, "artifact.json")))
+            for number, member in enumerate(own.members):
+                folder = f"members/{name}-{number}"
+                (place / folder).mkdir(parents=True)
+                for file in ("features.json", "weights.safetensors"):
+                    _link(store.path("train", name, member.folder, file), place / folder / file)
+                members.append(member.model_copy(update={"folder": folder, "weight": weight / len(own.members)}))
+        Artifact(name=world.context.blueprint.name, state=world.state, members=tuple(members), **calibration).save(place)
+        return hash_tree(place)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,127 @@
+"""What all candidates share: the rows, the target, the folds, the metric and the clock."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from modelyard import metrics, parts
+from modelyard.context import Context
+from modelyard.errors import DataError
+from modelyard.records._base import Derived
+from modelyard.records.prepared import Prepared
+from modelyard.rows import GROUP, ROW, Array, Rows, from_frame, read_split
+from modelyard.rows_schema import input_columns
+from modelyard.store import fingerprint
+from modelyard.tasks._contract import State, Task
+
+FOLDED_ROWS = 20_000
+"""Tables of at most so many rows are cross-validated: one held-out part of them would choose by chance."""
+FOLDS = 5
+FINISH_SHARE = 0.03
+"""Share of the budget kept for the ensemble, the threshold and the intervals."""
+
+
+@dataclass
+class Fold:
+    train: Array
+    validation: Array
+
+
+@dataclass
+class World:
+    """What all candidates share."""
+
+    context: Context
+    task: Task
+    state: State
+    rows: Rows
+    values: Array
+    target: Array
+    folds: list[Fold]
+    metric: metrics.Metric
+    fingerprint: str
+    started: float
+    spent_before: float
+
+    @property
+    def held(self) -> Array:
+        """Row places in the order of the validation scores."""
+        return np.concatenate([fold.validation for fold in self.folds])
+
+    @property
+    def positive(self) -> int | None:
+        return self.state.classes.index(self.state.positive) if self.state.positive else None
+
+    def measure(self, scores: Array, target: Array, threshold: float | None = None) -> metrics.Sample:
+        return metrics.Sample.of(
+            target, scores, labels=self.task.labels(scores, self.state, threshold), positive=self.positive,
+            k=self.context.blueprint.evaluate.top_k,
+        )  # fmt: skip
+
+    def left(self) -> float:
+        """Seconds of the budget that are left, what a killed run had used already counted."""
+        budget = self.context.blueprint.train.budget.to("s")
+        return budget * (1 - FINISH_SHARE) - self.spent_before - (time.monotonic() - self.started)
+
+
+def look(context: Context, started: float) -> tuple[World, list[Derived]]:
+    prepared = context.record(Prepared)
+    blueprint = context.blueprint
+    task: Task = parts.build("tasks", prepared.task)
+    types = prepared.inputs_types()
+    if not types:
+        raise DataError("no input columns are left: every column but the target is ignored. See data.columns in the blueprint.")
+    frames = [read_split(context.store.path("data"), split) for split in ("train", "validation")]
+    inputs = input_columns(frames[0], types)
+    state = task.fit(frames[0][prepared.target].to_numpy(), prepared.target, inputs, blueprint.evaluate.positive)
+    derived: list[Derived] = []
+    count = blueprint.train.folds
+    total = frames[0].height + frames[1].height
+    if count is None:
+        count, reason = _folds(prepared, total, blueprint.size)
+        derived.append(Derived(path="train.folds", value=count, reason=reason))
+    name = blueprint.train.metric or task.metrics[0]
+    if blueprint.train.metric is None:
+        derived.append(Derived(path="train.metric", value=name, reason=f"the first metric of {prepared.task}"))
+    if state.positive and blueprint.evaluate.positive is None:
+        derived.append(Derived(path="evaluate.positive", value=state.positive, reason="the rarer of two classes"))
+    both = frames[0].vstack(frames[1].select(frames[0].columns))
+    values = both[prepared.target].to_numpy()
+    target = task.encode_target(values, state)
+    groups = both[GROUP].to_numpy()
+    known = target >= 0 if state.classes else np.ones(len(target), dtype=bool)
+    folds = _split(np.arange(total) < frames[0].height, known, groups, target, state, count, blueprint.train.seed)
+    return World(
+        context=context, task=task, state=state, rows=from_frame(both, types), values=both[ROW].to_numpy(), target=target, folds=folds,
+        metric=metrics.find(name, task.kind), started=started, spent_before=0.0,
+        fingerprint=fingerprint([prepared.splits["train"].hash, prepared.splits["validation"].hash, state.model_dump(mode="json"), count]),
+    ), derived  # fmt: skip
+
+
+def _folds(prepared: Prepared, rows: int, size: str) -> tuple[int, str]:
+    if prepared.task.startswith("text"):
+        return 1, "text models are costly: one held-out part chooses"
+    if prepared.split_by == "time":
+        return 1, "rows are split by time: folds would let the future choose for the past"
+    if size == "tiny":
+        return 1, "size tiny"
+    if rows <= FOLDED_ROWS:
+        return FOLDS, f"{rows:,} rows are few: every one is used for training and for choosing"
+    return 1, f"{rows:,} rows are enough for one held-out part"
+
+
+def _split(first: Array, known: Array, groups: Array, target: Array, state: State, count: int, seed: int) -> list[Fold]:
+    """One fold: train against validation. More: groups stay together, classes are spread evenly."""
+    if count == 1:
+        return [Fold(np.flatnonzero(first), np.flatnonzero(~first & known))]
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+    places = np.flatnonzero(known)
+    if state.classes:
+        parts_ = StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(places, target[places], groups[places])
+    else:
+        parts_ = GroupKFold(count, shuffle=True, random_state=seed).split(places, groups=groups[places])
+    return [Fold(places[inside], places[outside]) for inside, outside in parts_]
