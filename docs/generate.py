@@ -1,7 +1,7 @@
 """Write the generated pages of this folder: blueprint.md, parts.md, glossary.md. `make docs`; a test fails when they are stale.
 
-    python docs/generate.py           # write them
-    python docs/generate.py --check   # exit 1 if one is stale
+python docs/generate.py           # write them
+python docs/generate.py --check   # exit 1 if one is stale
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def table(options: list[Option], head: str) -> list[str]:
 
 def blueprint() -> str:
     """Every key, by section."""
-    keys = explaining.keys()
+    keys = explaining.every_key()
     top = [key for key in keys if "." not in key.name]
     sections = [key for key in top if any(other.name.startswith(f"{key.name}.") for other in keys)]
     lines = [
@@ -55,7 +55,12 @@ def blueprint() -> str:
 
 def shelves() -> str:
     """Every shelf with its parts and their options."""
-    lines = ["# The parts, shelf by shelf", "", NOTE, "`yard list` shows them, `yard explain NAME` one of them with an example. A part is a file; its name is the file's."]
+    lines = [
+        "# The parts, shelf by shelf",
+        "",
+        NOTE,
+        "`yard list` shows them, `yard explain NAME` one of them with an example. A part is a file; its name is the file's.",
+    ]
     for shelf in parts.SHELVES:
         lines += ["", f"## {shelf}", "", KINDS[shelf]]
         for name in parts.names(shelf):
@@ -83,7 +88,7 @@ def main() -> int:
     """Write the pages, or with --check say which are stale."""
     if "--check" in sys.argv[1:]:
         for name in stale():
-            print(f"docs/{name} is stale: make docs", file=sys.stderr)
+            sys.stderr.write(f"docs/{name} is stale: make docs\n")
         return 1 if stale() else 0
     for name, make in PAGES.items():
         (FOLDER / name).write_text(make(), encoding="utf-8")

@@ -26,7 +26,7 @@ from modelyard.errors import BlueprintError, Busy, RequestError, UnitError, Unkn
 from modelyard.frozen import Frozen
 from modelyard.records._base import Gate, Record, watch, without_times
 from modelyard.rows import Column, Rows, from_records
-from modelyard.store import Store, fingerprint, hash_tree, read_json, replacing, replacing_folder, to_json, write_json, write_text
+from modelyard.store import Store, fingerprint, hash_tree, read_json, replacing, replacing_folder, to_json, write_json
 from modelyard.units import Bytes, Measure, Quantity, Seconds, quantity
 
 SMALL = "name: demo\ndata:\n  source: rows.csv\n  target: label\n"
@@ -162,14 +162,16 @@ def test_shelves_hold_parts_with_a_line_each(shelf: str) -> None:
 
 
 def test_listing_imports_no_part() -> None:
-    program = "from modelyard import parts; import sys; [parts.names(s) for s in parts.SHELVES]; print([m for m in sys.modules if m.startswith('modelyard.models')])"
+    program = (
+        "from modelyard import parts; import sys; [parts.names(s) for s in parts.SHELVES]; print([m for m in sys.modules if m.startswith('modelyard.models')])"
+    )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
 def test_an_unknown_part_names_the_nearest() -> None:
     with pytest.raises(UnknownPart, match=r"no model 'linea'\. Did you mean 'linear'\? Allowed: .*encoder"):
         parts.load("models", "linea")
-    with pytest.raises(UnknownPart, match="no task 'text-clasification'. Did you mean 'text-classification'"):
+    with pytest.raises(UnknownPart, match=r"no task 'text-clasification'\. Did you mean 'text-classification'\?"):
         parts.check("tasks", "text-clasification")
 
 
@@ -330,7 +332,7 @@ def test_a_killed_process_frees_its_lock_and_leaves_no_halves(tmp_path: Path) ->
 
 def test_a_folder_that_cannot_be_made_is_a_users_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be made.*Name another with -o"), Store(tmp_path / "file" / "build").lock():
+    with pytest.raises(UserError, match=r"cannot be made.*Name another with -o"), Store(tmp_path / "file" / "build").lock():
         pass
 
 

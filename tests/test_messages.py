@@ -121,7 +121,7 @@ FILES = [  # name, {file: content}, words, further lines of the blueprint
     Bad("a row too long", {"rows.csv": csv() + "1,red,yes,more\n"}, ("rows.csv:42:", "4 fields", "header has 3")),
     Bad("a row too short", {"rows.csv": csv() + "1,red\n"}, ("rows.csv:42:", "2 fields", "header has 3")),
     Bad("a workbook called CSV", {"rows.csv": b"PK\x03\x04" + bytes(200)}, ("rows.csv", "zip archive or an Excel workbook", "Save the table as CSV")),
-    Bad("noise called CSV", {"rows.csv": bytes(range(256)) * 8}, ("rows.csv", "null bytes")),
+    Bad("noise called CSV", {"rows.csv": bytes(range(256)) * 8}, ("rows.csv", "none of the encodings", "Save it as UTF-8")),
     Bad("broken gzip", {"rows.csv.gz": b"\x1f\x8b\x08\x00broken"}, ("rows.csv.gz", "not a readable gzip file"), {"source": "rows.csv.gz"}),
     Bad("an unknown ending", {"rows.xlsx": b"PK\x03\x04"}, ("rows.xlsx", "ending is not known", ".parquet"), {"source": "rows.xlsx"}),
     Bad("no Parquet", {"rows.parquet": csv()}, ("rows.parquet", "is not a readable Parquet file"), {"source": "rows.parquet"}),
@@ -136,8 +136,8 @@ FILES = [  # name, {file: content}, words, further lines of the blueprint
     Bad("a class of one row", {"rows.csv": csv() + "1,red,maybe\n"}, ("'label'", "single row", "maybe")),
     Bad("as many classes as rows", {"rows.csv": "age,label\n" + "".join(f"{n % 7},v{n}x\n" for n in range(1500))}, ("1,500 classes", "Is it an identifier")),
     Bad("a target that is missing everywhere", {"rows.csv": csv().replace("yes", "").replace("no", "")}, ("'label'", "missing in every row")),
-    Bad("words declared a number", {"rows.csv": csv()}, ("data.columns.colour", "declared a number", "'red'"), {"columns": "{colour: number}"}),
-    Bad("nothing to read", {"rows.csv": "label\n" + "a\nb\n" * 20}, ("no column is left", "'label'")),
+    Bad("words declared a number", {"rows.csv": csv()}, ("data.columns.colour", "declared a number", "no value can be read as one", "'blue'"), {"columns": "{colour: number}"}),
+    Bad("nothing to read", {"rows.csv": "id,label\n" + "".join(f"{n},{'ab'[n % 2]}\n" for n in range(40))}, ("no column is left", "'label'", "identifier")),
 ]  # fmt: skip
 
 
@@ -175,6 +175,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+ROW = {"amount": 12.5, "visits": 3, "colour": "red", "member": True, "joined": "2021-05-01", "note": "late again"}
+"""A good row of the model."""
 COMMANDS = [  # name, arguments (FOLDER is an empty folder, MODEL a model), words, {file: content}
     Bad("no blueprint", ["run", "FOLDER/blueprint.yaml"], ("no blueprint", "yard init DATA --target COLUMN")),
     Bad("an unknown stage", ["run", "FOLDER", "--to", "evalute"], ("no stage 'evalute'", "Did you mean 'evaluate'?", "prepare, train"), {"blueprint.yaml": HEAD}),
@@ -194,7 +196,7 @@ COMMANDS = [  # name, arguments (FOLDER is an empty folder, MODEL a model), word
     Bad("no rows to ask about", ["predict", "MODEL", "FOLDER/rows.csv"], ("no file", "rows.csv")),
     Bad("rows of an unknown format", ["predict", "MODEL", "FOLDER/rows.xml"], ("rows.xml", ".csv", ".parquet"), {"rows.xml": "<a/>"}),
     Bad("rows without a known column", ["predict", "MODEL", "FOLDER/rows.csv"], ("amount", "rows.csv"), {"rows.csv": "a,b\n1,2\n"}),
-    Bad("rows of a wrong type", ["predict", "MODEL", "FOLDER/rows.csv", "-o", "FOLDER/o.csv"], ("amount", "number", "'much'"), {"rows.csv": "amount,colour\n1,red\nmuch,red\n"}),
+    Bad("rows of a wrong type", ["predict", "MODEL", "FOLDER/rows.csv", "-o", "FOLDER/o.csv"], ("rows.csv", "row 2", "amount", "number", "'much'"), {"rows.csv": f"{','.join(ROW)}\n1,2,red,yes,2021-05-01,x\nmuch,2,red,yes,2021-05-01,x\n"}),
     Bad("answers over the rows", ["predict", "MODEL", "FOLDER/rows.csv", "-o", "FOLDER/rows.csv"], ("rows.csv", "-o"), {"rows.csv": "amount\n1\n"}),
     Bad("an unknown command", ["trian"], ("trian",)),
     Bad("an unknown flag", ["run", "--fast"], ("--fast",)),
@@ -214,7 +216,6 @@ def test_commands(bad: Bad, model: Path, tmp_path: Path, monkeypatch: pytest.Mon
 
 # -- requests -----------------------------------------------------------------------------------------------------------
 
-ROW = {"amount": 12.5, "visits": 3, "colour": "red", "member": True, "joined": "2021-05-01", "note": "late again"}
 PREDICT = "/v1/predict"
 
 
@@ -240,6 +241,7 @@ REQUESTS = [  # name, (method, path, body, headers), words, status
     Bad("a word for a flag", ("POST", PREDICT, rows(member="perhaps"), {}), ("member", "true or false", "'perhaps'"), 422),
     Bad("no date", ("POST", PREDICT, rows(joined="the day before"), {}), ("joined", "2026-01-31"), 422),
     Bad("a date beyond the calendar", ("POST", PREDICT, rows(joined=1e300), {}), ("joined",), 422),
+    Bad("a date that its zone pushes out", ("POST", PREDICT, rows(joined="0001-01-01T00:00:00+14:00"), {}), ("joined",), 422),
     Bad("an object for a text", ("POST", PREDICT, rows(note={"a": 1}), {}), ("note", "must be text", "an object"), 422),
     Bad("a list for a category", ("POST", PREDICT, rows(colour=["red"]), {}), ("colour", "must be"), 422),
     Bad("something beside the rows", ("POST", PREDICT, b'{"rows": [{"amount": 1}], "explain": true}', {}), ("explain", "inside 'rows'"), 422),
@@ -296,7 +298,7 @@ def test_there_are_sixty() -> None:
     [
         (["check", "FOLDER"], ("siez", "Did you mean 'size'?")),
         (["run", "FOLDER", "--to", "nowhere"], ("siez",)),
-        (["init", "FOLDER/none.csv", "--target", "x"], ("no file", "none.csv")),
+        (["init", "FOLDER/none.csv", "--target", "x", "-o", "FOLDER/new"], ("no file", "none.csv")),
         (["predict", "FOLDER", "FOLDER/none.csv"], ("none.csv",)),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 
 import _talk
@@ -34,7 +35,8 @@ class Tfidf:
         groups = np.unique([name if name else f"row {row}" for row, name in enumerate(table[settings["group"]])], return_inverse=True)[1]
         with tempfile.TemporaryDirectory(prefix="tfidf-") as memory:  # one vectoriser fit serves every C
             steps = [("vectoriser", TfidfVectorizer(ngram_range=(1, 2))), ("model", LogisticRegression(max_iter=2000))]
-            search = GridSearchCV(Pipeline(steps, memory=memory), settings.get("grid") or GRID, scoring="f1_macro", cv=GroupKFold(FOLDS), error_score="raise")
+            grid, cores = settings.get("grid") or GRID, len(os.sched_getaffinity(0))
+            search = GridSearchCV(Pipeline(steps, memory=memory), grid, scoring="f1_macro", cv=GroupKFold(FOLDS), n_jobs=cores, error_score="raise")
             search.fit(_join(table, self.texts), table[target], groups=groups)
         self.best = search.best_estimator_
         self.best.memory = None

@@ -26,7 +26,7 @@ from modelyard.units import AnyUnit, In, Quantity
 
 WIDTH = 100
 """Characters of a line on a terminal."""
-NAMED = {("train", "candidates"): "models", ("audit", "checks"): "audit.checks", ("compress", "methods"): "compress.methods"}
+NAMED: dict[tuple[str, ...], str] = {("train", "candidates"): "models", ("audit", "checks"): "audit.checks", ("compress", "methods"): "compress.methods"}
 """Blueprint keys that name parts, and their shelf."""
 _LIMITS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
@@ -50,7 +50,7 @@ def options(model: type[BaseModel]) -> list[Option]:
 
 
 @cache
-def keys() -> tuple[Option, ...]:
+def every_key() -> tuple[Option, ...]:
     """Every key of the blueprint, sections before what is in them."""
     from modelyard.blueprint import Blueprint
 
@@ -165,15 +165,20 @@ def explain(name: str) -> str:
     if name.lower() in glossary():
         found.append(_wrapped(f"{name.lower()}: {glossary()[name.lower()]}"))
     if not found:
-        known = [part for shelf in parts.SHELVES for part in parts.names(shelf)] + [key.name for key in keys()] + list(glossary())
+        known = [part for names in _shelves().values() for part in names] + [key.name for key in every_key()] + list(glossary())
         raise UnknownPart(f"nothing is called {name!r}.{nearest(name, known)} See: yard list (parts), yard schema (keys), docs/glossary.md (words).")
     return "\n\n".join(found)
 
 
+@cache
+def _shelves() -> dict[str, list[str]]:
+    return {shelf: parts.names(shelf) for shelf in parts.SHELVES}
+
+
 def _parts(name: str) -> Iterator[str]:
     shelf, _, last = name.rpartition("/")
-    for place in parts.SHELVES:
-        if shelf in ("", place) and last in parts.names(place):
+    for place, names in _shelves().items():
+        if shelf in ("", place) and last in names:
             yield part_text(place, last)
 
 
@@ -181,14 +186,14 @@ def _keys(name: str) -> Iterator[str]:
     """A dotted path, or the last piece of one."""
     path = tuple(name.split("."))
     shelf = NAMED.get(path[:2])
-    if shelf and len(path) in (3, 4) and path[2] in parts.names(shelf):
+    if shelf and len(path) in (3, 4) and path[2] in _shelves()[shelf]:
         kind = parts.load(shelf, path[2])
         chosen = [option for option in options(kind) if len(path) == 3 or option.name == path[3]]
         yield from [part_text(shelf, path[2])] if len(path) == 3 else [_key_text(Option(name, *_rest(option)), []) for option in chosen]
         return
-    exact = [key for key in keys() if key.name == name]
-    for key in exact or [key for key in keys() if key.name.rpartition(".")[2] == name]:
-        yield _key_text(key, [inner for inner in keys() if inner.name.startswith(f"{key.name}.")])
+    exact = [key for key in every_key() if key.name == name]
+    for key in exact or [key for key in every_key() if key.name.rpartition(".")[2] == name]:
+        yield _key_text(key, [inner for inner in every_key() if inner.name.startswith(f"{key.name}.")])
 
 
 def _rest(option: Option) -> tuple[str, str, str]:
@@ -239,7 +244,7 @@ def _key_text(key: Option, inner: list[Option]) -> str:
         lines += ["", "keys", *_table(direct)]
     elif key.default not in ("required", "as below"):
         lines += ["", "example", *_nested(key)]
-    shelf = NAMED.get(tuple(key.name.split(".")))  # type: ignore[call-overload]
+    shelf = NAMED.get(tuple(key.name.split(".")))
     return "\n".join([*lines, *(["", f"names: {', '.join(parts.names(shelf))}"] if shelf else [])])
 
 

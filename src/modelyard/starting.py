@@ -245,7 +245,7 @@ def _classes(wanted: Target) -> dict[str, int]:
 def _answers(wanted: Target) -> str:
     classes = _classes(wanted)
     if not classes:
-        values = wanted.values.drop_nulls()
+        values = wanted.values.drop_nulls().to_numpy()
         return f"a number from {values.min():g} to {values.max():g}"
     shown = ", ".join(f"{str(name)[:30]} {count:,}" for name, count in list(classes.items())[:5])
     return f"{len(classes)} classes: {shown}" + (" …" if len(classes) > 5 else "")

@@ -93,7 +93,7 @@ def trained_build(folder: Path, *, task: str, model: str, target: str, rows: int
         key="k", task=task, metric=metric, greater_is_better=target == "label", folds=1, candidates=(), weights={model: 1.0}, validation={},
         temperature=1.0, threshold=None, threshold_reason="", hashes=hash_tree(store.path("model")),
     )  # fmt: skip
-    blueprint = Blueprint.build(name="demo", data={"source": "x.csv", "target": target}, compress=compress)
+    blueprint = Blueprint.build(name="demo", data={"source": "x.csv", "target": target}, evaluate={"bootstrap": 100}, compress=compress)
     return Context(blueprint, store, records={"train": trained}, threads=2)
 
 

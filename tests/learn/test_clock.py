@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from modelyard.learn import clock as module
@@ -93,3 +94,11 @@ def test_peek_takes_nothing(tmp_path: Path) -> None:
     assert peek(store.decide, "x") is None
     assert store.decide("x", lambda: 3) == 3
     assert peek(store.decide, "x") == 3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_noisy_machine_keeps_the_budget_with_few_stops(hand: Time, tmp_path: Path, seed: int) -> None:
+    noise = np.random.default_rng(seed).lognormal(0.0, 0.7, 2000)
+    _, used = play(hand, Store(tmp_path), seconds=200, cost=lambda step: float(noise[step]))
+    assert used <= 1.1 * 200
+    assert Store(tmp_path).decided("c.stop.4") is None

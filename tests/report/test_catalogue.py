@@ -22,7 +22,7 @@ CODE = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
 ASKED = set(re.findall(r"""words(?:\.plain)?\(\s*["']([a-z0-9_.]+)["']""", CODE))
 GROUPS = set(re.findall(r"""words\.name\(\s*["']([a-z_]+)["']""", CODE))
 WORKED_OUT = {
-    "unit", "money", "light", "gate", "cure", "metric_help", "check_help", "economics", "plan", "cash", "remark", "money_of", "figure", "about",
+    "unit", "money", "light", "gate", "cure", "metric_help", "check_help", "economics", "plan", "cash", "remark", "money_of", "figure", "about", "done",
 }  # fmt: skip
 """Groups whose keys are put together in the code: `words(f"plan.{key}")`."""
 

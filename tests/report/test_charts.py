@@ -18,7 +18,7 @@ NUMBERS = st.floats(-1e9, 1e9)
 def test_ticks_are_round_few_and_inside(low: float, width: float) -> None:
     high = low + width
     found = ticks(low, high)
-    assert 2 <= len(found) <= 8
+    assert 4 <= len(found) <= 10
     assert all(low - 1e-6 * width <= value <= high + 1e-6 * width for value in found)
     steps = [after - before for before, after in pairwise(found)]
     assert max(steps) - min(steps) <= 1e-6 * width + 1e-12 * abs(low)

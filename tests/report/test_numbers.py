@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.report.catalogue import Words
-from modelyard.report.numbers import fixed, metric_decimals, read, show, significant, sizes
+from modelyard.report.charts import compact
+from modelyard.report.numbers import fixed, metric_decimals, read, show, significant, sizes, steps
 
 EN, ZH = Words("en").plain, Words("zh").plain
 
@@ -37,6 +38,7 @@ EN, ZH = Words("en").plain, Words("zh").plain
         (-29, "money", "−$29.00", "−29.00 美元"),
         (0.000875, "money", "$0.00088", "0.00088 美元"),
         (80, "rate", "80 /s", "80 次/秒"),
+        (2.8e-05, "hourly", "$0.10/h", "0.10 美元/小时"),
         (6046, "count", "6,046", "6,046"),
         (5.6, "ratio", "5.6", "5.6"),
         (5.11, "factor", "5.11×", "5.11×"),
@@ -50,6 +52,11 @@ def test_printed(value: float, style: str, english: str, chinese: str) -> None:
     assert show(value, style, ZH, currency="USD") == chinese  # type: ignore[arg-type]
 
 
+def test_ticks_speak_the_language() -> None:
+    assert compact(50_000, steps(EN)) == "50k" and compact(50_000, steps(ZH)) == "5万" and compact(-2.5e8, steps(ZH)) == "−2.5亿"
+    assert compact(0.25, steps(ZH)) == "0.25" and compact(9000, steps(EN)) == "9000"
+
+
 def test_other_currencies() -> None:
     assert show(12, "money", EN, currency="CNY") == "¥12.00" and show(12, "money", ZH, currency="CNY") == "12.00 元"
     assert show(12, "money", EN, currency="CHF") == show(12, "money", ZH, currency="CHF") == "12.00 CHF"
@@ -57,7 +64,7 @@ def test_other_currencies() -> None:
 
 @given(
     value=st.floats(-1e12, 1e12).filter(lambda value: abs(value) > 1e-9 or value == 0),
-    style=st.sampled_from(["plain", "metric", "percent", "count", "short", "money", "seconds", "bytes", "rate", "factor", "points"]),
+    style=st.sampled_from(["plain", "metric", "percent", "count", "short", "money", "hourly", "seconds", "bytes", "rate", "factor", "points"]),
 )
 def test_reading_back_gives_the_number_within_its_last_digit(value: float, style: str) -> None:
     for say in (EN, ZH):

@@ -21,7 +21,7 @@ from modelyard.records.trained import Trained
 from modelyard.rows import GROUP, ROW, Array, Rows, from_frame, read_split
 from modelyard.store import fingerprint, read_json, replacing, write_json
 
-SCREEN_ROWS = 256
+SCREEN_ROWS = 128
 """Rows every variant is compared on before the fastest is compared on all: the slow ones need not cost minutes."""
 
 CONFIRMED_ROWS = 64

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from modelyard import parts
-from modelyard.conformance._common import Subject, hold
+from modelyard.conformance._common import LAWS, Subject, hold
 from modelyard.errors import ModelyardError, UserError
 
 __all__ = ["check_file", "check_part", "laws"]
@@ -44,17 +44,16 @@ def check_part(shelf: str, name: str) -> Iterator[str]:
 
 def laws(subject: Subject) -> Iterator[str]:
     """Hold every law of the subject's shelf, in order."""
-    from modelyard.conformance import _common, _models, _others, _tasks
+    from modelyard.conformance._models import laws as model_laws
+    from modelyard.conformance._others import LAWS as OTHER_LAWS
+    from modelyard.conformance._tasks import laws as task_laws
 
-    for law in _common.LAWS:
+    for law in (*LAWS, *OTHER_LAWS.get(subject.shelf, ())):
         yield hold(law, subject, subject)
     if subject.shelf == "models":
-        yield from _models.laws(subject)
+        yield from model_laws(subject)
     elif subject.shelf == "tasks":
-        yield from _tasks.laws(subject)
-    else:
-        for law in _others.LAWS.get(subject.shelf, ()):
-            yield hold(law, subject, subject)
+        yield from task_laws(subject)
 
 
 def _subject(file: Path) -> Subject:

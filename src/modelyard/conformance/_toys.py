@@ -63,7 +63,7 @@ def columns(*, texts_only: bool) -> tuple[Column, ...]:
     if texts_only:
         return (Column(name="subject", type="text"), Column(name="note", type="text"))
     kinds = {"amount": "number", "visits": "number", "colour": "category", "member": "boolean", "joined": "date", "note": "text"}
-    return tuple(Column(name=name, type=kind) for name, kind in kinds.items())  # type: ignore[arg-type]
+    return tuple(Column(name=name, type=kind) for name, kind in kinds.items())
 
 
 def strange(inputs: tuple[Column, ...]) -> Rows:
@@ -95,5 +95,6 @@ def targets(kind: str, sides: Array) -> Array:
     """Class names, or numbers around 10 and 30 with some noise."""
     if kind == "classification":
         return np.array(["bad" if side else "good" for side in sides], dtype=object)
-    noise = np.array([math.sin(7.0 * number) for number in range(len(sides))])
-    return 10.0 + 20.0 * sides + noise
+    noise: Array = np.array([math.sin(7.0 * number) for number in range(len(sides))])
+    found: Array = 10.0 + 20.0 * sides + noise
+    return found

@@ -1,6 +1,6 @@
 """A wall-clock budget in steps: measured on the first real steps, decided once, written down before it is used.
 
-    <name>.steps       {"at": 5, "steps": 180}    from step 5 on, 180 steps are planned
+    <name>.steps       {"at": 6, "steps": 180}    from step 6 on, 180 steps are planned (none: all epochs fitted easily)
     <name>.stop        {"at": 120, "steps": 150}  the clock threatened: from step 120 on, the rate falls to 0 at step 150
     <name>.end         150                        training is over: with this decision a repetition measures nothing
 
@@ -20,7 +20,9 @@ Decide = Callable[[str, Callable[[], Any]], Any]
 SKIPPED = 2
 """The first steps prepare kernels and are not typical."""
 MEASURED = 6
-"""The plan is made after so many steps, or when half the time is gone."""
+"""The plan is made after at least so many steps, or when half the time is gone."""
+LOOKING = 0.04
+"""... and not before this share of the time: six steps of a millisecond would tell nothing."""
 RESERVE = 0.97
 """Share of the time that is planned for; the rest is for checkpoints and noise."""
 THREAT = 1.05
@@ -106,7 +108,8 @@ class Clock:
         if seconds is None or self._over or self._pending:
             return
         if not self.plans:
-            if step >= MEASURED or (step > 0 and self.elapsed() > seconds / 2):
+            enough = step >= MEASURED and self.elapsed() >= LOOKING * seconds
+            if enough or (step > 0 and self.elapsed() > seconds / 2):
                 self._apply(self.decide(f"{self.name}.steps", lambda: {"at": step, "steps": self._affordable(step, seconds * RESERVE)}))
         elif step < self.planned and self._calm(step) and self._predicted(step, self.planned) > seconds * THREAT:
             number = len(self.plans)

@@ -49,6 +49,7 @@ def write(
         findings=audited.findings if audited else (),
         members=artifact.members,
         temperature=artifact.temperature,
+        bias=artifact.bias,
         threshold=artifact.threshold,
         positive=state.positive,
         compression={"chosen": chosen.name, "agreement": chosen.same, "rows": chosen.rows, "ratio": compressed.size_ratio},

@@ -57,7 +57,7 @@ class Compressed(Record):
     rows: int
     """Validation rows compared."""
     rows_seen_in_training: bool
-    """Whether the fold models behind the artifact were trained on these rows too: parity stands, the metric flatters."""
+    """Whether models of the artifact (of several folds, or refitted on every row) learnt from these rows: parity stands, the metric flatters."""
     trained_metric: float | None
     trained_bytes: Bytes
     variants: tuple[Variant, ...]

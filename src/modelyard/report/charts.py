@@ -24,10 +24,10 @@ def series(number: int) -> str:
     return f"s{number % SERIES + 1}"
 
 
-def compact(value: float) -> str:
-    """A tick's text: short, with k, M, B above ten thousand."""
-    for size, name in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= (size if size > 1e3 else 1e4):
+def compact(value: float, steps: Sequence[tuple[float, str]] = ((1e3, "k"), (1e6, "M"), (1e9, "B"), (1e12, "T"))) -> str:
+    """A tick's text: short, with k, M, B (or a language's own steps) from ten thousand on."""
+    for size, name in reversed(steps):
+        if abs(value) >= max(size, 1e4):
             return f"{value / size:.3g}{name}".replace("-", "\N{MINUS SIGN}")
     return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
 
@@ -38,14 +38,15 @@ def percent(value: float) -> str:
 
 
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
-    """Round positions (1, 2 or 5 times a power of ten) inside a range."""
+    """Round positions (1, 2 or 5 times a power of ten) inside a range: one fewer than wanted, or more."""
     if not high > low:
         return [low]
-    raw = (high - low) / wanted
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
-    first = math.ceil(low / step - 1e-9)
-    return [round(number * step, 12) for number in range(first, math.floor(high / step + 1e-9) + 1)]
+    power = 10.0 ** math.floor(math.log10(high - low) + 1e-9)
+    for step in (power, power / 2, power / 5, power / 10):
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        if last - first + 1 >= wanted - 1:
+            break
+    return [round(number * step, 12) for number in range(first, last + 1)]
 
 
 def log_ticks(low: float, high: float) -> list[float]:
@@ -268,7 +269,8 @@ class Track:
 
     def scale(self) -> Markup:
         """The row of ticks under the others."""
-        marks = self.axis.ticks(4)
+        marks = self.axis.ticks(3)
+        marks = marks[::2] if len(marks) > 4 else marks  # a cell is narrow on a phone
         written = [tag("text", self.axis.form(value), x=self._across(value), y="12", text_anchor="middle", class_="tick") for value in marks]
         lines = [tag("line", x1=self._across(value), x2=self._across(value), y1="0", y2="3", class_="axis") for value in marks]
         return tag("svg", *lines, *written, class_="track scale", aria_hidden="true")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
-Style = Literal["plain", "metric", "percent", "points", "count", "short", "seconds", "bytes", "money", "rate", "factor", "ratio", "date", "months"]
+Style = Literal["plain", "metric", "percent", "points", "count", "short", "seconds", "bytes", "money", "hourly", "rate", "factor", "ratio", "date", "months"]
 Say = Callable[[str], str]
 """Key of the catalogue -> text: unit names differ between languages."""
 
@@ -100,10 +100,14 @@ def _points(value: float, say: Say, currency: str, decimals: int | None) -> str:
     return f"{'' if text.startswith(chr(0x2212)) or value == 0 else '+'}{text}{say('unit.points')}"
 
 
+def steps(say: Say) -> list[tuple[float, str]]:
+    """A language's names of large numbers, from small to large: (1000, 'k')."""
+    return [(float(size), name) for name, _, size in (item.partition("=") for item in say("unit.steps").split())]
+
+
 def _short(value: float, say: Say, currency: str, decimals: int | None) -> str:
     """Large counts with the language's own steps: 22.7 M, or 2270 万."""
-    steps = [(name, float(size)) for name, _, size in (item.partition("=") for item in say("unit.steps").split()) if size]
-    for name, size in reversed(steps):
+    for size, name in reversed(steps(say)):
         if abs(value) >= size * 0.9995:
             return f"{significant(value / size, 3)} {name}"
     return significant(value, 3)
@@ -119,6 +123,11 @@ def _money(value: float, say: Say, currency: str, decimals: int | None) -> str:
     return sign + known.replace("{amount}", text)
 
 
+def _hourly(value: float, say: Say, currency: str, decimals: int | None) -> str:
+    """A price a second as clouds write it: by the hour."""
+    return _money(value * 3600, say, currency, decimals) + say("unit.per_hour")
+
+
 def _date(value: float, say: Say, currency: str, decimals: int | None) -> str:
     return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d")
 
@@ -129,7 +138,9 @@ CURRENCIES = ("USD", "EUR", "CNY", "GBP", "JPY")
 def sizes(say: Say) -> dict[str, float]:
     """What each printed unit of a language is worth, to read numbers back."""
     known = {say("unit." + name): size for name, size in (*_TIMES, *_BYTES)}
-    known |= {name: float(size) for name, _, size in (item.partition("=") for item in say("unit.steps").split())}
+    known |= {name: size for size, name in steps(say)}
+    hourly = [say("money." + currency).partition("{amount}")[2].strip() + say("unit.per_hour") for currency in CURRENCIES]
+    known |= dict.fromkeys(hourly, 1 / 3600)
     return known | {say("unit.percent").strip(): 0.01, say("unit.points").strip(): 0.01}
 
 
@@ -144,6 +155,7 @@ _STYLES: dict[str, Callable[[float, Say, str, int | None], str]] = {
     "seconds": lambda value, say, currency, decimals: _scaled(value, _TIMES, say, 2.0),
     "bytes": lambda value, say, currency, decimals: _scaled(value, _BYTES, say),
     "money": _money,
+    "hourly": _hourly,
     "rate": lambda value, say, currency, decimals: f"{significant(value, 3)}{say('unit.per_second')}",
     "factor": lambda value, say, currency, decimals: f"{significant(value, 3)}×",
     "date": _date,

@@ -8,16 +8,16 @@ It reads the small files of a build folder (records, decisions, the resolved blu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from modelyard.report import html
+from modelyard.report import charts, html
 from modelyard.report.catalogue import Words
-from modelyard.report.numbers import MISSING, Style, metric_decimals, show
+from modelyard.report.numbers import MISSING, Style, metric_decimals, show, steps
 from modelyard.report.traced import Traced
 from modelyard.store import read_json
 
@@ -76,6 +76,18 @@ class World:
     def currency(self) -> str:
         """The currency of the business case."""
         return self["business"]["currency"].text or self["blueprint"]["business"]["currency"].text or "USD"
+
+    def tick(self, value: float) -> str:
+        """A tick of an axis in the language's own steps: 50k, or 5万."""
+        return charts.compact(value, steps(self.words.plain))
+
+    def axis(self, low: float, high: float, name: str = "", marks: Sequence[float] | None = None) -> charts.Axis:
+        """An axis from `low` to `high`."""
+        return charts.Axis(low, high, name, form=self.tick, marks=marks)
+
+    def around(self, values: Iterable[float], name: str = "", *, zero: bool = False, log: bool = False) -> charts.Axis:
+        """An axis that holds all values."""
+        return charts.Axis.around(values, name, zero=zero, log=log, form=self.tick)
 
     def number(self, given: Traced, style: Style = "plain", *, decimals: int | None = None, element: str = "span", **attributes: Any) -> Markup:
         """A number with its source as a tooltip, or a dash where the record has none."""

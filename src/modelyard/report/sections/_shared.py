@@ -35,7 +35,7 @@ def forest(
     numeric: Iterable[int] = (),
 ) -> Markup:
     """A table whose second column draws estimates on one scale: (name, estimate, series, further cells). `head` names name, drawing, number, further."""
-    form = charts.percent if style == "percent" else charts.compact
+    form = charts.percent if style == "percent" else world.tick
     track = charts.Track.of([known for _, estimate, _, _ in rows if (known := bounds_of([estimate]))], reference, form)
     lines = []
     for name, estimate, series, further in rows:

@@ -39,10 +39,10 @@ def _finding(world: World, finding: Traced) -> Markup:
     head = html.tag("div", html.tag("h3", words.name("check", name)), html.badge(light, words.name("status", status)), class_="head")
     about = html.paragraph(words.name("check_help", name), class_="note") if words.has(f"check_help.{name.replace('-', '_')}") else None
     reason = html.paragraph(world.reason(finding["reason"]), class_="small soft") if finding["reason"] else None
-    scales = _scales(finding)
+    scales = _scales(world, finding)
     rows = [_figure(world, finding, key, estimate, scales) for key, estimate in finding["measured"].items()]
     table_head = [words("audit.figure"), "", words("audit.measured"), words("audit.limit"), ""]
-    table = html.table(table_head, rows, label=words.name("check", name), numeric=(2, 3)) if rows else None
+    table = html.table(table_head, rows, label=words.name("check", name), numeric=(2, 3), class_="forest") if rows else None
     facts = _details(world, finding["details"])
     more = html.details(words("audit.more"), *facts) if facts else None
     lamp = html.tag("span", class_=f"lamp {light}", aria_hidden="true")
@@ -54,13 +54,13 @@ def _edge(finding: Traced, key: str) -> Traced:
     return finding["limits"][key] if finding["limits"][key].there else finding["floors"][key]
 
 
-def _scales(finding: Traced) -> dict[float | None, charts.Axis]:
+def _scales(world: World, finding: Traced) -> dict[float | None, charts.Axis]:
     """One scale for all figures of one limit, so that they can be compared by eye."""
     values: dict[float | None, list[float]] = {}
     for key, estimate in finding["measured"].items():
         edge = _edge(finding, key).number
         values.setdefault(edge, [] if edge is None else [edge, *([0.0] if finding["limits"][key].there else [])]).extend(bounds_of([estimate]))
-    return {edge: charts.Axis.around(known) for edge, known in values.items()}
+    return {edge: world.around(known) for edge, known in values.items()}
 
 
 def _figure(world: World, finding: Traced, key: str, estimate: Traced, scales: dict[float | None, charts.Axis]) -> list[Any]:

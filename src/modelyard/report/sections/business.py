@@ -72,7 +72,7 @@ def _costs(world: World, costs: Traced) -> Markup:
         (words("business.machine"), world.quote(machine)),
     ]
     if costs["carbon"].there:
-        pairs.append((words("business.carbon"), words("business.grams", amount=scenario(world, costs["carbon"], "ratio"))))
+        pairs.append((words("business.carbon"), scenario(world, costs["carbon"], "ratio")))
     return html.card(words("business.costs"), html.facts(pairs), note=words("business.costs_note"))
 
 
@@ -124,8 +124,8 @@ def _cash(world: World, business: Traced) -> Markup:
     months = list(range(1, 1 + max((len(values) for values in series.values()), default=1)))
     opening = cash["likely"]["opening_cash"].number or 0.0
     everything = [value for values in series.values() for value in values] + [0.0, opening]
-    y = charts.Axis.around(everything, words("business.cash_axis", currency=business["currency"].text).unescape())
-    chart = charts.Chart(charts.Axis(0, max(months), words.plain("business.month"), marks=list(range(0, max(months) + 1, 6))), y, height=300)
+    y = world.around(everything, words("business.cash_axis", currency=business["currency"].text).unescape())
+    chart = charts.Chart(world.axis(0, max(months), words.plain("business.month"), marks=list(range(0, max(months) + 1, 6))), y, height=300)
     if len(series["low"]) == len(series["high"]) == len(months):
         starts = [cash[name]["opening_cash"].number or 0.0 for name in ("low", "high")]
         lows, highs = [starts[0], *series["low"]], [starts[1], *series["high"]]
@@ -185,6 +185,9 @@ def _assumptions(world: World, business: Traced) -> Markup:
         ours = html.badge("warn", words("business.ours")) if assumption["default"].value else html.badge("good", words("business.declared"))
         path = assumption["path"].text
         name = words.name("assumption", path.removeprefix("business.").rpartition(".")[2])
+        if path.startswith("business.plans."):
+            plan = world["blueprint"]["business"]["plans"][int(path.split(".")[2])]["name"].text
+            name = f"{plan}: {name}" if plan else name
         values = [world.number(assumption[key], "plain") for key in ("low", "likely", "high")]
         source = html.join(world.quote(assumption["source"]), html.join(" (", world.quote(assumption["date"]), ")") if assumption["date"] else None)
         label = html.tag("span", name, html.tag("code", path.removeprefix("business."), class_="faint"), class_="twice")
@@ -202,6 +205,13 @@ def _assumptions(world: World, business: Traced) -> Markup:
     return html.card(words("business.assumptions"), html.details(words("business.show_assumptions"), table), note=words("business.assumptions_note"), wide=True)
 
 
+def _rate(world: World, given: Traced) -> Markup:
+    """A rate of a table with its unit: prices of time by the hour, anything else in its canonical unit."""
+    if given.unit.endswith("/s") and _style(given) == "money":
+        return world.number(given, "hourly")
+    return html.join(world.number(given), " ", html.tag("span", given.unit, class_="faint"))
+
+
 def _formulas(world: World, business: Traced) -> Markup | None:
     words, rows = world.words, []
     for key, trace in business["trace"].items():
@@ -209,10 +219,7 @@ def _formulas(world: World, business: Traced) -> Markup | None:
         rows.append([html.tag("code", key), words.name("kind", trace["kind"].text), how, world.quote(trace["source"])])
     if not rows:
         return None
-    rates = [
-        [world.quote(rate["origin"]), html.join(world.quote(rate["value"])), world.quote(rate["source"]), world.quote(rate["date"])]
-        for rate in business["rates"]
-    ]
+    rates = [[world.quote(rate["origin"]), _rate(world, rate["value"]), world.quote(rate["source"]), world.quote(rate["date"])] for rate in business["rates"]]
     head = [words("business.figure"), words("business.kind"), words("business.formula"), words("business.source")]
     table = html.table(head, rows, label=words.plain("business.formulas"))
     rate_head = [words("business.rate"), words("business.value"), words("business.source"), words("business.date")]

@@ -60,9 +60,9 @@ def _scatter(world: World, compress: Traced) -> Markup | None:
             points.append((words.name("method", variant["name"].text), size, time, series, variant["timings"]["row_p50"]))
     if len(points) < 2:
         return None
-    x = charts.Axis.around([size / 1e6 for _, size, _, _, _ in points], words.plain("compress.megabytes"), zero=True)
-    y = charts.Axis.around([time * 1e3 for _, _, time, _, _ in points], words.plain("compress.milliseconds"), zero=True)
-    chart = charts.Chart(charts.Axis(0, x.high * 1.12, x.name), y, height=300)
+    x = world.around([size / 1e6 for _, size, _, _, _ in points], words.plain("compress.megabytes"), zero=True)
+    y = world.around([time * 1e3 for _, _, time, _, _ in points], words.plain("compress.milliseconds"), zero=True)
+    chart = charts.Chart(world.axis(0, x.high * 1.12, x.name), y, height=300)
     for _, size, time, series, given in points:
         chart.dots([(size / 1e6, time * 1e3)], series, titles=[world.number(given, "seconds", element="title")], radius=6)
     chart.labels([(size / 1e6, time * 1e3, name) for name, size, time, _, _ in points])

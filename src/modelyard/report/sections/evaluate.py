@@ -92,7 +92,7 @@ def _lines(world: World, curves: Traced, kind: str, across: str, up: str) -> Mar
     found = [(name.partition(":")[2], curve) for name, curve in curves.items() if name.partition(":")[0] == kind and len(curve[across])]
     if not found:
         return None
-    chart = charts.Chart(charts.Axis(0, 1, words.plain(f"curve.{across}")), charts.Axis(0, 1, words.plain(f"curve.{up}")), height=300)
+    chart = charts.Chart(world.axis(0, 1, words.plain(f"curve.{across}")), world.axis(0, 1, words.plain(f"curve.{up}")), height=300)
     if kind == "roc":
         chart.line([0, 1], [0, 1], "s8", dashed=True)
     for number, (_, curve) in enumerate(found[: charts.SERIES]):
@@ -108,7 +108,7 @@ def _calibration(world: World, curves: Traced) -> Markup | None:
     words, curve = world.words, next((curve for name, curve in curves.items() if name.partition(":")[0] == "calibration"), None)
     if curve is None or not len(curve["probability"]):
         return None
-    chart = charts.Chart(charts.Axis(0, 1, words.plain("curve.probability")), charts.Axis(0, 1, words.plain("curve.frequency")), height=300)
+    chart = charts.Chart(world.axis(0, 1, words.plain("curve.probability")), world.axis(0, 1, words.plain("curve.frequency")), height=300)
     chart.line([0, 1], [0, 1], "s8", dashed=True)
     series = (curve[key].value for key in ("probability", "frequency", "low", "high"))
     points = sorted(zip(*(one if one else [] for one in series), strict=False))
@@ -126,8 +126,8 @@ def _threshold(world: World, curve: Traced, evaluate: Traced) -> Markup | None:
     if not thresholds:
         return None
     lows, highs = curve["low"].value or curve["cost"].value, curve["high"].value or curve["cost"].value
-    y = charts.Axis.around([*lows, *highs], words.plain("train.cost"), zero=True)
-    chart = charts.Chart(charts.Axis(0, 1, words.plain("train.threshold")), y, height=300)
+    y = world.around([*lows, *highs], words.plain("train.cost"), zero=True)
+    chart = charts.Chart(world.axis(0, 1, words.plain("train.threshold")), y, height=300)
     chart.band(thresholds, lows, highs, "s1").line(thresholds, curve["cost"].value, "s1")
     if (chosen := evaluate["threshold"].number) is not None:
         chart.rule(x=chosen, name=world.number(evaluate["threshold"], element="tspan"))
@@ -139,8 +139,8 @@ def _predicted(world: World, curve: Traced) -> Markup | None:
     words, true, answers = world.words, curve["true"].value, curve["predicted"].value
     if not true:
         return None
-    ends = charts.Axis.around([*true, *answers])
-    x, y = charts.Axis(ends.low, ends.high, words.plain("curve.true")), charts.Axis(ends.low, ends.high, words.plain("curve.predicted"))
+    ends = world.around([*true, *answers])
+    x, y = world.axis(ends.low, ends.high, words.plain("curve.true")), world.axis(ends.low, ends.high, words.plain("curve.predicted"))
     chart = charts.Chart(x, y, height=320).line([ends.low, ends.high], [ends.low, ends.high], "s8", dashed=True)
     step = max(len(true) // 700, 1)
     chart.dots(list(zip(true, answers, strict=True))[::step], "s1 thin", radius=2.2)
@@ -154,9 +154,7 @@ def _residuals(world: World, curve: Traced) -> Markup | None:
         return None
     if len(edges) == len(rows):
         edges = [*edges, edges[-1] + (edges[-1] - edges[-2] if len(edges) > 1 else 1)]
-    chart = charts.Chart(
-        charts.Axis(edges[0], edges[-1], words.plain("curve.residual")), charts.Axis.around(rows, words.plain("curve.rows"), zero=True), height=320
-    )
+    chart = charts.Chart(world.axis(edges[0], edges[-1], words.plain("curve.residual")), world.around(rows, words.plain("curve.rows"), zero=True), height=320)
     chart.bars(edges, rows, "s1").rule(x=0.0)
     title = words.plain("curve.residuals")
     return html.card(title, html.figure(chart.svg(title), title, caption=words("curve.residuals_note")))
@@ -185,7 +183,7 @@ def _money(world: World, evaluate: Traced) -> Markup | None:
     words, money = world.words, evaluate["money"]
     if not money.there:
         return None
-    axis = charts.Axis.around(bounds_of(one for _, one in money.items()), zero=True)
+    axis = world.around(bounds_of(one for _, one in money.items()), zero=True)
     track, rows = charts.Track(axis), []
     for key in ("chosen", "at_half", "never", "always"):
         estimate, series = money[key], "s1" if key == "chosen" else "s8"
@@ -196,7 +194,7 @@ def _money(world: World, evaluate: Traced) -> Markup | None:
                 world.interval(estimate),
             ]
         )
-    table = html.table([words("evaluate.decision"), "", words("evaluate.cost_row")], rows, label=words.plain("evaluate.money"), numeric=(2,))
+    table = html.table([words("evaluate.decision"), "", words("evaluate.cost_row")], rows, label=words.plain("evaluate.money"), numeric=(2,), class_="forest")
     saved = [(words("money_of.saved"), world.interval(money["saved"])), (words("money_of.saved_against_never"), world.interval(money["saved_against_never"]))]
     return html.card(words("evaluate.money"), table, html.facts(saved), note=words("evaluate.money_note"), wide=True)
 

@@ -58,14 +58,14 @@ def _sweep(world: World, serve: Traced) -> list[Markup]:
     if len(levels) < 2:
         return []
     rates = [level["offered"].number or 0.0 for level in levels]
-    x = charts.Axis.around(rates, words.plain("serve.offered"), log=True)
+    x = world.around(rates, words.plain("serve.offered"), log=True)
     answered = [level for level in levels if level["latency"].there]
     target = (serve["target_p95"].number or 0.0) * 1e3
 
     def milliseconds(key: str) -> list[float]:
         return [max((level["latency"][key].number or 0.0) * 1e3, 1e-3) for level in answered]
 
-    y = charts.Axis.around([*milliseconds("p50"), *milliseconds("p99"), target or 1.0], words.plain("serve.milliseconds"), log=True)
+    y = world.around([*milliseconds("p50"), *milliseconds("p99"), target or 1.0], words.plain("serve.milliseconds"), log=True)
     chart, here = charts.Chart(x, y, height=310), [level["offered"].number or 0.0 for level in answered]
     for key, series in (("p99", "s8"), ("p95", "s1"), ("p50", "s3")):
         chart.line(here, milliseconds(key), series)
@@ -79,7 +79,7 @@ def _sweep(world: World, serve: Traced) -> list[Markup]:
     legend = [("s3", "p50"), ("s1", "p95"), ("s8", "p99")]
     first = html.card(title, html.figure(chart.svg(title), title, legend=legend, caption=words("serve.sweep_note")))
     achieved = [max(level["achieved"].number or 0.0, 1e-3) for level in levels]
-    through = charts.Chart(x, charts.Axis.around([*achieved, *rates], words.plain("serve.achieved"), log=True), height=310)
+    through = charts.Chart(x, world.around([*achieved, *rates], words.plain("serve.achieved"), log=True), height=310)
     through.line(rates, rates, "s8", dashed=True).line(rates, achieved, "s1")
     for level, rate, value in zip(levels, rates, achieved, strict=True):
         series = "s1" if level["sustained"].value else "s2"

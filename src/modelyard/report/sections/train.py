@@ -104,7 +104,7 @@ def _curves(world: World, train: Traced) -> list[Markup]:
     words, metric = world.words, world.words.name("metric", train["metric"].text)
     cards = []
     for candidate in train["candidates"]:
-        curve = next((job["curve"] for job in candidate["jobs"] if len(job["curve"])), None)
+        curve = next((job["curve"] for job in candidate["jobs"] if len(job["curve"]) > 1), None)
         if curve is not None:
             name, loss = words.name("candidate", candidate["name"].text), words.plain("train.loss")
             cards.append(html.card(words("train.loss_of", name=name), _curve(world, curve, "loss", loss, f"{name}: {loss}")))
@@ -117,7 +117,7 @@ def _curve(world: World, curve: Traced, kind: str, axis: str, label: str) -> Mar
     epochs, words = [point["epoch"].number or 0.0 for point in curve], world.words
     train_points = [point[f"train_{kind}"].number or 0.0 for point in curve]
     validation_points = [point[f"validation_{kind}"].number or 0.0 for point in curve]
-    chart = charts.Chart(charts.Axis(0.0, max(epochs), words.plain("train.epoch")), charts.Axis.around([*train_points, *validation_points], axis), height=230)
+    chart = charts.Chart(world.axis(0.0, max(epochs), words.plain("train.epoch")), world.around([*train_points, *validation_points], axis), height=230)
     chart.line(epochs, train_points, "s8", dashed=True).line(epochs, validation_points, "s1")
     titles = [world.number(point[f"validation_{kind}"], "metric", element="title") for point in curve]
     chart.dots(zip(epochs, validation_points, strict=True), "s1", titles=titles, radius=3.5)
@@ -130,7 +130,7 @@ def _threshold(world: World, train: Traced) -> Markup | None:
     thresholds, costs = curve["threshold"].value, curve["cost"].value
     if not thresholds or not costs:
         return None
-    chart = charts.Chart(charts.Axis(0.0, 1.0, words.plain("train.threshold")), charts.Axis.around(costs, words.plain("train.cost"), zero=True))
+    chart = charts.Chart(world.axis(0.0, 1.0, words.plain("train.threshold")), world.around(costs, words.plain("train.cost"), zero=True))
     chart.line(thresholds, costs, "s1")
     if (chosen := train["threshold"].number) is not None:
         chart.rule(x=chosen, name=world.number(train["threshold"], element="tspan"))
