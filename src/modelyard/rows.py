@@ -155,13 +155,21 @@ def _text(given: Any) -> str:
     return given
 
 
+_YEARS = (-62_135_596_800, 253_402_300_800)
+"""Seconds since 1970 of the first day of year 1 and the end of year 9999: what a date can be."""
+
+
 def _date(given: Any) -> float:
     if isinstance(given, (int, float)) and not isinstance(given, bool):
-        return _number(given)
-    when = given if isinstance(given, (datetime, date)) else _spelt_date(str(given).strip())
-    if not isinstance(when, datetime):
-        when = datetime(when.year, when.month, when.day)
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+        seconds = _number(given)
+    else:
+        when = given if isinstance(given, (datetime, date)) else _spelt_date(str(given).strip())
+        if not isinstance(when, datetime):
+            when = datetime(when.year, when.month, when.day)
+        seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    if not _YEARS[0] <= seconds < _YEARS[1]:
+        raise ValueError
+    return seconds
 
 
 def _spelt_date(text: str) -> datetime:

@@ -234,16 +234,20 @@ def dump(blueprint: Blueprint, reasons: Mapping[str, tuple[Any, str]] | None = N
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.comments import CommentedMap
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
     values = blueprint.model_dump(mode="json")
     for key in ("source", "validation", "test"):
         if values["data"][key] is not None:
             values["data"][key] = _absolute(values["data"][key], blueprint.folder)
 
+    def quoted(value: Any) -> Any:
+        return DoubleQuotedScalarString(value) if isinstance(value, str) and not value.isprintable() else value
+
     def commented(value: Any) -> Any:
         if isinstance(value, dict):
-            return CommentedMap({key: commented(inner) for key, inner in value.items()})
-        return value
+            return CommentedMap({quoted(key): commented(inner) for key, inner in value.items()})
+        return [commented(inner) for inner in value] if isinstance(value, list) else quoted(value)
 
     tree = commented(values)
     for path, (value, reason) in (reasons or {}).items():
