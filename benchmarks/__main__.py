@@ -1,9 +1,9 @@
 """`python -m benchmarks NAME`: run what is missing of a benchmark and print its ratios.
 
-    python -m benchmarks                          what there is, and how far it is
-    python -m benchmarks mail                     every missing cell, then the table
-    python -m benchmarks tables --folds credit    some cells; --again runs them anew
-    python -m benchmarks mail --folds domain-0 --budget 20     a quick look; never published
+python -m benchmarks                          what there is, and how far it is
+python -m benchmarks mail                     every missing cell, then the table
+python -m benchmarks tables --folds credit    some cells; --again runs them anew
+python -m benchmarks mail --folds domain-0 --budget 20     a quick look; never published
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def overview() -> str:
         session = Session(name, dict(module.DEFAULTS), dict(module.DEFAULTS))
         there = sum(session.path(cell).exists() for cell in module.CELLS)
         published = "yes" if (RESULTS / f"{name}.json").exists() else "no"
-        lines.append([name, f"{there} of {len(module.CELLS)}", published, f"{module.MINUTES:.0f} min", (module.__doc__ or "").splitlines()[0]])
+        lines.append([name, f"{there} of {len(module.CELLS)}", published, f"{module.MINUTES:.0f} min", (module.__doc__ or "").splitlines()[0].split(": ", 1)[-1]])
     return table(["name", "cells here", "published", "a whole run", "what"], lines)
 
 

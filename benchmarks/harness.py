@@ -17,9 +17,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -136,13 +137,11 @@ class Contender:
     def do(self, verb: str, **arguments: Any) -> Any:
         """Carry out an order and wait; RuntimeError, with the end of its log, where it fails."""
         assert self._process.stdin and self._process.stdout
-        try:
+        with suppress(BrokenPipeError):  # it died: the missing answer says so
             self._process.stdin.write(json.dumps({"do": verb, **arguments}) + "\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass
         line = self._process.stdout.readline()
-        answer = json.loads(line) if line else {"error": "it died"}
+        answer: dict[str, Any] = json.loads(line) if line else {"error": "it died"}
         if "error" in answer:
             raise RuntimeError(f"{self.name}: {verb}: {answer['error']}\n{self._log.read_text(errors='replace')[-3000:]}")
         self.peak, self.seconds[verb] = answer["peak"], round(answer["seconds"], 3)
@@ -163,8 +162,9 @@ def contender(name: str, program: str, python: Path | str, *, folder: Path) -> I
     try:
         yield Contender(name, process, log)
     finally:
-        if process.stdin:
-            process.stdin.close()
+        with suppress(BrokenPipeError):  # it died with an order unread
+            if process.stdin:
+                process.stdin.close()
         try:
             process.wait(timeout=20)
         except subprocess.TimeoutExpired:
@@ -224,8 +224,8 @@ def compete(fold: Fold, entries: Sequence[Entry], *, turn: int, rounds: int, row
                 "facts": found, "answers": answers, "seconds": dict(one.seconds), "peak": one.peak, "versions": one.do("versions"), "one": [],
             }  # fmt: skip
         for number in range(rounds):
-            for place in range(len(order)):
-                name = order[(number + place) % len(order)].name
+            for later in range(len(order)):
+                name = order[(number + later) % len(order)].name
                 cell["contenders"][name]["one"].append(running[name].do("one", count=rows, start=number * rows))
     cell["after"] = facts()
     return cell
@@ -315,7 +315,7 @@ def folded(metric: Metric, pairs: Sequence[Pair], value: Callable[[dict[str, Arr
     over = {name: [metric.over(pair.samples[name]) for pair in pairs] for name in pairs[0].samples}
 
     def statistic(weights: Array) -> Array:
-        slices = [weights[:, start:end] for start, end in zip(starts[:-1], starts[1:], strict=True)]
+        slices = [weights[:, start:end] for start, end in pairwise(starts)]
         return value({name: np.mean([one(part) for one, part in zip(each, slices, strict=True)], axis=0) for name, each in over.items()})
 
     (found,) = BOOTSTRAP.of([statistic], int(starts[-1]), groups=np.concatenate([pair.rows for pair in pairs]))
@@ -339,7 +339,7 @@ def over_folds(differences: Sequence[float], *, test_to_train: float) -> Estimat
 def ratio(theirs: Sequence[Sequence[float]], ours: Sequence[Sequence[float]], *, groups: Sequence[Any] | None = None) -> Estimate:
     """How many times faster: the geometric mean over rounds of the ratio of medians, rounds (or groups of them) drawn anew."""
     logs = np.log([float(np.median(a)) / float(np.median(b)) for a, b in zip(theirs, ours, strict=True)])
-    labels = None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    labels = None if groups is None or len(set(groups)) == 1 else np.unique(np.asarray(groups), return_inverse=True)[1]
     (found,) = BOOTSTRAP.of([mean_of(logs)], len(logs), groups=labels)
     assert found is not None, "logarithms of seconds"
     return Estimate(**{bound: float(np.exp(getattr(found, bound))) for bound in ("value", "low", "high")})

@@ -71,7 +71,7 @@ def test_our_walk_answers_as_lightgbm(task: str) -> None:
     features = model.features(rows, target, state, seed=0)
     matrix = model.encode(rows, features)["matrix"]
     data = lightgbm.Dataset(matrix, label=target)
-    booster = lightgbm.train(model._parameters(state, 0, 1, len(target)), data, num_boost_round=40)
+    booster = lightgbm.train(model._parameters(state, 0, 1, matrix), data, num_boost_round=40)
     weights = _forest.from_lightgbm(booster.dump_model(), 1, state.outputs)
     holes = matrix.copy()
     holes[np.random.default_rng(0).random(matrix.shape) < 0.3] = np.nan

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import _talk
 
 
@@ -12,7 +14,7 @@ class AutoGluon:
         """Of what it uses."""
         return _talk.versions("autogluon.tabular", "lightgbm", "catboost", "xgboost-cpu", "fastai", "torch", "scikit-learn", "numpy", "pandas")
 
-    def fit(self, folder: str, train: str, test: str, target: str, identity: str, settings: dict) -> dict:
+    def fit(self, folder: str, train: str, test: str, target: str, identity: str, settings: dict[str, Any]) -> dict[str, Any]:
         """`TabularPredictor(label).fit(train, time_limit)`: nothing else is chosen for it but the metric."""
         import pandas
         from autogluon.tabular import TabularPredictor
@@ -28,7 +30,7 @@ class AutoGluon:
             "models": {str(row.model): {"score": float(row.score_val), "seconds": float(row.fit_time)} for row in board.itertuples()},
         }
 
-    def predict(self, rows: str) -> dict:
+    def predict(self, rows: str) -> dict[str, Any]:
         """Answers for the rows of a file without target."""
         import pandas
 
@@ -44,7 +46,7 @@ class AutoGluon:
         """Seconds of `count` rows one by one, each a ready frame of one row."""
         return _talk.timed(self._answer, self.rows, count=count, start=start)
 
-    def _answer(self, frame: object) -> object:
+    def _answer(self, frame: Any) -> Any:
         return self.predictor.predict_proba(frame) if self.classified else self.predictor.predict(frame)
 
 

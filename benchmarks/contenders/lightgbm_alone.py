@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import _talk
 
 ROUNDS, PATIENCE, HELD_OUT = 5000, 50, 0.15
@@ -15,7 +17,7 @@ class LightGBM:
         """Of what it uses."""
         return _talk.versions("lightgbm", "scikit-learn", "numpy", "pandas")
 
-    def fit(self, folder: str, train: str, test: str, target: str, identity: str, settings: dict) -> dict:
+    def fit(self, folder: str, train: str, test: str, target: str, identity: str, settings: dict[str, Any]) -> dict[str, Any]:
         """Train until the held-out metric has not improved for 50 rounds."""
         import lightgbm
         import pandas
@@ -37,7 +39,7 @@ class LightGBM:
         )
         return {"rounds": int(self.model.best_iteration_)}
 
-    def predict(self, rows: str) -> dict:
+    def predict(self, rows: str) -> dict[str, Any]:
         """Answers for the rows of a file without target."""
         import pandas
 
@@ -52,10 +54,10 @@ class LightGBM:
         """Seconds of `count` rows one by one, each a ready frame of one row."""
         return _talk.timed(self._answer, self.rows, count=count, start=start)
 
-    def _answer(self, frame: object) -> object:
+    def _answer(self, frame: Any) -> Any:
         return self.model.predict_proba(frame) if hasattr(self.model, "classes_") else self.model.predict(frame)
 
-    def _typed(self, frame: object) -> object:
+    def _typed(self, frame: Any) -> Any:
         return frame[self.columns].astype(self.categories)
 
 

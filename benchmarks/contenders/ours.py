@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import _talk
 
 
@@ -14,7 +16,7 @@ class Ours:
 
         return versions()
 
-    def fit(self, folder: str, train: str, test: str, target: str, identity: str, settings: dict) -> dict:
+    def fit(self, folder: str, train: str, test: str, target: str, identity: str, settings: dict[str, Any]) -> dict[str, Any]:
         """Build as far as `settings['to']`; gates are noted, not obeyed. The test rows' labels are read by evaluate only."""
         from modelyard.blueprint import Blueprint
 
@@ -36,7 +38,7 @@ class Ours:
             "failed_gates": [gate.name for gate in build.failed],
         }
 
-    def predict(self, rows: str) -> dict:
+    def predict(self, rows: str) -> dict[str, Any]:
         """Answers for the test rows as the build prepared them, by identity."""
         from modelyard.predictor import Predictor
         from modelyard.rows import from_frame, read_split
@@ -56,7 +58,7 @@ class Ours:
         }
 
     def one(self, count: int, start: int) -> list[float]:
-        """Seconds of `count` rows one by one, each from a plain dict, checks of its types included."""
+        """Seconds of `count` rows one by one, each from a plain dict[str, Any], checks of its types included."""
         from modelyard.rows import from_records
 
         inputs = self.predictor.state.inputs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from typing import Any
 
 import _talk
 
@@ -22,7 +23,7 @@ class Tfidf:
         """Of what it uses."""
         return _talk.versions("scikit-learn", "numpy", "scipy")
 
-    def fit(self, folder: str, train: str, test: str, target: str, identity: str, settings: dict) -> dict:
+    def fit(self, folder: str, train: str, test: str, target: str, identity: str, settings: dict[str, Any]) -> dict[str, Any]:
         """Choose C, min_df and sublinear_tf by macro-F1 over folds of whole groups, then fit on every training row."""
         import numpy as np
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -32,7 +33,7 @@ class Tfidf:
 
         table = _read(train)
         self.identity, self.texts = identity, settings["texts"]
-        groups = np.unique([name if name else f"row {row}" for row, name in enumerate(table[settings["group"]])], return_inverse=True)[1]
+        groups = np.unique([name or "" for name in table[settings["group"]]], return_inverse=True)[1]
         with tempfile.TemporaryDirectory(prefix="tfidf-") as memory:  # one vectoriser fit serves every C
             steps = [("vectoriser", TfidfVectorizer(ngram_range=(1, 2))), ("model", LogisticRegression(max_iter=2000))]
             grid, cores = settings.get("grid") or GRID, len(os.sched_getaffinity(0))
@@ -42,7 +43,7 @@ class Tfidf:
         self.best.memory = None
         return {"chosen": search.best_params_, "validation": float(search.best_score_), "tried": len(search.cv_results_["params"])}
 
-    def predict(self, rows: str) -> dict:
+    def predict(self, rows: str) -> dict[str, Any]:
         """Answers for the rows of a file without target."""
         table = _read(rows)
         scores = self.best.predict_proba(_join(table, self.texts))
@@ -50,13 +51,13 @@ class Tfidf:
         return {"identity": table[self.identity], "classes": classes, "scores": scores.tolist(), "labels": [classes[row.argmax()] for row in scores]}
 
 
-def _read(path: str) -> dict:
+def _read(path: str) -> dict[str, Any]:
     import pyarrow.parquet
 
     return pyarrow.parquet.read_table(path).to_pydict()
 
 
-def _join(table: dict, names: list[str]) -> list[str]:
+def _join(table: dict[str, Any], names: list[str]) -> list[str]:
     """Subject and body as one text, a line each."""
     return ["\n".join(value or "" for value in row) for row in zip(*(table[name] for name in names), strict=True)]
 

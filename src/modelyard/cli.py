@@ -217,7 +217,7 @@ class Screen:
 
     def say(self, line: str) -> None:
         """One line of news."""
-        self.console.print(line, markup=False)
+        self.console.print(line, markup=False, soft_wrap=True)
 
     @contextmanager
     def bar(self, label: str, total: float | None = None) -> Iterator[Callable[[float], None]]:

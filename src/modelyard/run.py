@@ -57,7 +57,7 @@ STAGES = (
     Stage("compress", "compressed:Compressed", ("prepare", "train"), ("compress", "evaluate", "downloads", "train.seed"),
           ("compress", "evaluate", "metrics", *_MODELS)),
     Stage("package", "packaged:Packaged", ("prepare", "train", "evaluate", "audit", "compress"), ("name", "package", "serve", "business"),
-          ("package", "packages.py", *_MODELS), ("package/hashes.json",)),
+          (".",), ("package/hashes.json",)),  # the package carries a wheel of all our code
     Stage("serve", "served:Served", ("prepare", "package"), ("serve",), ("serve", "packages.py", *_MODELS)),
     Stage("business", "valued:Valued", ("prepare", "train", "evaluate", "audit", "compress", "package", "serve"), ("business",), ("business",), clocks=True),
     Stage("report", "reported:Reported", ("prepare", "train", "evaluate", "audit", "compress", "package", "serve", "business"), ("report",),
@@ -155,17 +155,22 @@ class _Engine:
             self._write_resolved()
 
     def _gates(self, stage: Stage, record: Record) -> None:
-        """Before `package` a failed gate stops the run; later it marks the package refused."""
+        """Before `package` a failed gate stops the run (unless forced); later it marks the package refused, forced or not."""
         failed = [gate for gate in record.gates if not gate.passed]
-        if not failed or self.context.force:
-            return
         if NAMES.index(stage.name) < PACKAGE:
-            self._partial_report()
-            raise GateFailed(_sentence(failed) + f"\nStopped before package; the report so far is {self.context.store.path('report.html')}. --force goes on.")
+            if failed and not self.context.force:
+                self._partial_report()
+                report = self.context.store.path("report.html")
+                raise GateFailed(f"{_sentence(failed)}\nStopped before package; the report so far is {report}. --force goes on.")
+            return
+        if stage.name == "report":
+            return
         from modelyard.packages import refuse
 
-        refuse(self.context.store.path("package"), failed)
-        self.context.progress.say(f"{stage.name}: {_sentence(failed)}")
+        later = [record for name, record in self.context.records.items() if NAMES.index(name) >= PACKAGE]
+        refuse(self.context.store.path("package"), [gate for record in later for gate in record.gates if not gate.passed])
+        if failed:
+            self.context.progress.say(f"{stage.name}: {_sentence(failed)}")
 
     def _partial_report(self) -> None:
         importlib.import_module("modelyard.report").write(self.context.store.folder, language=self.context.blueprint.report.language)

@@ -16,7 +16,7 @@ ROUNDS = 25
 """Picks of the greedy selection (AutoGluon takes up to 100; weights finer than 1/25 cost latency and win nothing measurable)."""
 FEWEST_FOR_BIAS = 50
 """Validation rows of the rarest class below which only the temperature is fitted."""
-SMALLEST = 0.06
+SMALLEST = 0.1
 """A candidate with less weight is dropped: it costs a whole model at each request."""
 
 
