@@ -20,11 +20,17 @@ NAMES = ("mail", "tables", "single_row", "package")
 
 def main(arguments: list[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("name", nargs="?", choices=NAMES, help="which benchmark; without it, what there is")
-    parser.add_argument("--folds", nargs="+", default=[], metavar="CELL", help="cells to run, by the beginnings of their names (all)")
+    parser.add_argument(
+        "--folds", nargs="+", default=[], metavar="CELL", help="cells to run, by the beginnings of their names (all)"
+    )
     parser.add_argument("--rounds", type=int, help="rounds in which contenders take turns at single rows")
-    parser.add_argument("--budget", type=float, metavar="SECONDS", help="training time of each contender that keeps one")
+    parser.add_argument(
+        "--budget", type=float, metavar="SECONDS", help="training time of each contender that keeps one"
+    )
     parser.add_argument("--again", action="store_true", help="run cells that are there once more")
     given = parser.parse_args(arguments)
     if given.name is None:
@@ -54,7 +60,15 @@ def overview() -> str:
         session = Session(name, dict(module.DEFAULTS), dict(module.DEFAULTS))
         there = sum(session.path(cell).exists() for cell in module.CELLS)
         published = "yes" if (RESULTS / f"{name}.json").exists() else "no"
-        lines.append([name, f"{there} of {len(module.CELLS)}", published, f"{module.MINUTES:.0f} min", (module.__doc__ or "").splitlines()[0].split(": ", 1)[-1]])
+        lines.append(
+            [
+                name,
+                f"{there} of {len(module.CELLS)}",
+                published,
+                f"{module.MINUTES:.0f} min",
+                (module.__doc__ or "").splitlines()[0].split(": ", 1)[-1],
+            ]
+        )
     return table(["name", "cells here", "published", "a whole run", "what"], lines)
 
 

@@ -30,7 +30,11 @@ class Subject:
         if not self.text:
             return {"train": {"budget": f"{budget} s"}}
         return {
-            "train": {"budget": f"{ENCODER_BUDGET} s", "candidates": {"linear": WEAK, "encoder": {"max_length": 128}}, "ensemble": False},
+            "train": {
+                "budget": f"{ENCODER_BUDGET} s",
+                "candidates": {"linear": WEAK, "encoder": {"max_length": 128}},
+                "ensemble": False,
+            },
             "evaluate": {"positive": "spam"},
         }
 
@@ -55,5 +59,7 @@ def make(name: str, budget: float, shipped: harness.Contender) -> dict[str, Any]
     recipe = RECIPES / subject.recipe / "blueprint.yaml"
     found: dict[str, Any] = shipped.do("build", recipe=str(recipe), folder=str(place), changes=subject.changes(budget))
     if subject.text and list(found["weights"]) != ["encoder"]:
-        raise RuntimeError(f"{name}: the encoder was not chosen (weights {found['weights']}). Is the machine too busy? Remove {place} and run again.")
+        raise RuntimeError(
+            f"{name}: the encoder was not chosen (weights {found['weights']}). Is the machine too busy? Remove {place} and run again."
+        )
     return found

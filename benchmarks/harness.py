@@ -53,7 +53,9 @@ def sources() -> tuple[Path, str]:
 
 def facts() -> dict[str, Any]:
     """This machine now: what it is, how loaded it is, which sources of Modelyard it measures."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
     return {
         "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "machine": machine(),
@@ -66,21 +68,31 @@ def facts() -> dict[str, Any]:
 def busy() -> str:
     """A warning where the machine is not quiet, else nothing."""
     load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
-    return f"the machine is busy (load {load:.1f} on {cores} cores): times are noise, ratios suffer" if load > BUSY * cores else ""
+    return (
+        f"the machine is busy (load {load:.1f} on {cores} cores): times are noise, ratios suffer"
+        if load > BUSY * cores
+        else ""
+    )
 
 
-def measured(command: Sequence[str | Path], *, folder: Path | None = None, told: Mapping[str, str] | None = None) -> dict[str, Any]:
+def measured(
+    command: Sequence[str | Path], *, folder: Path | None = None, told: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Run a command to its end: `seconds`, `peak` (resident bytes of its largest process), `output`. CalledProcessError where it fails."""
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         began = time.monotonic()
-        process = subprocess.Popen([str(part) for part in command], cwd=folder, env=told, stdout=output, stderr=errors, text=True)
+        process = subprocess.Popen(
+            [str(part) for part in command], cwd=folder, env=told, stdout=output, stderr=errors, text=True
+        )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         errors.seek(0)
         if process.returncode:
-            raise subprocess.CalledProcessError(process.returncode, [str(part) for part in command], output.read(), errors.read()[-4000:])
+            raise subprocess.CalledProcessError(
+                process.returncode, [str(part) for part in command], output.read(), errors.read()[-4000:]
+            )
         return {"seconds": seconds, "peak": usage.ru_maxrss * 1024, "output": output.read()}
 
 
@@ -143,7 +155,9 @@ class Contender:
         line = self._process.stdout.readline()
         answer: dict[str, Any] = json.loads(line) if line else {"error": "it died"}
         if "error" in answer:
-            raise RuntimeError(f"{self.name}: {verb}: {answer['error']}\n{self._log.read_text(errors='replace')[-3000:]}")
+            raise RuntimeError(
+                f"{self.name}: {verb}: {answer['error']}\n{self._log.read_text(errors='replace')[-3000:]}"
+            )
         self.peak, self.seconds[verb] = answer["peak"], round(answer["seconds"], 3)
         return answer["result"]
 
@@ -157,7 +171,12 @@ def contender(name: str, program: str, python: Path | str, *, folder: Path) -> I
         del told["PYTHONPATH"]  # a peer sees its own environment only
     with log.open("w") as errors:
         process = subprocess.Popen(
-            [str(python), str(CONTENDERS / f"{program}.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=told
+            [str(python), str(CONTENDERS / f"{program}.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=told,
         )
     try:
         yield Contender(name, process, log)
@@ -213,7 +232,9 @@ def compete(fold: Fold, entries: Sequence[Entry], *, turn: int, rounds: int, row
         for entry in order:
             place = folder / entry.name
             place.mkdir(parents=True, exist_ok=True)
-            one = running[entry.name] = stack.enter_context(contender(entry.name, entry.program, entry.python(), folder=folder))
+            one = running[entry.name] = stack.enter_context(
+                contender(entry.name, entry.program, entry.python(), folder=folder)
+            )
             say(f"{fold.name}: {entry.name}")
             found = one.do(
                 "fit", folder=str(place), train=str(fold.train), test=str(fold.test if entry.peer is None else fold.asked), target=fold.target,
@@ -316,7 +337,12 @@ def folded(metric: Metric, pairs: Sequence[Pair], value: Callable[[dict[str, Arr
 
     def statistic(weights: Array) -> Array:
         slices = [weights[:, start:end] for start, end in pairwise(starts)]
-        return value({name: np.mean([one(part) for one, part in zip(each, slices, strict=True)], axis=0) for name, each in over.items()})
+        return value(
+            {
+                name: np.mean([one(part) for one, part in zip(each, slices, strict=True)], axis=0)
+                for name, each in over.items()
+            }
+        )
 
     (found,) = BOOTSTRAP.of([statistic], int(starts[-1]), groups=np.concatenate([pair.rows for pair in pairs]))
     assert found is not None, f"{metric.name} is undefined on these rows"
@@ -336,7 +362,9 @@ def over_folds(differences: Sequence[float], *, test_to_train: float) -> Estimat
     return Estimate(value=mean, low=mean - reach, high=mean + reach)
 
 
-def ratio(theirs: Sequence[Sequence[float]], ours: Sequence[Sequence[float]], *, groups: Sequence[Any] | None = None) -> Estimate:
+def ratio(
+    theirs: Sequence[Sequence[float]], ours: Sequence[Sequence[float]], *, groups: Sequence[Any] | None = None
+) -> Estimate:
     """How many times faster: the geometric mean over rounds of the ratio of medians, rounds (or groups of them) drawn anew."""
     logs = np.log([float(np.median(a)) / float(np.median(b)) for a, b in zip(theirs, ours, strict=True)])
     labels = None if groups is None or len(set(groups)) == 1 else np.unique(np.asarray(groups), return_inverse=True)[1]
@@ -377,7 +405,9 @@ class Result:
         """The section of docs/benchmarks.md."""
         blocks = [f"## {self.title}"]
         if self.bars:
-            lines = [[bar.what, bar.demanded, bar.measured, "reached" if bar.passed else "**missed**"] for bar in self.bars]
+            lines = [
+                [bar.what, bar.demanded, bar.measured, "reached" if bar.passed else "**missed**"] for bar in self.bars
+            ]
             blocks.append(table(["bar", "demanded", "measured", ""], lines))
         blocks += [f"{caption}\n\n{table(header, lines)}" for caption, header, lines in self.tables]
         blocks += self.notes
@@ -403,7 +433,10 @@ def provenance(cells: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     versions: dict[str, dict[str, str]] = {}
     for cell in cells.values():
         versions |= {name: one["versions"] for name, one in cell["contenders"].items() if "versions" in one}
-    return {"runs": [{"cell": name, **cell["before"], "others": cell["others"]} for name, cell in cells.items()], "versions": versions}
+    return {
+        "runs": [{"cell": name, **cell["before"], "others": cell["others"]} for name, cell in cells.items()],
+        "versions": versions,
+    }
 
 
 def interval(found: Estimate, places: int, *, scale: float = 1.0, unit: str = "") -> str:

@@ -63,10 +63,17 @@ def distinct() -> pl.DataFrame:
 def _prepared(split: dict[str, Any], sources: dict[str, str], place: Path, build: Path) -> pl.DataFrame:
     """What prepare makes of the mail, with a column `split`."""
     blueprint = Blueprint.build(
-        name="mail", folder=place, data={**sources, "target": "label", "columns": IGNORED}, prepare={"split": split}, train={"seed": SEED}
+        name="mail",
+        folder=place,
+        data={**sources, "target": "label", "columns": IGNORED},
+        prepare={"split": split},
+        train={"seed": SEED},
     )
     blueprint.run(build, to="prepare")
-    parts = [pl.read_parquet(build / "data" / f"{name}.parquet").with_columns(pl.lit(name).alias("split")) for name in ("train", "validation", "test")]
+    parts = [
+        pl.read_parquet(build / "data" / f"{name}.parquet").with_columns(pl.lit(name).alias("split"))
+        for name in ("train", "validation", "test")
+    ]
     return pl.concat(parts)
 
 
@@ -134,7 +141,9 @@ def samples(cell: dict[str, Any], truth: dict[str, str]) -> tuple[dict[str, Samp
         rows = [place[identity] for identity in names]
         target = [classes.index(truth[identity]) for identity in names]
         labels = [classes.index(answers["labels"][row]) for row in rows]
-        found[name] = Sample.of(target, np.asarray(answers["scores"])[rows], labels=labels, positive=classes.index("spam"))
+        found[name] = Sample.of(
+            target, np.asarray(answers["scores"])[rows], labels=labels, positive=classes.index("spam")
+        )
     return found, names
 
 
@@ -175,15 +184,35 @@ def report(cells: dict[str, dict[str, Any]]) -> Result:
     if "domain" in found:
         both: list[Estimate] = [found["domain"]["difference_by_rows"], found["domain"]["difference_by_domains"]]
         told = f"rows {interval(both[0], 4)}; domains {interval(both[1], 4)}"
-        bars.append(Bar(f"macro-F1, ours minus tuned TF-IDF + logistic, {len(folds)} folds by sender domain", "lower bound > 0", told, both[1].low > 0))
+        bars.append(
+            Bar(
+                f"macro-F1, ours minus tuned TF-IDF + logistic, {len(folds)} folds by sender domain",
+                "lower bound > 0",
+                told,
+                both[1].low > 0,
+            )
+        )
     if "time" in found:
         gap = found["time"]["difference_by_rows"]
         bars.append(Bar("macro-F1, ours minus the same, split by time", "not lower", interval(gap, 4), gap.value >= 0))
     lines = [_line(name, by_cell[name], cells[name]) for name in cells]
     lines += [_line("all folds", found["domain"], None)] if "domain" in found else []
-    header = ["split", "rows", "ours", "TF-IDF + logistic", "difference (by sender domain)", "our ensemble", "seconds: ours", "peer"]
-    caption = "Macro-F1 on rows neither saw. The interval is the paired bootstrap's, whole sender domains drawn together."
-    figures = {name: _plain(one) for name, one in {**by_cell, **{f"{key} (pooled)": one for key, one in found.items()}}.items()}
+    header = [
+        "split",
+        "rows",
+        "ours",
+        "TF-IDF + logistic",
+        "difference (by sender domain)",
+        "our ensemble",
+        "seconds: ours",
+        "peer",
+    ]
+    caption = (
+        "Macro-F1 on rows neither saw. The interval is the paired bootstrap's, whole sender domains drawn together."
+    )
+    figures = {
+        name: _plain(one) for name, one in {**by_cell, **{f"{key} (pooled)": one for key, one in found.items()}}.items()
+    }
     return Result("mail", bars, [(caption, header, lines)], figures, **harness.provenance(cells))
 
 
@@ -194,7 +223,14 @@ def _line(name: str, found: dict[str, Any], cell: dict[str, Any] | None) -> list
         ours, peer = (cell["contenders"][each] for each in (OURS, PEER))
         weights = ", ".join(f"{each} {weight:.2f}" for each, weight in ours["facts"]["weights"].items())
         told = [weights, f"{ours['seconds']['fit']:.0f}", f"{peer['seconds']['fit']:.0f}"]
-    return [name, str(found["rows"]), f"{scores[OURS]:.4f}", f"{scores[PEER]:.4f}", interval(found["difference_by_domains"], 4), *told]
+    return [
+        name,
+        str(found["rows"]),
+        f"{scores[OURS]:.4f}",
+        f"{scores[PEER]:.4f}",
+        interval(found["difference_by_domains"], 4),
+        *told,
+    ]
 
 
 def _plain(found: dict[str, Any]) -> dict[str, Any]:

@@ -60,17 +60,25 @@ def measure(name: str, settings: dict[str, Any]) -> dict[str, Any]:
         package = folder / "package"
         shutil.copytree(build / "package", package)
         python, installed = fresh(folder / "environment", package)
-        example = json.dumps(json.loads((package / "package.json").read_text(encoding="utf-8"))["examples"][0], ensure_ascii=False)
+        example = json.dumps(
+            json.loads((package / "package.json").read_text(encoding="utf-8"))["examples"][0], ensure_ascii=False
+        )
         commands = {
             PACKAGED: ([python, "-c", PROGRAM, package, example, "packaged"], {}),
-            TRAINED: ([sys.executable, "-c", PROGRAM, build / "model", example, "trained"], {"PYTHONPATH": str(harness.sources()[0])}),
+            TRAINED: (
+                [sys.executable, "-c", PROGRAM, build / "model", example, "trained"],
+                {"PYTHONPATH": str(harness.sources()[0])},
+            ),
         }
         found: dict[str, list[dict[str, Any]]] = {PACKAGED: [], TRAINED: []}
         for number in range(settings["rounds"] + 1):  # the first of each only compiles Python's files
             for each in (PACKAGED, TRAINED) if number % 2 == 0 else (TRAINED, PACKAGED):
                 found[each].append(_start(*commands[each], folder))
         cell["contenders"] = {each: {"starts": starts} for each, starts in found.items()}
-        cell["contenders"][PACKAGED] |= {"installed": installed, "requirements": (package / "requirements.txt").read_text(encoding="utf-8").splitlines()}
+        cell["contenders"][PACKAGED] |= {
+            "installed": installed,
+            "requirements": (package / "requirements.txt").read_text(encoding="utf-8").splitlines(),
+        }
     cell["after"] = harness.facts()
     return cell
 
@@ -81,13 +89,21 @@ def fresh(folder: Path, package: Path) -> tuple[Path, int]:
     python = folder / "bin" / "python"
     before = size(folder)
     told = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    harness.measured([python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "-r", "requirements.txt"], folder=package, told=told)
+    harness.measured(
+        [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "-r", "requirements.txt"],
+        folder=package,
+        told=told,
+    )
     return python, size(folder) - before
 
 
 def size(folder: Path) -> int:
     """Bytes of the files below a folder, Python's compiled ones left out."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink() and file.suffix != ".pyc")
+    return sum(
+        file.stat().st_size
+        for file in folder.rglob("*")
+        if file.is_file() and not file.is_symlink() and file.suffix != ".pyc"
+    )
 
 
 def _start(command: list[Any], told: dict[str, str], folder: Path) -> dict[str, Any]:
@@ -96,7 +112,12 @@ def _start(command: list[Any], told: dict[str, str], folder: Path) -> dict[str, 
     began = time.monotonic()
     ended = harness.measured(command, folder=folder, told={**keep, "HF_HUB_OFFLINE": "1", **told})
     answer = json.loads(ended["output"].strip().splitlines()[-1])
-    return {"seconds": answer["done"] - began, "peak": ended["peak"], "torch": answer["torch"], "torch_loaded": answer["loaded"]}
+    return {
+        "seconds": answer["done"] - began,
+        "peak": ended["peak"],
+        "torch": answer["torch"],
+        "torch_loaded": answer["loaded"],
+    }
 
 
 def report(cells: dict[str, dict[str, Any]]) -> Result:
@@ -110,14 +131,39 @@ def report(cells: dict[str, dict[str, Any]]) -> Result:
         installed = cell["contenders"][PACKAGED]["installed"]
         free = not any(start["torch"] for start in cell["contenders"][PACKAGED]["starts"])
         bars += [
-            Bar(f"{name}: cold start to the first answer", f"< {SLOWEST:g} s, without torch", f"{cold[PACKAGED]:.2f} s", cold[PACKAGED] < SLOWEST and free),
-            Bar(f"{name}: installed for serving", f"< {LARGEST / 1e6:g} MB", f"{installed / 1e6:.0f} MB", installed < LARGEST),
+            Bar(
+                f"{name}: cold start to the first answer",
+                f"< {SLOWEST:g} s, without torch",
+                f"{cold[PACKAGED]:.2f} s",
+                cold[PACKAGED] < SLOWEST and free,
+            ),
+            Bar(
+                f"{name}: installed for serving",
+                f"< {LARGEST / 1e6:g} MB",
+                f"{installed / 1e6:.0f} MB",
+                installed < LARGEST,
+            ),
         ]
         lines.append([
             name, f"{installed / 1e6:.0f} MB", f"{cell['build']['bytes'] / 1e6:.1f} MB", f"{cold[PACKAGED]:.2f} s", f"{cold[TRAINED]:.2f} s",
             interval(faster, 1), f"{peak[PACKAGED] / 1e6:.0f} MB", f"{peak[TRAINED] / 1e6:.0f} MB",
         ])  # fmt: skip
-        figures[name] = {"build": cell["build"], "cold_start": cold, "times_faster": faster.model_dump(), "installed_bytes": installed, "peak_bytes": peak}
-    header = ["build", "environment", "package", "cold start: packaged", "trained", "faster by", "peak memory: packaged", "trained"]
+        figures[name] = {
+            "build": cell["build"],
+            "cold_start": cold,
+            "times_faster": faster.model_dump(),
+            "installed_bytes": installed,
+            "peak_bytes": peak,
+        }
+    header = [
+        "build",
+        "environment",
+        "package",
+        "cold start: packaged",
+        "trained",
+        "faster by",
+        "peak memory: packaged",
+        "trained",
+    ]
     caption = "From starting Python to the first answer, median of fresh processes."
     return Result("package", bars, [(caption, header, lines)], figures, **harness.provenance(cells))

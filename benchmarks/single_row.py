@@ -40,7 +40,10 @@ def measure(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     cell: dict[str, Any] = {"before": harness.facts(), "contenders": {}}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
-        running = {each: stack.enter_context(harness.contender(each, "shipped", sys.executable, folder=folder)) for each in (PACKAGED, TRAINED)}
+        running = {
+            each: stack.enter_context(harness.contender(each, "shipped", sys.executable, folder=folder))
+            for each in (PACKAGED, TRAINED)
+        }
         cell["build"] = builds.make(name, settings["budget"], running[PACKAGED])
         records = running[TRAINED].do("rows", folder=str(build), text=builds.SUBJECTS[name].text)
         running[PACKAGED].do("open", folder=str(build / "package"), packaged=True)
@@ -84,7 +87,13 @@ def over_http(served: dict[str, Path], records: list[dict[str, Any]], rounds: in
         ports = {name: stack.enter_context(client.running(folder)).port for name, folder in served.items()}
         for number in range(rounds):
             for name in _turns(number):
-                plan = {"host": "127.0.0.1", "port": ports[name], "path": "/v1/predict", "bodies": bodies, "count": ROWS}
+                plan = {
+                    "host": "127.0.0.1",
+                    "port": ports[name],
+                    "path": "/v1/predict",
+                    "bodies": bodies,
+                    "count": ROWS,
+                }
                 result = load.drive(plan)
                 assert not result["errors"], result["errors"]
                 found[name].append(result["p50"])
@@ -99,16 +108,33 @@ def report(cells: dict[str, dict[str, Any]]) -> Result:
     bars, lines, figures = [], [], {}
     for name, cell in cells.items():
         packaged, trained = cell["contenders"][PACKAGED], cell["contenders"][TRAINED]
-        inside = {each: harness.median([second for part in one["one"] for second in part]) for each, one in cell["contenders"].items()}
+        inside = {
+            each: harness.median([second for part in one["one"] for second in part])
+            for each, one in cell["contenders"].items()
+        }
         http = {each: harness.median(one["http"]) for each, one in cell["contenders"].items()}
         faster = harness.ratio(trained["one"], packaged["one"])
         faster_http = harness.ratio([[second] for second in trained["http"]], [[second] for second in packaged["http"]])
         subject = builds.SUBJECTS[name]
         what = f"{name} (MiniLM, 128 tokens)" if subject.text else name
         demanded = f"≤ {subject.http_bar * 1e3:g} ms"
-        bars.append(Bar(f"{what}: one row over HTTP, p50", demanded, f"{http[PACKAGED] * 1e3:.2f} ms", http[PACKAGED] <= subject.http_bar))
+        bars.append(
+            Bar(
+                f"{what}: one row over HTTP, p50",
+                demanded,
+                f"{http[PACKAGED] * 1e3:.2f} ms",
+                http[PACKAGED] <= subject.http_bar,
+            )
+        )
         if subject.text:
-            bars.append(Bar(f"{what}: over HTTP, times faster than torch fp32", "at least 2", interval(faster_http, 2), faster_http.low >= 2))
+            bars.append(
+                Bar(
+                    f"{what}: over HTTP, times faster than torch fp32",
+                    "at least 2",
+                    interval(faster_http, 2),
+                    faster_http.low >= 2,
+                )
+            )
         lines.append([
             what, cell["build"]["variant"], f"{inside[PACKAGED] * 1e3:.2f} ms", f"{inside[TRAINED] * 1e3:.2f} ms", interval(faster, 2),
             f"{http[PACKAGED] * 1e3:.2f} ms", f"{http[TRAINED] * 1e3:.2f} ms", interval(faster_http, 2),
@@ -116,6 +142,15 @@ def report(cells: dict[str, dict[str, Any]]) -> Result:
         figures[name] = {
             "build": cell["build"], "in_process": inside, "http": http, "times_faster": faster.model_dump(), "times_faster_http": faster_http.model_dump(),
         }  # fmt: skip
-    header = ["build", "variant", "in process: packaged", "trained", "faster by", "over HTTP: packaged", "trained", "faster by"]
+    header = [
+        "build",
+        "variant",
+        "in process: packaged",
+        "trained",
+        "faster by",
+        "over HTTP: packaged",
+        "trained",
+        "faster by",
+    ]
     caption = "Medians of one row at a time; the trained model answers with torch in fp32 where it has gradient-trained members."
     return Result("single_row", bars, [(caption, header, lines)], figures, **harness.provenance(cells))

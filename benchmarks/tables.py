@@ -62,7 +62,14 @@ def run(session: Session) -> None:
         with tempfile.TemporaryDirectory(prefix="benchmark-") as place:
             folder = Path(place)
             fold = write(cell, folder)
-            return harness.compete(fold, entries(session.settings, cell), turn=turn, rounds=session.settings["rounds"], rows=ROWS, folder=folder)
+            return harness.compete(
+                fold,
+                entries(session.settings, cell),
+                turn=turn,
+                rounds=session.settings["rounds"],
+                rows=ROWS,
+                folder=folder,
+            )
 
     cells = session.run(CELLS, make)
     if cells:
@@ -77,7 +84,9 @@ def data_of(cell: str) -> tuple[str, Data]:
 
 def frame_of(data: Data) -> pl.DataFrame:
     """The whole table, each row with its number."""
-    return pl.read_parquet(harness.ROOT.parent / "recipes" / data.file).with_row_index(IDENTITY).cast({IDENTITY: pl.Int64})
+    return (
+        pl.read_parquet(harness.ROOT.parent / "recipes" / data.file).with_row_index(IDENTITY).cast({IDENTITY: pl.Int64})
+    )
 
 
 def write(cell: str, folder: Path) -> Fold:
@@ -90,7 +99,9 @@ def write(cell: str, folder: Path) -> Fold:
     kind = StratifiedKFold if data.classes else KFold
     folds = kind(FOLDS, shuffle=True, random_state=SEED + repetition)
     train, test = list(folds.split(np.zeros(frame.height), frame[data.target].to_numpy()))[number]
-    fold = Fold(cell, folder / "train.parquet", folder / "test.parquet", folder / "asked.parquet", data.target, IDENTITY)
+    fold = Fold(
+        cell, folder / "train.parquet", folder / "test.parquet", folder / "asked.parquet", data.target, IDENTITY
+    )
     frame[train].write_parquet(fold.train)
     frame[test].write_parquet(fold.test)
     frame[test].drop(data.target).write_parquet(fold.asked)
@@ -106,7 +117,12 @@ def entries(settings: dict[str, Any], cell: str) -> list[Entry]:
     }
     return [
         Entry(OURS, "ours", None, {"blueprint": blueprint, "to": "compress"}),
-        Entry(LIGHTGBM, "lightgbm_alone", LIGHTGBM, {"kind": "classification" if data.classes else "regression", "seed": SEED}),
+        Entry(
+            LIGHTGBM,
+            "lightgbm_alone",
+            LIGHTGBM,
+            {"kind": "classification" if data.classes else "regression", "seed": SEED},
+        ),
         Entry(AUTOGLUON, "autogluon_tabular", AUTOGLUON, {"metric": data.metric, "time_limit": settings["budget"]}),
     ]
 
@@ -195,11 +211,23 @@ def report(cells: dict[str, dict[str, Any]]) -> Result:
         if not mine:
             continue
         found = figures[name] = measure(name, mine)
-        gap, demanded = found["loss_to_best"], f"upper bound ≤ {data.allowed:g}" if data.classes else f"upper bound ≤ {data.allowed:.0%}"
-        bars.append(Bar(f"{name}: {data.metric} lost to the best peer", demanded, _loss(gap, data), gap.high <= data.allowed))
+        gap, demanded = (
+            found["loss_to_best"],
+            f"upper bound ≤ {data.allowed:g}" if data.classes else f"upper bound ≤ {data.allowed:.0%}",
+        )
+        bars.append(
+            Bar(f"{name}: {data.metric} lost to the best peer", demanded, _loss(gap, data), gap.high <= data.allowed)
+        )
         speed = found["times_faster"][AUTOGLUON]
         if speed:
-            bars.append(Bar(f"{name}: one row, times faster than AutoGluon", f"at least {FASTER:g}", interval(speed, 1), speed.low >= FASTER))
+            bars.append(
+                Bar(
+                    f"{name}: one row, times faster than AutoGluon",
+                    f"at least {FASTER:g}",
+                    interval(speed, 1),
+                    speed.low >= FASTER,
+                )
+            )
         tables.append(_table(name, data, found))
     note = (
         "The loss's interval is the paired bootstrap's: a row is drawn in all five repetitions or in none. The second is the corrected resampled t interval "
@@ -220,11 +248,26 @@ def _table(name: str, data: Data, found: dict[str, Any]) -> tuple[str, list[str]
         told = ["", "", ""]
         if each != OURS:
             speed = found["times_faster"][each]
-            told = [_loss(found["loss"][each], data), _loss(found["loss_over_folds"][each], data), interval(speed, 1) if speed else ""]
+            told = [
+                _loss(found["loss"][each], data),
+                _loss(found["loss_over_folds"][each], data),
+                interval(speed, 1) if speed else "",
+            ]
         row = f"{one['row_p50'] * 1e3:.2f} ms" if one["row_p50"] else ""
         score = f"{one[data.metric]:.4f}" if data.classes else f"{one[data.metric]:,.0f}"
-        lines.append([each, score, *told[:2], row, told[2], f"{one['seconds']:.0f}", f"{one['peak_bytes'] / 1e6:,.0f} MB"])
-    header = ["", data.metric, "ours loses", "by folds", "one row, p50", "ours is faster by", "training seconds", "peak memory"]
+        lines.append(
+            [each, score, *told[:2], row, told[2], f"{one['seconds']:.0f}", f"{one['peak_bytes'] / 1e6:,.0f} MB"]
+        )
+    header = [
+        "",
+        data.metric,
+        "ours loses",
+        "by folds",
+        "one row, p50",
+        "ours is faster by",
+        "training seconds",
+        "peak memory",
+    ]
     return f"**{name}**, {found['cells']} of {REPETITIONS * FOLDS} folds.", header, lines
 
 

@@ -32,7 +32,10 @@ def cell(text: str) -> str:
 
 def table(options: list[Option], head: str) -> list[str]:
     """A Markdown table of options."""
-    rows = [f"| `{option.name}` | {cell(option.type)} | {cell(f'`{option.default}`')} | {cell(option.doc)} |" for option in options]
+    rows = [
+        f"| `{option.name}` | {cell(option.type)} | {cell(f'`{option.default}`')} | {cell(option.doc)} |"
+        for option in options
+    ]
     return [f"| {head} | type | default | what it is |", "|---|---|---|---|", *rows]
 
 
@@ -81,7 +84,11 @@ PAGES = {"blueprint.md": blueprint, "parts.md": shelves, "glossary.md": glossary
 
 def stale() -> list[str]:
     """Pages that are not what the code says."""
-    return [name for name, make in PAGES.items() if not (FOLDER / name).exists() or (FOLDER / name).read_text(encoding="utf-8") != make()]
+    return [
+        name
+        for name, make in PAGES.items()
+        if not (FOLDER / name).exists() or (FOLDER / name).read_text(encoding="utf-8") != make()
+    ]
 
 
 def main() -> int:

@@ -32,7 +32,9 @@ def credit(without: tuple[str, ...]) -> np.ndarray:
     x, y = rows.drop(columns=["Status", *without]), (rows["Status"] == "bad").to_numpy()
     found = []
     for train, test in RepeatedStratifiedKFold(n_splits=5, n_repeats=2, random_state=0).split(x, y):
-        model = lightgbm.LGBMClassifier(n_estimators=200, learning_rate=0.03, num_leaves=12, colsample_bytree=0.6, **COMMON)
+        model = lightgbm.LGBMClassifier(
+            n_estimators=200, learning_rate=0.03, num_leaves=12, colsample_bytree=0.6, **COMMON
+        )
         model.fit(x.iloc[train], y[train])
         found.append(roc_auc_score(y[test], model.predict_proba(x.iloc[test])[:, 1]))
     return np.array(found)
@@ -44,7 +46,9 @@ def house_prices(without: tuple[str, ...]) -> np.ndarray:
     x, y = rows.drop(columns=["Sale_Price", *without]), rows["Sale_Price"].to_numpy()
     found = []
     for train, test in RepeatedKFold(n_splits=5, n_repeats=1, random_state=0).split(x):
-        model = lightgbm.LGBMRegressor(n_estimators=400, learning_rate=0.04, num_leaves=15, colsample_bytree=0.5, **COMMON)
+        model = lightgbm.LGBMRegressor(
+            n_estimators=400, learning_rate=0.04, num_leaves=15, colsample_bytree=0.5, **COMMON
+        )
         model.fit(x.iloc[train], np.log(y[train]))
         found.append(np.sqrt(np.mean((np.exp(model.predict(x.iloc[test])) - y[test]) ** 2)))
     return np.array(found)
@@ -52,7 +56,10 @@ def house_prices(without: tuple[str, ...]) -> np.ndarray:
 
 def main() -> None:
     """Both comparisons."""
-    for title, measure, without in (("credit", credit, ("Age", "Marital")), ("house-prices", house_prices, ("Sale_Type", "Sale_Condition"))):
+    for title, measure, without in (
+        ("credit", credit, ("Age", "Marital")),
+        ("house-prices", house_prices, ("Sale_Type", "Sale_Condition")),
+    ):
         every, fewer = measure(()), measure(without)
         difference = fewer - every
         print(

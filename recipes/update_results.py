@@ -64,7 +64,11 @@ def read(build: Path, stage: str, *, needed: bool = False) -> dict[str, Any]:
 def name_of(build: Path) -> str:
     """The `name` of the resolved blueprint, at the top level and on a line of its own."""
     path = build / "blueprint.resolved.yaml"
-    found = re.search(r"^name:\s*['\"]?([\w.-]+)", path.read_text(encoding="utf-8"), re.MULTILINE) if path.exists() else None
+    found = (
+        re.search(r"^name:\s*['\"]?([\w.-]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        if path.exists()
+        else None
+    )
     if not found:
         raise NotABuild(f"{path} with a `name:` is missing: {build} is no build folder")
     return found[1]
@@ -97,7 +101,9 @@ def estimate(found: Any) -> str:
     if not isinstance(found, dict) or not isinstance(found.get("value"), (int, float)):
         return ""
     low, high = found.get("low"), found.get("high")
-    return number(found["value"]) + (f" ({number(low)} to {number(high)})" if low is not None and high is not None else "")
+    return number(found["value"]) + (
+        f" ({number(low)} to {number(high)})" if low is not None and high is not None else ""
+    )
 
 
 def quantity(found: Any) -> str:
@@ -117,7 +123,10 @@ def quantity(found: Any) -> str:
 def line(record: dict[str, Any], wanted: dict[str, str]) -> str:
     """`p50 3.1 ms, p95 6 ms`: each wanted figure that the record has."""
     found = {label: at(record, path) for label, path in wanted.items()}
-    shown = {label: estimate(value) if isinstance(value, dict) and "value" in value else quantity(value) for label, value in found.items()}
+    shown = {
+        label: estimate(value) if isinstance(value, dict) and "value" in value else quantity(value)
+        for label, value in found.items()
+    }
     return ", ".join(f"{label} {text}" for label, text in shown.items() if text)
 
 
@@ -134,7 +143,11 @@ def columns(evaluated: dict[str, Any], asked: str | None) -> list[str]:
 
 def table(evaluated: dict[str, Any], shown: list[str], weights: dict[str, float]) -> list[str]:
     """The chosen model in bold, then every candidate in the record's order; last, how far the chosen one is ahead, paired."""
-    mixed = " + ".join(f"{share:.2f} {name}" for name, share in weights.items() if share > 0) if len(weights) > 1 else "".join(weights)
+    mixed = (
+        " + ".join(f"{share:.2f} {name}" for name, share in weights.items() if share > 0)
+        if len(weights) > 1
+        else "".join(weights)
+    )
     ahead = f"chosen minus this, `{evaluated.get('metric', '')}`, paired"
     rows = [f"| on test | {' | '.join(f'`{name}`' for name in shown)} | {ahead} |", f"|---|{'---|' * len(shown)}---|"]
     best = " | ".join(f"**{estimate(evaluated['metrics'].get(name))}**" for name in shown)
@@ -163,11 +176,23 @@ def results(build: Path, asked: str | None = None) -> str:
         lines.append(f"- Served, one row a request: {text}.")
     if text := line(valued, VALUED):
         lines.append(f"- Business case, under the blueprint's assumptions (likely, low to high): {text}.")
-    failed = [gate for record in (evaluated, served, valued) for gate in record.get("gates", []) if not gate.get("passed", True)]
-    lines += [f"- **Gate failed: {gate['name']}: demanded {gate['demanded']}, measured {gate['measured']}.**" for gate in failed]
+    failed = [
+        gate
+        for record in (evaluated, served, valued)
+        for gate in record.get("gates", [])
+        if not gate.get("passed", True)
+    ]
+    lines += [
+        f"- **Gate failed: {gate['name']}: demanded {gate['demanded']}, measured {gate['measured']}.**"
+        for gate in failed
+    ]
     run = evaluated.get("run") or {}
     machine = run.get("machine") or {}
-    where = ", ".join(text for text in (machine.get("processor", ""), f"{machine['cores']} cores" if "cores" in machine else "") if text)
+    where = ", ".join(
+        text
+        for text in (machine.get("processor", ""), f"{machine['cores']} cores" if "cores" in machine else "")
+        if text
+    )
     if run.get("started"):
         lines.append(f"- Run {run['started'][:10]}{' on ' + where if where else ''}.")
     return "\n".join(lines) + "\n"
@@ -187,7 +212,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Write a recipe's result table from a build.")
     parser.add_argument("build", type=Path)
     parser.add_argument("--readme", type=Path, help="instead of the one the blueprint's name finds")
-    parser.add_argument("--metrics", help="names separated by commas; by default the one that chose and the first others")
+    parser.add_argument(
+        "--metrics", help="names separated by commas; by default the one that chose and the first others"
+    )
     given = parser.parse_args()
     try:
         name = name_of(given.build)
@@ -196,7 +223,9 @@ def main() -> int:
         if not readme.exists():
             raise NotABuild(f"{readme} does not exist; name the README with --readme")
         before = readme.read_text(encoding="utf-8")
-        after = replace(before, marker if marker in before else "<!-- results -->", results(given.build, given.metrics), readme)
+        after = replace(
+            before, marker if marker in before else "<!-- results -->", results(given.build, given.metrics), readme
+        )
     except NotABuild as problem:
         print(problem, file=sys.stderr)
         return 2

@@ -103,7 +103,10 @@ def repeated(ours: float, theirs: float, *, rows: int = 400, repetitions: int = 
     target, found = rng.integers(0, 2, rows), []
     for _ in range(repetitions):
         for half in np.array_split(rng.permutation(rows), 2):
-            samples = {name: answers(rng, target[half], noise) for name, noise in (("modelyard", ours), ("lightgbm", theirs), ("autogluon", theirs))}
+            samples = {
+                name: answers(rng, target[half], noise)
+                for name, noise in (("modelyard", ours), ("lightgbm", theirs), ("autogluon", theirs))
+            }
             found.append(harness.Pair(samples, half))
     return found
 
@@ -155,7 +158,10 @@ def test_times_faster() -> None:
 
 
 def test_an_interval_is_written_with_its_unit() -> None:
-    assert harness.interval(Estimate(value=0.0123, low=0.001, high=0.02), 2, scale=100, unit=" %") == "1.23 % (0.10 to 2.00)"
+    assert (
+        harness.interval(Estimate(value=0.0123, low=0.001, high=0.02), 2, scale=100, unit=" %")
+        == "1.23 % (0.10 to 2.00)"
+    )
 
 
 # -- folds and reports ----------------------------------------------------------------------------------------------------
@@ -169,7 +175,9 @@ def test_two_fold_cells_cover_every_row_once_and_hide_the_target(tmp_path: Path)
         fold = tables.write(f"credit-3-{number}", place)
         train, test, asked = (pl.read_parquet(file) for file in (fold.train, fold.test, fold.asked))
         assert set(asked.columns) == set(test.columns) - {"Status"} and set(train.columns) == set(test.columns)
-        assert not set(train[tables.IDENTITY]) & set(test[tables.IDENTITY]) and len(test.columns) == 15  # 13 features, target, identity
+        assert (
+            not set(train[tables.IDENTITY]) & set(test[tables.IDENTITY]) and len(test.columns) == 15
+        )  # 13 features, target, identity
         tested += test[tables.IDENTITY].to_list()
     assert sorted(tested) == list(range(4454))
 
@@ -187,7 +195,13 @@ def test_mail_folds_keep_sender_domains_together(tmp_path: Path) -> None:
 
 
 def cell(contenders: dict[str, Any]) -> dict[str, Any]:
-    run = {"date": "2026-11-22T00:00:00", "load": [0.1, 0.1, 0.1], "machine": {"cores": "2"}, "commit": "", "sources": "abc"}
+    run = {
+        "date": "2026-11-22T00:00:00",
+        "load": [0.1, 0.1, 0.1],
+        "machine": {"cores": "2"},
+        "commit": "",
+        "sources": "abc",
+    }
     return {"before": run, "after": run, "others": 0.0, "contenders": contenders}
 
 
@@ -197,11 +211,20 @@ def test_the_mail_report_pairs_answers_by_identity_whatever_their_order() -> Non
 
     def answer(right: float) -> dict[str, Any]:
         shuffled = known.sample(fraction=1.0, shuffle=True, seed=int(right * 100))
-        names = [label if rng.uniform() < right else ("ham" if label == "spam" else "spam") for label in shuffled["label"]]
+        names = [
+            label if rng.uniform() < right else ("ham" if label == "spam" else "spam") for label in shuffled["label"]
+        ]
         classes = ["ham", "spam"] if right < 1 else ["spam", "ham"]
         scores = [[float(name == each) for each in classes] for name in names]
         told = {"identity": shuffled["id"].to_list(), "classes": classes, "scores": scores, "labels": names}
-        return {"answers": told, "facts": {"weights": {"linear": 1.0}}, "seconds": {"fit": 1.0}, "peak": 1, "versions": {}, "one": []}
+        return {
+            "answers": told,
+            "facts": {"weights": {"linear": 1.0}},
+            "seconds": {"fit": 1.0},
+            "peak": 1,
+            "versions": {},
+            "one": [],
+        }
 
     found = mail.report({"domain-0": cell({mail.OURS: answer(1.0), mail.PEER: answer(0.8)})})
     figures = found.figures["domain (pooled)"]
@@ -214,7 +237,9 @@ def test_the_mail_report_pairs_answers_by_identity_whatever_their_order() -> Non
 # -- contenders and commands ----------------------------------------------------------------------------------------------
 
 
-def test_a_contender_answers_prints_harmlessly_and_dies_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_contender_answers_prints_harmlessly_and_dies_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "_talk.py").write_text((harness.CONTENDERS / "_talk.py").read_text())
     (tmp_path / "toy.py").write_text(
         "import os, _talk\n"
@@ -263,7 +288,14 @@ def test_the_command_lists_benchmarks_and_refuses_what_it_does_not_know(capsys: 
 
 
 def test_every_peer_has_pinned_requirements_without_cuda() -> None:
-    for peer in {entry.peer for entry in (*mail.entries({"budget": 360.0}, "time"), *tables.entries(tables.DEFAULTS, "credit-0-0"))} - {None}:
-        lines = [line for line in (harness.ENVIRONMENTS / f"{peer}.txt").read_text().splitlines() if line and not line.startswith("#")]
+    for peer in {
+        entry.peer
+        for entry in (*mail.entries({"budget": 360.0}, "time"), *tables.entries(tables.DEFAULTS, "credit-0-0"))
+    } - {None}:
+        lines = [
+            line
+            for line in (harness.ENVIRONMENTS / f"{peer}.txt").read_text().splitlines()
+            if line and not line.startswith("#")
+        ]
         assert lines and all("==" in line for line in lines)
         assert not [line for line in lines if line.startswith("nvidia") or line.split("==")[0] == "xgboost"]

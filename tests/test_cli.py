@@ -20,7 +20,20 @@ from modelyard.run import NAMES
 from modelyard.starting import start
 from modelyard.store import read_json
 
-HEAVY = ("torch", "pandas", "polars", "transformers", "sklearn", "lightgbm", "scipy", "matplotlib", "fastapi", "starlette", "onnxruntime", "openvino")
+HEAVY = (
+    "torch",
+    "pandas",
+    "polars",
+    "transformers",
+    "sklearn",
+    "lightgbm",
+    "scipy",
+    "matplotlib",
+    "fastapi",
+    "starlette",
+    "onnxruntime",
+    "openvino",
+)
 
 
 def yard(argv: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, code: int = 0) -> str:
@@ -70,7 +83,9 @@ def test_both_doors_lead_to_the_same() -> None:
 # -- looking things up --------------------------------------------------------------------------------------------------
 
 
-def test_help_names_every_stage_and_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_every_stage_and_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     told = yard(["--help"], monkeypatch, capsys)
     for name in (*NAMES, "init", "check", "run", "predict", "list", "explain", "check-part", "schema"):
         assert re.search(rf"\b{name}\b", told), name
@@ -84,7 +99,9 @@ def test_list_shows_every_part_with_a_line(monkeypatch: pytest.MonkeyPatch, caps
     assert "linear" not in yard(["list", "tasks"], monkeypatch, capsys)
 
 
-def test_schema_is_json_that_knows_the_keys(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_schema_is_json_that_knows_the_keys(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert set(json.loads(yard(["schema"], monkeypatch, capsys))["properties"]) == set(Blueprint.model_fields)
 
 
@@ -93,11 +110,22 @@ def test_schema_is_json_that_knows_the_keys(monkeypatch: pytest.MonkeyPatch, cap
     [
         (
             "linear",
-            ["models/linear.py:", "word_ngrams: whole number >= 0 <= 4  (default 2)", "Longest n-gram of words", "train:\n    candidates:\n      linear: {"],
+            [
+                "models/linear.py:",
+                "word_ngrams: whole number >= 0 <= 4  (default 2)",
+                "Longest n-gram of words",
+                "train:\n    candidates:\n      linear: {",
+            ],
         ),
         ("models/linear", ["(models)"]),
-        ("onnx-int8", ["(compress.methods)", "per_channel: true | false", "compress:\n    methods:\n      onnx-int8: {"]),
-        ("calibration", ["(audit.checks)", "audit:\n    checks:", "whether probabilities mean what they say"]),  # a check and a word
+        (
+            "onnx-int8",
+            ["(compress.methods)", "per_channel: true | false", "compress:\n    methods:\n      onnx-int8: {"],
+        ),
+        (
+            "calibration",
+            ["(audit.checks)", "audit:\n    checks:", "whether probabilities mean what they say"],
+        ),  # a check and a word
         ("text-classification", ["(tasks)", "  task: text-classification"]),
         ("train.budget", ["Wall-clock limit", "quantity in s", "360 s", "train:\n    budget: 360 s"]),
         ("budget", ["train.budget", "wall-clock time for all candidates"]),
@@ -109,7 +137,9 @@ def test_schema_is_json_that_knows_the_keys(monkeypatch: pytest.MonkeyPatch, cap
         ("Gate", ["a demand on a record"]),
     ],
 )
-def test_explain(name: str, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_explain(
+    name: str, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     told = yard(["explain", name], monkeypatch, capsys)
     for word in words:
         assert word in told, told
@@ -126,14 +156,21 @@ def test_everything_can_be_explained() -> None:
         assert word in explaining.explain(word)
 
 
-@pytest.mark.parametrize(("name", "near"), [("lineer", "linear"), ("train.bugdet", "train.budget"), ("recrod", "record")])
+@pytest.mark.parametrize(
+    ("name", "near"), [("lineer", "linear"), ("train.bugdet", "train.budget"), ("recrod", "record")]
+)
 def test_explain_knows_the_nearest_of_everything(name: str, near: str) -> None:
     with pytest.raises(UnknownPart, match=f"Did you mean '{near}'"):
         explaining.explain(name)
 
 
 def test_an_example_of_every_part_is_a_blueprint() -> None:
-    for shelf, where in (("models", "train"), ("audit.checks", "audit"), ("compress.methods", "compress"), ("tasks", "task")):
+    for shelf, where in (
+        ("models", "train"),
+        ("audit.checks", "audit"),
+        ("compress.methods", "compress"),
+        ("tasks", "task"),
+    ):
         for name in parts.names(shelf):
             text = explaining.part_text(shelf, name)
             example = textwrap.dedent(text.partition("\nexample\n")[2])
@@ -187,7 +224,10 @@ def test_init_writes_what_prepare_would_infer(
     record = read_json(Path("build/prepare.json"))
     derived = {item["path"]: item["value"] for item in record["derived"]}
     text = Path("venture/blueprint.yaml").read_text(encoding="utf-8")
-    everything = Blueprint.parse(re.sub(r"^prepare:\n  split:.*by: time.*$", "", uncommented(text), flags=re.MULTILINE), folder=tmp_path / "venture")
+    everything = Blueprint.parse(
+        re.sub(r"^prepare:\n  split:.*by: time.*$", "", uncommented(text), flags=re.MULTILINE),
+        folder=tmp_path / "venture",
+    )
     assert everything.task == derived["task"] == task
     assert {f"data.columns.{name}": kind for name, kind in everything.data.columns.items()} == {
         path: value for path, value in derived.items() if path.startswith("data.columns.")
@@ -206,7 +246,9 @@ def test_what_init_writes_can_all_be_put_in_force(tmp_path: Path) -> None:
     assert found.data.source == "rows.parquet"
 
 
-def test_init_refuses_to_overwrite_and_does_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_refuses_to_overwrite_and_does_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     frame().write_csv(tmp_path / "rows.csv")
     argv = ["init", str(tmp_path / "rows.csv"), "--target", "churned", "-o", str(tmp_path)]
     yard(argv, monkeypatch, capsys)
@@ -214,7 +256,9 @@ def test_init_refuses_to_overwrite_and_does_when_asked(tmp_path: Path, monkeypat
     yard([*argv, "--overwrite"], monkeypatch, capsys)
 
 
-def test_init_without_a_target_guesses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_without_a_target_guesses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     frame().rename({"churned": "label"}).write_csv(tmp_path / "rows.csv")
     told = yard(["init", str(tmp_path / "rows.csv"), "-o", str(tmp_path)], monkeypatch, capsys, code=2)
     assert "Likeliest: label (2 distinct values)" in told and "--target label" in told
@@ -225,13 +269,24 @@ def test_init_reads_folders_and_globs(tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     frame(30).write_csv(tmp_path / "parts" / "a.csv")
     frame(60).tail(30).write_csv(tmp_path / "parts" / "b.csv")
-    assert Blueprint.load(start(str(tmp_path / "parts"), target="churned", folder=tmp_path / "one", overwrite=False)).data.source == "../parts"
-    found = Blueprint.load(start(str(tmp_path / "parts" / "*.csv"), target="churned", folder=tmp_path / "two", overwrite=False))
+    assert (
+        Blueprint.load(
+            start(str(tmp_path / "parts"), target="churned", folder=tmp_path / "one", overwrite=False)
+        ).data.source
+        == "../parts"
+    )
+    found = Blueprint.load(
+        start(str(tmp_path / "parts" / "*.csv"), target="churned", folder=tmp_path / "two", overwrite=False)
+    )
     assert (found.name, found.data.source) == ("parts", "../parts/*.csv")
 
 
-@pytest.mark.parametrize("name", sorted(file.parent.name for file in (Path(__file__).parent.parent / "recipes").glob("*/blueprint.yaml")))
-def test_init_copies_a_recipe(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "name", sorted(file.parent.name for file in (Path(__file__).parent.parent / "recipes").glob("*/blueprint.yaml"))
+)
+def test_init_copies_a_recipe(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     yard(["init", name, "-o", "mine"], monkeypatch, capsys)
     found = Blueprint.load("mine")
@@ -242,7 +297,9 @@ def test_init_copies_a_recipe(name: str, tmp_path: Path, monkeypatch: pytest.Mon
     assert "already" in yard(["init", name, "-o", "mine"], monkeypatch, capsys, code=2)
 
 
-def test_an_installed_package_says_where_recipes_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_installed_package_says_where_recipes_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("modelyard.starting.RECIPES", tmp_path / "none")
     assert "source code" in yard(["init", "credit", "-o", str(tmp_path)], monkeypatch, capsys, code=2)
 
@@ -264,11 +321,15 @@ def test_stage_commands_run_up_to_their_stage(
     assert "prepare: up to date" in capsys.readouterr().err
 
 
-def test_check_says_that_all_is_in_order(table_blueprint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_says_that_all_is_in_order(
+    table_blueprint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert "in order" in yard(["check", str(table_blueprint)], monkeypatch, capsys)
 
 
-def test_a_stopped_command_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stopped_command_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def stopped() -> None:
         raise KeyboardInterrupt
 

@@ -78,7 +78,14 @@ def test_what_is_no_quantity_is_refused(text: str) -> None:
 
 def test_quantities_of_different_kinds_do_not_mix() -> None:
     cost, time = quantity("3 USD"), quantity("1 s")
-    for mix in (lambda: cost + time, lambda: cost - time, lambda: cost < time, lambda: cost <= time, lambda: time.to("B"), lambda: quantity("5 B", "s")):
+    for mix in (
+        lambda: cost + time,
+        lambda: cost - time,
+        lambda: cost < time,
+        lambda: cost <= time,
+        lambda: time.to("B"),
+        lambda: quantity("5 B", "s"),
+    ):
         with pytest.raises(UnitError):
             mix()
     with pytest.raises(TypeError):  # whoever catches TypeError catches it too
@@ -135,10 +142,22 @@ def test_fields_of_quantities_read_and_write() -> None:
         any: Measure = Quantity(1.0, "USD")
 
     held = Holder.model_validate({"time": "6 min", "size": 100, "any": "0.02 USD/request"})
-    assert (held.time, held.size, held.any) == (Quantity(360.0, "s"), Quantity(100.0, "B"), Quantity(0.02, "USD/request"))
+    assert (held.time, held.size, held.any) == (
+        Quantity(360.0, "s"),
+        Quantity(100.0, "B"),
+        Quantity(0.02, "USD/request"),
+    )
     assert held.model_dump(mode="json") == {"time": "360.0 s", "size": "100.0 B", "any": "0.02 USD/request"}
     assert Holder.model_validate_json(held.model_dump_json()) == held
-    for bad in ({"time": "6 MB"}, {"time": -1}, {"time": True}, {"time": "soon"}, {"time": None}, {"time": {"value": 1}}, {"time": [1]}):
+    for bad in (
+        {"time": "6 MB"},
+        {"time": -1},
+        {"time": True},
+        {"time": "soon"},
+        {"time": None},
+        {"time": {"value": 1}},
+        {"time": [1]},
+    ):
         with pytest.raises(ValidationError):
             Holder.model_validate(bad)
 
@@ -162,10 +181,11 @@ def test_shelves_hold_parts_with_a_line_each(shelf: str) -> None:
 
 
 def test_listing_imports_no_part() -> None:
-    program = (
-        "from modelyard import parts; import sys; [parts.names(s) for s in parts.SHELVES]; print([m for m in sys.modules if m.startswith('modelyard.models')])"
+    program = "from modelyard import parts; import sys; [parts.names(s) for s in parts.SHELVES]; print([m for m in sys.modules if m.startswith('modelyard.models')])"
+    assert (
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+        == "[]"
     )
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
 def test_an_unknown_part_names_the_nearest() -> None:
@@ -216,7 +236,10 @@ def test_a_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("writer", [replacing, replacing_folder])
 def test_a_full_disk_is_a_users_error(tmp_path: Path, writer: Callable[..., Any]) -> None:
-    with pytest.raises(UserError, match=r"the disk is full: .*big could not be written\. Free some space"), writer(tmp_path / "big"):
+    with (
+        pytest.raises(UserError, match=r"the disk is full: .*big could not be written\. Free some space"),
+        writer(tmp_path / "big"),
+    ):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(OSError, match="Permission"), writer(tmp_path / "big"):
@@ -225,7 +248,11 @@ def test_a_full_disk_is_a_users_error(tmp_path: Path, writer: Callable[..., Any]
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_really_full_device_is_a_users_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="the disk is full"), replacing(tmp_path / "big"), open("/dev/full", "w", encoding="ascii") as device:
+    with (
+        pytest.raises(UserError, match="the disk is full"),
+        replacing(tmp_path / "big"),
+        open("/dev/full", "w", encoding="ascii") as device,
+    ):
         device.write("x")
 
 
@@ -297,10 +324,15 @@ def test_a_second_process_is_told_who_holds_the_build(tmp_path: Path) -> None:
     program = "import sys; from pathlib import Path; from modelyard.store import Store\nwith Store(Path(sys.argv[1])).lock(): pass"
 
     def other() -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-c", program, str(store.folder)], capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [sys.executable, "-c", program, str(store.folder)], capture_output=True, text=True, check=False
+        )
 
     with store.lock():
-        with pytest.raises(Busy, match=f"in use by process {os.getpid()} on .* since .* name another folder with -o"), Store(store.folder).lock():
+        with (
+            pytest.raises(Busy, match=f"in use by process {os.getpid()} on .* since .* name another folder with -o"),
+            Store(store.folder).lock(),
+        ):
             pass
         assert f"process {os.getpid()}" in other().stderr
     assert other().returncode == 0
@@ -332,7 +364,10 @@ def test_a_killed_process_frees_its_lock_and_leaves_no_halves(tmp_path: Path) ->
 
 def test_a_folder_that_cannot_be_made_is_a_users_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot be made.*Name another with -o"), Store(tmp_path / "file" / "build").lock():
+    with (
+        pytest.raises(UserError, match=r"cannot be made.*Name another with -o"),
+        Store(tmp_path / "file" / "build").lock(),
+    ):
         pass
 
 
@@ -379,7 +414,9 @@ def test_records_agree_without_their_clocks() -> None:
     with watch() as facts:
         pass
     gate = Gate(name="g", demanded="a", measured="b", passed=True)
-    one = Learnt(stage="train", answer=1, measured_latency=1.0, timings={"a": 1.0}, run=facts["run"], key="k", gates=(gate,))
+    one = Learnt(
+        stage="train", answer=1, measured_latency=1.0, timings={"a": 1.0}, run=facts["run"], key="k", gates=(gate,)
+    )
     two = one.model_copy(update={"measured_latency": 2.0, "timings": {}, "run": None, "key": "other"})
     assert without_times(one) == without_times(two)
     assert without_times(one) != without_times(one.model_copy(update={"answer": 2}))
@@ -450,9 +487,15 @@ def test_every_fault_is_told_at_once_with_its_line() -> None:
 
 
 def test_rules_between_keys_name_the_keys() -> None:
-    assert "prepare.split.column: is required when prepare.split.by is 'time'" in faults(SMALL + "prepare: {split: {by: time}}")[0]
+    assert (
+        "prepare.split.column: is required when prepare.split.by is 'time'"
+        in faults(SMALL + "prepare: {split: {by: time}}")[0]
+    )
     assert "must leave training rows" in faults(SMALL + "prepare: {split: {validation: 0.5, test: 0.5}}")[0]
-    assert "the target cannot be ignored" in faults(SMALL.replace("  target: label\n", "  target: label\n  columns: {label: ignore}\n"))[0]
+    assert (
+        "the target cannot be ignored"
+        in faults(SMALL.replace("  target: label\n", "  target: label\n  columns: {label: ignore}\n"))[0]
+    )
     assert "split column" in faults(SMALL + "prepare: {split: {by: column, column: label}}")[0]
 
 
@@ -488,10 +531,13 @@ def test_the_resolved_blueprint_reads_back_equal(tmp_path: Path) -> None:
         optional={
             "size": st.sampled_from(["tiny", "small", "base", "large"]),
             "train": st.fixed_dictionaries(
-                {"seed": st.integers(0, 2**31), "budget": st.floats(0, 1e6)}, optional={"folds": st.integers(1, 20), "metric": st.text(max_size=8)}
+                {"seed": st.integers(0, 2**31), "budget": st.floats(0, 1e6)},
+                optional={"folds": st.integers(1, 20), "metric": st.text(max_size=8)},
             ),
             "compress": st.fixed_dictionaries({"max_drop": st.floats(0, 0.99), "agreement": st.floats(0.01, 1)}),
-            "serve": st.fixed_dictionaries({"p95": st.floats(0, 10), "levels": st.lists(st.floats(0.1, 1e4), max_size=3)}),
+            "serve": st.fixed_dictionaries(
+                {"p95": st.floats(0, 10), "levels": st.lists(st.floats(0.1, 1e4), max_size=3)}
+            ),
             "package": st.fixed_dictionaries({"description": st.text(max_size=60), "licence": st.text(max_size=20)}),
             "downloads": st.sampled_from(["never", "build", "always"]),
         },
@@ -499,13 +545,21 @@ def test_the_resolved_blueprint_reads_back_equal(tmp_path: Path) -> None:
     st.text(st.characters(blacklist_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=12),
 )
 def test_any_blueprint_survives_being_written(sections: dict[str, Any], target: str) -> None:
-    first = Blueprint.build(name="demo", data={"source": "/data/rows.csv", "target": target}, folder=Path("/"), **sections)
+    first = Blueprint.build(
+        name="demo", data={"source": "/data/rows.csv", "target": target}, folder=Path("/"), **sections
+    )
     assert Blueprint.parse(dump(first), folder=Path("/")) == first
 
 
 def test_derived_values_are_written_with_their_reasons() -> None:
     blueprint = Blueprint.parse(SMALL, folder=Path("/venture"))
-    text = dump(blueprint, {"task": ("text-classification", "the target has 2 classes"), "data.columns.age": ("number", "numbers, 50 distinct")})
+    text = dump(
+        blueprint,
+        {
+            "task": ("text-classification", "the target has 2 classes"),
+            "data.columns.age": ("number", "numbers, 50 distinct"),
+        },
+    )
     assert "task: text-classification  # the target has 2 classes" in text
     assert "age: number  # numbers, 50 distinct" in text
     again = Blueprint.parse(text)
@@ -514,13 +568,17 @@ def test_derived_values_are_written_with_their_reasons() -> None:
 
 
 def test_loading_finds_the_file_in_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "blueprint.yaml").write_text("\ufeff" + SMALL, encoding="utf-8")  # with a byte order mark, as some editors write
+    (tmp_path / "blueprint.yaml").write_text(
+        "\ufeff" + SMALL, encoding="utf-8"
+    )  # with a byte order mark, as some editors write
     assert Blueprint.load(tmp_path).folder == tmp_path
     assert Blueprint.load(tmp_path / "blueprint.yaml") == Blueprint.load(tmp_path)
 
 
 def test_building_from_python_is_checked_alike() -> None:
-    assert Blueprint.build(name="demo", data={"source": "rows.csv", "target": "label"}, train={"budget": "6 min"}) == Blueprint.parse(SMALL)
+    assert Blueprint.build(
+        name="demo", data={"source": "rows.csv", "target": "label"}, train={"budget": "6 min"}
+    ) == Blueprint.parse(SMALL)
     with pytest.raises(BlueprintError, match="blueprint: siez: unknown key"):
         Blueprint.build(name="demo", data={"source": "rows.csv"}, siez="small")
 

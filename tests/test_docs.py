@@ -14,7 +14,9 @@ from modelyard import conformance, explaining, parts
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "README.zh.md", *ROOT.glob("docs/*.md"), *ROOT.glob("recipes/*/README.md")])
 READMES = [ROOT / "README.md", ROOT / "README.zh.md"]
-BLOCK = re.compile(r"^(?:<!-- part: (?P<part>\S+) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^(?:<!-- part: (?P<part>\S+) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 
 
 def generator() -> ModuleType:
@@ -35,7 +37,12 @@ def test_every_blueprint_key_is_documented() -> None:
 
 @pytest.mark.parametrize("shelf", parts.SHELVES)
 def test_every_option_of_every_part_is_documented(shelf: str) -> None:
-    silent = [f"{name}.{option.name}" for name in parts.names(shelf) for option in explaining.options(parts.load(shelf, name)) if not option.doc]
+    silent = [
+        f"{name}.{option.name}"
+        for name in parts.names(shelf)
+        for option in explaining.options(parts.load(shelf, name))
+        if not option.doc
+    ]
     assert silent == []
 
 
@@ -71,16 +78,24 @@ def test_yaml_examples_are_in_order(page: Path, block: re.Match[str]) -> None:
     from modelyard.blueprint import Blueprint
 
     assert Blueprint.parse(block["text"]).data.target == "churned"
-    assert len([line for line in block["text"].splitlines() if line.strip()]) == 4, "the smallest useful blueprint is four lines"
+    assert len([line for line in block["text"].splitlines() if line.strip()]) == 4, (
+        "the smallest useful blueprint is four lines"
+    )
 
 
 @pytest.mark.parametrize("page", READMES, ids=lambda page: page.name)
 def test_the_tree_names_every_folder(page: Path) -> None:
-    tree = next(block["text"] for block in BLOCK.finditer(page.read_text(encoding="utf-8")) if "src/modelyard/" in block["text"])
+    tree = next(
+        block["text"] for block in BLOCK.finditer(page.read_text(encoding="utf-8")) if "src/modelyard/" in block["text"]
+    )
     named = {word.rstrip("/") for line in tree.splitlines() for word in re.findall(r"[\w.]+/|\w+\.py", line)}
     folders = {folder.name for folder in parts.ROOT.iterdir() if (folder / "__init__.py").exists()}
     assert folders - named == set(), "folders that the tree leaves out"
-    top = {folder.name for folder in (ROOT / name for name in ("recipes", "benchmarks", "docs", "tests")) if folder.exists()}
+    top = {
+        folder.name
+        for folder in (ROOT / name for name in ("recipes", "benchmarks", "docs", "tests"))
+        if folder.exists()
+    }
     assert top - named == set()
     own = {name for name in named if name.endswith(".py")}
     assert [name for name in own if not (parts.ROOT / name).exists()] == []
@@ -106,7 +121,9 @@ def test_commands_exist(page: Path) -> None:
     assert commands(page) - known == set()
     if page in READMES:
         text = page.read_text(encoding="utf-8")
-        assert [name for name in known if not re.search(rf"`(yard )?{name}\b", text)] == [], "commands the README leaves out"
+        assert [name for name in known if not re.search(rf"`(yard )?{name}\b", text)] == [], (
+            "commands the README leaves out"
+        )
 
 
 def test_both_readmes_say_the_same() -> None:
@@ -115,7 +132,12 @@ def test_both_readmes_say_the_same() -> None:
     def bones(text: str) -> list[object]:
         """What does not depend on the language: code words, links, numbers of headings and rows."""
         words = sorted(set(re.findall(r"`([^`\n]+)`", text)))
-        return [words, sorted(re.findall(r"\]\(([^)]+)\)", text.replace("README.zh.md", "README.md"))), text.count("\n## "), text.count("\n|")]
+        return [
+            words,
+            sorted(re.findall(r"\]\(([^)]+)\)", text.replace("README.zh.md", "README.md"))),
+            text.count("\n## "),
+            text.count("\n|"),
+        ]
 
     assert bones(ours) == bones(theirs)
 
@@ -134,7 +156,9 @@ def test_recipes_are_in_the_table() -> None:
 
 def test_the_licence_is_apache_2() -> None:
     text = (ROOT / "LICENSE").read_text(encoding="utf-8")
-    assert "Version 2.0, January 2004" in text and "END OF TERMS AND CONDITIONS" in text and len(text.splitlines()) > 195
+    assert (
+        "Version 2.0, January 2004" in text and "END OF TERMS AND CONDITIONS" in text and len(text.splitlines()) > 195
+    )
 
 
 def test_log_lines_are_dated() -> None:

@@ -19,7 +19,9 @@ def test_the_core_runs_tables_end_to_end_without_torch(tmp_path: Path) -> None:
     python = tmp_path / "venv" / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     subprocess.run([python, "-m", "pip", "install", "--quiet", str(ROOT)], check=True)
-    listed = subprocess.run([python, "-m", "pip", "list", "--format", "json"], check=True, capture_output=True, text=True)
+    listed = subprocess.run(
+        [python, "-m", "pip", "list", "--format", "json"], check=True, capture_output=True, text=True
+    )
     names = {package["name"].lower() for package in json.loads(listed.stdout)}
     assert len(names - {"pip", "setuptools"}) <= 50
     assert not names & {"torch", "pandas", "transformers"}

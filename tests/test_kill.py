@@ -19,13 +19,20 @@ def encoder_blueprint(folder: Path) -> Path:
     """Every stage and an encoder whose training takes most of the time, so that kills strike inside it."""
     encoder = toys.write_encoder(folder)
     candidates = {"linear": {}, "encoder": {"pretrained": str(encoder), "epochs": 6, "max_length": 32}}
-    return toys.write_blueprint(folder, toys.write_texts(folder), target="label", train={"budget": "300 s", "candidates": candidates, "checkpoint": "0.2 s"})
+    return toys.write_blueprint(
+        folder,
+        toys.write_texts(folder),
+        target="label",
+        train={"budget": "300 s", "candidates": candidates, "checkpoint": "0.2 s"},
+    )
 
 
 def test_three_kills(tmp_path: Path) -> None:
     blueprint = encoder_blueprint(tmp_path)
     seconds = run_unbroken(blueprint, tmp_path / "unbroken")
-    struck = run_broken(blueprint, tmp_path / "broken", tmp_path / "unbroken" / "decisions.json", kills=3, longest=0.8 * seconds, seed=1)
+    struck = run_broken(
+        blueprint, tmp_path / "broken", tmp_path / "unbroken" / "decisions.json", kills=3, longest=0.8 * seconds, seed=1
+    )
     assert struck, "no kill struck: the run was over too soon"
     assert stable(tmp_path / "broken") == stable(tmp_path / "unbroken")
 
@@ -37,7 +44,9 @@ def test_twenty_kills(tmp_path: Path) -> None:
     wanted, struck, attempt = stable(tmp_path / "unbroken"), 0, 0
     while struck < 20:
         folder = tmp_path / f"broken-{attempt}"
-        struck += run_broken(blueprint, folder, tmp_path / "unbroken" / "decisions.json", kills=4, longest=0.7 * seconds, seed=attempt)
+        struck += run_broken(
+            blueprint, folder, tmp_path / "unbroken" / "decisions.json", kills=4, longest=0.7 * seconds, seed=attempt
+        )
         assert stable(folder) == wanted, f"attempt {attempt}, {struck} kills so far"
         attempt += 1
 
@@ -52,7 +61,11 @@ def test_two_kills_on_real_mail(tmp_path: Path) -> None:
 
 
 def test_one_build_at_a_time(tmp_path: Path) -> None:
-    with Store(tmp_path / "build").lock(), pytest.raises(Busy, match=r"in use by process \d+"), Store(tmp_path / "build").lock():
+    with (
+        Store(tmp_path / "build").lock(),
+        pytest.raises(Busy, match=r"in use by process \d+"),
+        Store(tmp_path / "build").lock(),
+    ):
         pass
 
 

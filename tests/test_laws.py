@@ -113,7 +113,9 @@ def test_our_words_are_scikit_learns() -> None:
     features = ngrams.fit_words(texts, longest=2, most=10**6)
     assert set(features["terms"]) == set(reference.vocabulary_)
     order = [reference.vocabulary_[term] for term in features["terms"]]
-    np.testing.assert_allclose(ngrams.encode_words(texts, features).dense(), reference.transform(texts).toarray()[:, order], atol=1e-6)
+    np.testing.assert_allclose(
+        ngrams.encode_words(texts, features).dense(), reference.transform(texts).toarray()[:, order], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("texts", [["abc", "", None, "ab"], ["", None], ["今天天气很好", "สวัสดีครับ"]])
@@ -121,7 +123,9 @@ def test_characters_of_a_row_alone_are_its_characters_among_others(texts: list[s
     column = np.array(texts, dtype=object)
     features = ngrams.fit_characters(column, sizes=(2, 3), bits=10, longest=100)
     together = ngrams.encode_characters(column, features).dense()
-    alone = np.concatenate([ngrams.encode_characters(column[place : place + 1], features).dense() for place in range(len(column))])
+    alone = np.concatenate(
+        [ngrams.encode_characters(column[place : place + 1], features).dense() for place in range(len(column))]
+    )
     np.testing.assert_array_equal(together, alone)
     lengths = np.linalg.norm(together, axis=1)
     assert np.allclose(lengths[[bool(text) for text in texts]], 1.0, atol=1e-6)

@@ -95,12 +95,16 @@ BLUEPRINTS = [
 
 
 @pytest.mark.parametrize("bad", BLUEPRINTS, ids=lambda bad: bad.name)
-def test_blueprints(bad: Bad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_blueprints(
+    bad: Bad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "blueprint.yaml"
     file.write_bytes(bad.given if isinstance(bad.given, bytes) else bad.given.encode())
     told = said(["check", str(file)], monkeypatch, capsys)
     holds(told, (str(file), *bad.words))
-    assert said(["run", str(file), "-o", str(tmp_path / "build")], monkeypatch, capsys) == told, "run must say what check says"
+    assert said(["run", str(file), "-o", str(tmp_path / "build")], monkeypatch, capsys) == told, (
+        "run must say what check says"
+    )
     assert not (tmp_path / "build").exists()
 
 
@@ -108,7 +112,9 @@ def test_blueprints(bad: Bad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
 
 
 def csv(*, rows: int = 40, label: str = "label") -> str:
-    lines = [f"{number % 7},{'red' if number % 3 else 'blue'},{'yes' if number % 2 else 'no'}" for number in range(rows)]
+    lines = [
+        f"{number % 7},{'red' if number % 3 else 'blue'},{'yes' if number % 2 else 'no'}" for number in range(rows)
+    ]
     return "\n".join([f"age,colour,{label}", *lines]) + "\n"
 
 
@@ -148,7 +154,9 @@ def test_files(bad: Bad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
         place.parent.mkdir(exist_ok=True)
         place.write_bytes(content if isinstance(content, bytes) else content.encode())
     keys = {"source": "rows.csv", "target": "label", **(bad.extra or {})}
-    (tmp_path / "blueprint.yaml").write_text("name: demo\ndata:\n" + "".join(f"  {key}: {value}\n" for key, value in keys.items()))
+    (tmp_path / "blueprint.yaml").write_text(
+        "name: demo\ndata:\n" + "".join(f"  {key}: {value}\n" for key, value in keys.items())
+    )
     told = said(["run", str(tmp_path), "-o", str(tmp_path / "build"), "--to", "prepare", "-q"], monkeypatch, capsys)
     holds(told, bad.words)
     assert not (tmp_path / "build" / "prepare.json").exists()
@@ -170,8 +178,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_json(folder / "one" / "features.json", features)
     examples = Examples(part.encode(toys.train, features), toys.train_target)
     weights = part.fit(examples, examples, toys.state, features, seed=0, threads=1, clock=Clock())
-    save_file({name: np.ascontiguousarray(array) for name, array in weights.items()}, folder / "one" / "weights.safetensors")
-    Artifact(name="toy", state=toys.state, members=(Member(candidate="linear", model="linear", folder="one"),)).save(folder)
+    save_file(
+        {name: np.ascontiguousarray(array) for name, array in weights.items()}, folder / "one" / "weights.safetensors"
+    )
+    Artifact(name="toy", state=toys.state, members=(Member(candidate="linear", model="linear", folder="one"),)).save(
+        folder
+    )
     return folder
 
 
@@ -204,7 +216,9 @@ COMMANDS = [  # name, arguments (FOLDER is an empty folder, MODEL a model), word
 
 
 @pytest.mark.parametrize("bad", COMMANDS, ids=lambda bad: bad.name)
-def test_commands(bad: Bad, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands(
+    bad: Bad, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name, content in (bad.extra or {}).items():
         (tmp_path / name).write_text(content)
     before = {file: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()}
@@ -281,7 +295,9 @@ def test_requests(bad: Bad, client: Any) -> None:
 
 
 def test_a_good_request_is_answered_after_all_that(client: Any) -> None:
-    assert client.post(PREDICT, content=rows(), headers={"content-type": "application/json"}).json()["answers"][0]["answer"] in ("good", "bad")
+    assert client.post(PREDICT, content=rows(), headers={"content-type": "application/json"}).json()["answers"][0][
+        "answer"
+    ] in ("good", "bad")
 
 
 # -- all of them --------------------------------------------------------------------------------------------------------

@@ -20,7 +20,9 @@ pytest.importorskip("torch")
 
 def records(folder: Path) -> dict[str, Any]:
     """Every record of a build, by stage."""
-    return {name: json.loads((folder / f"{name}.json").read_text()) for name in NAMES if (folder / f"{name}.json").exists()}
+    return {
+        name: json.loads((folder / f"{name}.json").read_text()) for name in NAMES if (folder / f"{name}.json").exists()
+    }
 
 
 def blueprint_of(folder: Path, task: str) -> Path:
@@ -50,7 +52,11 @@ def test_all_nine_records_and_the_report_are_there(build: Build) -> None:
     assert list(build.records) == list(NAMES)
     assert (build.folder / "blueprint.resolved.yaml").exists()
     page = build.report.read_text(encoding="utf-8")
-    assert "<html" in page and "http://" not in page.replace("http://www.w3.org", "") and build.records["train"].metric in page  # type: ignore[attr-defined]
+    assert (
+        "<html" in page
+        and "http://" not in page.replace("http://www.w3.org", "")
+        and build.records["train"].metric in page
+    )  # type: ignore[attr-defined]
 
 
 def test_a_model_beats_the_dummy_on_data_that_has_an_answer(build: Build) -> None:
@@ -100,7 +106,11 @@ def _figures(record: dict[str, Any]) -> Any:
 
     def strip(value: Any) -> Any:
         if isinstance(value, dict):
-            return {k: strip(v) for k, v in value.items() if k not in ("derived", "reason", "key", "folder", "split_reason", "task_reason")}
+            return {
+                k: strip(v)
+                for k, v in value.items()
+                if k not in ("derived", "reason", "key", "folder", "split_reason", "task_reason")
+            }
         return [strip(v) for v in value] if isinstance(value, list) else value
 
     return strip(without_times(record))
@@ -113,18 +123,24 @@ def test_poisoning_every_test_label_changes_no_choice(tmp_path: Path) -> None:
     run(blueprint, poisoned, to="prepare")
     (poisoned / "decisions.json").write_text((clean.folder / "decisions.json").read_text())
     frame = pl.read_parquet(poisoned / "data" / "test.parquet")
-    swapped = frame.with_columns(pl.when(pl.col("label") == "spam").then(pl.lit("ham")).otherwise(pl.lit("spam")).alias("label"))
+    swapped = frame.with_columns(
+        pl.when(pl.col("label") == "spam").then(pl.lit("ham")).otherwise(pl.lit("spam")).alias("label")
+    )
     swapped.write_parquet(poisoned / "data" / "test.parquet")
     run(blueprint, poisoned, to="compress", force=True)
     ours, theirs = records(poisoned), records(clean.folder)
     assert ours["evaluate"]["metrics"] != theirs["evaluate"]["metrics"], "the poison must have arrived"
     assert without_times(ours["train"]) == without_times(theirs["train"])
     assert ours["compress"]["chosen"] == theirs["compress"]["chosen"]
-    assert ours["compress"]["variants"] and [v["passed"] for v in ours["compress"]["variants"]] == [v["passed"] for v in theirs["compress"]["variants"]]
+    assert ours["compress"]["variants"] and [v["passed"] for v in ours["compress"]["variants"]] == [
+        v["passed"] for v in theirs["compress"]["variants"]
+    ]
 
 
 def test_a_failed_gate_stops_before_package_and_force_goes_on(tmp_path: Path) -> None:
-    path = toys.write_blueprint(tmp_path, toys.write_table(tmp_path), target="status", evaluate={"gates": {"roc_auc": 0.9999}})
+    path = toys.write_blueprint(
+        tmp_path, toys.write_table(tmp_path), target="status", evaluate={"gates": {"roc_auc": 0.9999}}
+    )
     blueprint = Blueprint.load(path)
     with pytest.raises(GateFailed, match=r"evaluate\.roc_auc failed: demanded .*0\.9999.*measured .* to ") as failure:
         run(blueprint, tmp_path / "build")
@@ -140,7 +156,9 @@ def test_adding_a_candidate_trains_one_candidate(tmp_path: Path) -> None:
     first = toys.write_blueprint(tmp_path, data, target="status", train={"candidates": {"linear": {}}})
     run(Blueprint.load(first), tmp_path / "build", to="train")
     before = {job: job.stat().st_mtime_ns for job in (tmp_path / "build" / "train").glob("*/*/job.json")}
-    second = toys.write_blueprint(tmp_path, data, target="status", train={"candidates": {"linear": {}, "decision-tree": {}}})
+    second = toys.write_blueprint(
+        tmp_path, data, target="status", train={"candidates": {"linear": {}, "decision-tree": {}}}
+    )
     run(Blueprint.load(second), tmp_path / "build", to="train")
     after = {job: job.stat().st_mtime_ns for job in (tmp_path / "build" / "train").glob("*/*/job.json")}
     assert {job.parent.parent.name for job in set(after) - set(before)} == {"decision-tree"}
@@ -149,6 +167,8 @@ def test_adding_a_candidate_trains_one_candidate(tmp_path: Path) -> None:
 
 def test_a_frame_from_python_takes_the_place_of_a_file(tmp_path: Path) -> None:
     frame = toys.table()
-    blueprint = Blueprint.build(name="frame", size="tiny", data={"source": "frame", "target": "status"}, train={"candidates": {"linear": {}}})
+    blueprint = Blueprint.build(
+        name="frame", size="tiny", data={"source": "frame", "target": "status"}, train={"candidates": {"linear": {}}}
+    )
     built = blueprint.run(tmp_path / "build", frame=frame.drop("price"), to="train")
     assert built.records["prepare"].task == "tabular-classification"

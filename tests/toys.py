@@ -10,7 +10,22 @@ import polars as pl
 
 GOOD = ("lunch", "meeting", "agenda", "minutes", "patch", "review", "thanks", "schedule", "draft", "notes")
 BAD = ("winner", "prize", "free", "cash", "click", "offer", "credit", "urgent", "casino", "pills")
-PLAIN = ("the", "and", "for", "with", "this", "that", "from", "have", "will", "your", "please", "today", "monday", "team")
+PLAIN = (
+    "the",
+    "and",
+    "for",
+    "with",
+    "this",
+    "that",
+    "from",
+    "have",
+    "will",
+    "your",
+    "please",
+    "today",
+    "monday",
+    "team",
+)
 
 
 def table(rows: int = 400, *, seed: int = 0) -> pl.DataFrame:
@@ -69,18 +84,33 @@ def write_encoder(folder: Path, words: list[str] | None = None) -> Path:
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, set_seed
 
     letters = [chr(code) for code in range(32, 127) if not chr(code).isspace()]
-    known = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *("##" + letter for letter in letters), *(words or [*GOOD, *BAD, *PLAIN])]
+    known = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        *letters,
+        *("##" + letter for letter in letters),
+        *(words or [*GOOD, *BAD, *PLAIN]),
+    ]
     vocabulary = {word: place for place, word in enumerate(dict.fromkeys(known))}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", None, [("[CLS]", 2), ("[SEP]", 3)])
     place = folder / "encoder"
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]")
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]"
+    )
     fast.save_pretrained(place)
     set_seed(0)
     config = BertConfig(
-        vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=128
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=128,
     )
     BertModel(config, add_pooling_layer=False).save_pretrained(place)
     return place

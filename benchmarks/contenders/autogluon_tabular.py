@@ -12,22 +12,39 @@ class AutoGluon:
 
     def versions(self) -> dict[str, str]:
         """Of what it uses."""
-        return _talk.versions("autogluon.tabular", "lightgbm", "catboost", "xgboost-cpu", "fastai", "torch", "scikit-learn", "numpy", "pandas")
+        return _talk.versions(
+            "autogluon.tabular",
+            "lightgbm",
+            "catboost",
+            "xgboost-cpu",
+            "fastai",
+            "torch",
+            "scikit-learn",
+            "numpy",
+            "pandas",
+        )
 
-    def fit(self, folder: str, train: str, test: str, target: str, identity: str, settings: dict[str, Any]) -> dict[str, Any]:
+    def fit(
+        self, folder: str, train: str, test: str, target: str, identity: str, settings: dict[str, Any]
+    ) -> dict[str, Any]:
         """`TabularPredictor(label).fit(train, time_limit)`: nothing else is chosen for it but the metric."""
         import pandas
         from autogluon.tabular import TabularPredictor
 
         self.identity = identity
         frame = pandas.read_parquet(train).drop(columns=[identity])
-        self.predictor = TabularPredictor(label=target, eval_metric=settings["metric"], path=f"{folder}/autogluon", verbosity=2)
+        self.predictor = TabularPredictor(
+            label=target, eval_metric=settings["metric"], path=f"{folder}/autogluon", verbosity=2
+        )
         self.predictor.fit(frame, time_limit=settings["time_limit"])
         self.predictor.persist()  # what its documentation advises for online inference
         board = self.predictor.leaderboard(silent=True)
         return {
             "best": self.predictor.model_best,
-            "models": {str(row.model): {"score": float(row.score_val), "seconds": float(row.fit_time)} for row in board.itertuples()},
+            "models": {
+                str(row.model): {"score": float(row.score_val), "seconds": float(row.fit_time)}
+                for row in board.itertuples()
+            },
         }
 
     def predict(self, rows: str) -> dict[str, Any]:
@@ -40,7 +57,12 @@ class AutoGluon:
         self.rows = [frame.iloc[[row]] for row in range(min(len(frame), 200))]
         scores = self._answer(frame)
         classes = [str(name) for name in scores.columns] if self.classified else []
-        return {"identity": whole[self.identity].tolist(), "classes": classes, "scores": scores.to_numpy().reshape(len(frame), -1).tolist(), "labels": []}
+        return {
+            "identity": whole[self.identity].tolist(),
+            "classes": classes,
+            "scores": scores.to_numpy().reshape(len(frame), -1).tolist(),
+            "labels": [],
+        }
 
     def one(self, count: int, start: int) -> list[float]:
         """Seconds of `count` rows one by one, each a ready frame of one row."""

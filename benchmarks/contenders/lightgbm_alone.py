@@ -17,7 +17,9 @@ class LightGBM:
         """Of what it uses."""
         return _talk.versions("lightgbm", "scikit-learn", "numpy", "pandas")
 
-    def fit(self, folder: str, train: str, test: str, target: str, identity: str, settings: dict[str, Any]) -> dict[str, Any]:
+    def fit(
+        self, folder: str, train: str, test: str, target: str, identity: str, settings: dict[str, Any]
+    ) -> dict[str, Any]:
         """Train until the held-out metric has not improved for 50 rounds."""
         import lightgbm
         import pandas
@@ -25,9 +27,15 @@ class LightGBM:
 
         frame = pandas.read_parquet(train)
         self.identity, self.columns = identity, [name for name in frame.columns if name not in (target, identity)]
-        self.categories = {name: frame[name].astype("category").dtype for name in self.columns if not pandas.api.types.is_numeric_dtype(frame[name])}
+        self.categories = {
+            name: frame[name].astype("category").dtype
+            for name in self.columns
+            if not pandas.api.types.is_numeric_dtype(frame[name])
+        }
         classes = settings["kind"] == "classification"
-        learn, held = train_test_split(frame, test_size=HELD_OUT, random_state=settings["seed"], stratify=frame[target] if classes else None)
+        learn, held = train_test_split(
+            frame, test_size=HELD_OUT, random_state=settings["seed"], stratify=frame[target] if classes else None
+        )
         kind = lightgbm.LGBMClassifier if classes else lightgbm.LGBMRegressor
         self.model = kind(n_estimators=ROUNDS, random_state=settings["seed"], verbosity=-1)
         self.model.fit(
@@ -48,7 +56,12 @@ class LightGBM:
         self.rows = [typed.iloc[[row]] for row in range(min(len(typed), 200))]
         classes = [str(name) for name in getattr(self.model, "classes_", [])]
         scores = self._answer(typed)
-        return {"identity": frame[self.identity].tolist(), "classes": classes, "scores": scores.reshape(len(frame), -1).tolist(), "labels": []}
+        return {
+            "identity": frame[self.identity].tolist(),
+            "classes": classes,
+            "scores": scores.reshape(len(frame), -1).tolist(),
+            "labels": [],
+        }
 
     def one(self, count: int, start: int) -> list[float]:
         """Seconds of `count` rows one by one, each a ready frame of one row."""

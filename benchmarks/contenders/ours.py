@@ -16,13 +16,17 @@ class Ours:
 
         return versions()
 
-    def fit(self, folder: str, train: str, test: str, target: str, identity: str, settings: dict[str, Any]) -> dict[str, Any]:
+    def fit(
+        self, folder: str, train: str, test: str, target: str, identity: str, settings: dict[str, Any]
+    ) -> dict[str, Any]:
         """Build as far as `settings['to']`; gates are noted, not obeyed. The test rows' labels are read by evaluate only."""
         from modelyard.blueprint import Blueprint
 
         sections = dict(settings["blueprint"])
         columns = {identity: "ignore", **sections.pop("columns", {})}
-        blueprint = Blueprint.build(name="benchmark", data={"source": train, "test": test, "target": target, "columns": columns}, **sections)
+        blueprint = Blueprint.build(
+            name="benchmark", data={"source": train, "test": test, "target": target, "columns": columns}, **sections
+        )
         build = blueprint.run(folder, to=settings["to"], force=True)
         trained = build.records["train"]
         compressed = build.records.get("compress")
@@ -30,7 +34,9 @@ class Ours:
         self.artifact = build.folder / (compressed.artifact if compressed else trained.artifact)
         return {
             "weights": trained.weights,
-            "candidates": {each.name: {"status": each.status, "reason": each.reason, **each.timings} for each in trained.candidates},
+            "candidates": {
+                each.name: {"status": each.status, "reason": each.reason, **each.timings} for each in trained.candidates
+            },
             "threshold": trained.threshold,
             "rows": {name: split.rows for name, split in build.records["prepare"].splits.items()},
             "stages": {name: record.run.seconds.value for name, record in build.records.items()},
@@ -47,7 +53,10 @@ class Ours:
         state = self.predictor.state
         frame = read_split(self.folder / "data", "test")
         given = from_frame(frame, state.types())
-        self.records = [{name: value for name, value in given.record(row).items() if value is not None} for row in range(min(len(given), 200))]
+        self.records = [
+            {name: value for name, value in given.record(row).items() if value is not None}
+            for row in range(min(len(given), 200))
+        ]
         scores = self.predictor.scores(given)
         labels = self.predictor.task.labels(scores, state, self.predictor.artifact.threshold)
         return {
@@ -62,7 +71,9 @@ class Ours:
         from modelyard.rows import from_records
 
         inputs = self.predictor.state.inputs
-        return _talk.timed(lambda record: self.predictor.answer(from_records([record], inputs)), self.records, count=count, start=start)
+        return _talk.timed(
+            lambda record: self.predictor.answer(from_records([record], inputs)), self.records, count=count, start=start
+        )
 
 
 if __name__ == "__main__":

@@ -44,7 +44,9 @@ class Shipped:
 
         predictor = Predictor.open(Path(folder) / "model")
         given = from_frame(read_split(Path(folder) / "data", "test"), predictor.state.types())
-        records = [{name: value for name, value in given.record(row).items() if value is not None} for row in range(len(given))]
+        records = [
+            {name: value for name, value in given.record(row).items() if value is not None} for row in range(len(given))
+        ]
         cut = [self._cut(record, predictor) for record in records[: 5 * ROWS]] if text else records
         return [record for record in cut if record][:ROWS]
 
@@ -60,7 +62,9 @@ class Shipped:
         from modelyard.rows import from_records
 
         inputs = self.predictor.state.inputs
-        return _talk.timed(lambda record: self.predictor.answer(from_records([record], inputs)), records, count=count, start=start)
+        return _talk.timed(
+            lambda record: self.predictor.answer(from_records([record], inputs)), records, count=count, start=start
+        )
 
     def _cut(self, record: dict[str, Any], predictor: Any) -> dict[str, Any]:
         """The longest beginning of the longest text that makes 128 tokens with the rest; nothing where the row is too short."""

@@ -23,7 +23,9 @@ class Tfidf:
         """Of what it uses."""
         return _talk.versions("scikit-learn", "numpy", "scipy")
 
-    def fit(self, folder: str, train: str, test: str, target: str, identity: str, settings: dict[str, Any]) -> dict[str, Any]:
+    def fit(
+        self, folder: str, train: str, test: str, target: str, identity: str, settings: dict[str, Any]
+    ) -> dict[str, Any]:
         """Choose C, min_df and sublinear_tf by macro-F1 over folds of whole groups, then fit on every training row."""
         import numpy as np
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -37,18 +39,34 @@ class Tfidf:
         with tempfile.TemporaryDirectory(prefix="tfidf-") as memory:  # one vectoriser fit serves every C
             steps = [("vectoriser", TfidfVectorizer(ngram_range=(1, 2))), ("model", LogisticRegression(max_iter=2000))]
             grid, cores = settings.get("grid") or GRID, len(os.sched_getaffinity(0))
-            search = GridSearchCV(Pipeline(steps, memory=memory), grid, scoring="f1_macro", cv=GroupKFold(FOLDS), n_jobs=cores, error_score="raise")
+            search = GridSearchCV(
+                Pipeline(steps, memory=memory),
+                grid,
+                scoring="f1_macro",
+                cv=GroupKFold(FOLDS),
+                n_jobs=cores,
+                error_score="raise",
+            )
             search.fit(_join(table, self.texts), table[target], groups=groups)
         self.best = search.best_estimator_
         self.best.memory = None
-        return {"chosen": search.best_params_, "validation": float(search.best_score_), "tried": len(search.cv_results_["params"])}
+        return {
+            "chosen": search.best_params_,
+            "validation": float(search.best_score_),
+            "tried": len(search.cv_results_["params"]),
+        }
 
     def predict(self, rows: str) -> dict[str, Any]:
         """Answers for the rows of a file without target."""
         table = _read(rows)
         scores = self.best.predict_proba(_join(table, self.texts))
         classes = [str(name) for name in self.best.classes_]
-        return {"identity": table[self.identity], "classes": classes, "scores": scores.tolist(), "labels": [classes[row.argmax()] for row in scores]}
+        return {
+            "identity": table[self.identity],
+            "classes": classes,
+            "scores": scores.tolist(),
+            "labels": [classes[row.argmax()] for row in scores],
+        }
 
 
 def _read(path: str) -> dict[str, Any]:

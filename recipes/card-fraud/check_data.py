@@ -25,7 +25,7 @@ import polars as pl
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).parent))
-from make_data import DAYS_BEFORE, DELAY_DAYS, START, TABLE, WINDOWS, make, span  # noqa: E402
+from make_data import DAYS_BEFORE, DELAY_DAYS, START, TABLE, WINDOWS, make, span
 
 K = 10  # transactions an analyst checks a day, as in blueprint.yaml
 NOT_LEARNT = ["transaction_id", "time", "customer_id", "terminal_id", "fraud", "scenario"]
@@ -108,7 +108,9 @@ def main() -> None:
     for gap in (0, DELAY_DAYS):
         test, score = fit(made, gap)
         y = target(test)
-        top = test.select("time", "scenario").with_columns(score=pl.Series(score), y=pl.Series(y), day=pl.col("time").dt.date())
+        top = test.select("time", "scenario").with_columns(
+            score=pl.Series(score), y=pl.Series(y), day=pl.col("time").dt.date()
+        )
         top = top.with_columns(checked=pl.col("score").rank("ordinal", descending=True).over("day") <= K)
         print(f"gap {gap} days: test {y.size:,} rows, {y.sum()} frauds, average precision {average_precision_score(y, score):.3f}, "
               f"ROC-AUC {roc_auc_score(y, score):.3f}, precision at {K} a day {top.filter('checked')['y'].mean():.3f}")  # fmt: skip
@@ -116,9 +118,16 @@ def main() -> None:
         print("  caught among those checked, by scenario:", {s: f"{c:.2f} of {n}" for s, n, c in caught.iter_rows()})
         amounts = test["amount"].to_numpy()
         flagged = score > 0.5
-        saved = amounts[y & flagged].sum() - 5.0 * (flagged & ~y).sum()  # a false alarm costs 5 USD, as in blueprint.yaml
-        best = max(amounts[y & (score > t)].sum() - 5.0 * ((score > t) & ~y).sum() for t in np.quantile(score, np.linspace(0.9, 1, 400)))
-        print(f"  fraud in test {amounts[y].sum():,.0f} USD; saved at 0.5: {saved:,.0f}; at most (threshold seen on test, a bound): {best:,.0f}")
+        saved = (
+            amounts[y & flagged].sum() - 5.0 * (flagged & ~y).sum()
+        )  # a false alarm costs 5 USD, as in blueprint.yaml
+        best = max(
+            amounts[y & (score > t)].sum() - 5.0 * ((score > t) & ~y).sum()
+            for t in np.quantile(score, np.linspace(0.9, 1, 400))
+        )
+        print(
+            f"  fraud in test {amounts[y].sum():,.0f} USD; saved at 0.5: {saved:,.0f}; at most (threshold seen on test, a bound): {best:,.0f}"
+        )
     histories = {"customer": ("customer_", "amount_to_", "seconds_", "visits_"), "terminal": ("terminal_",)}
     for title, names in histories.items():
         test, score = fit(made, 0, without=names)
@@ -130,7 +139,12 @@ def main() -> None:
         value = (column.rank() if column.dtype == pl.String else column.cast(pl.Float64)).fill_null(-1).to_numpy()
         area = roc_auc_score(y, value) if name not in ("fraud", "time") else 0.5
         alone[name] = round(max(area, 1 - area), 3)
-    print("each column alone, ROC-AUC:", dict(sorted(alone.items(), key=lambda item: -item[1])[:12]), "transaction_id", alone["transaction_id"])
+    print(
+        "each column alone, ROC-AUC:",
+        dict(sorted(alone.items(), key=lambda item: -item[1])[:12]),
+        "transaction_id",
+        alone["transaction_id"],
+    )
 
 
 if __name__ == "__main__":

@@ -78,7 +78,11 @@ WINDOWS = (1, 7, 30)  # days, Handbook
 DAYS_BEFORE = max(WINDOWS) + DELAY_DAYS
 DAY = 86_400
 NEVER = -(1 << 40)  # a second before every simulated day; `table` drops it
-STOLEN_A_DAY, COMPROMISED_A_DAY, LEAKED_A_DAY = 0.55, 0.22, 0.60  # chosen to give about 1 % fraud, a third from each scenario
+STOLEN_A_DAY, COMPROMISED_A_DAY, LEAKED_A_DAY = (
+    0.55,
+    0.22,
+    0.60,
+)  # chosen to give about 1 % fraud, a third from each scenario
 TABLE = Path(__file__).with_name("card-fraud.parquet")
 
 # name on the statement, category, online, share of terminals, amount factor, risk: how much fraudsters like it (stolen and leaked cards; terminals)
@@ -157,7 +161,9 @@ class World:
         place = self.merchants.select("x", "y").to_numpy()[self.shops]
         distance = np.hypot(*(self.home[:, None, :] - place[None, :, :]).transpose(2, 0, 1))  # (customer, shop) km
         self.nearest = np.argsort(distance, axis=1)
-        self.reachable = np.maximum((distance <= RADIUS).sum(axis=1), 5)  # a lonely customer goes to the five nearest shops
+        self.reachable = np.maximum(
+            (distance <= RADIUS).sum(axis=1), 5
+        )  # a lonely customer goes to the five nearest shops
         self.distance = np.full((CUSTOMERS, TERMINALS), np.nan)
         self.distance[:, self.shops] = distance
 
@@ -165,7 +171,9 @@ class World:
         """A terminal for each purchase; `liked`: weighted by what fraudsters like, else by how popular a site is."""
         weight = self.merchants["liked" if liked else "popularity"].to_numpy()
         chosen = self.rng.choice(self.sites, customer.size, p=weight[self.sites] / weight[self.sites].sum())
-        for _ in range(20 if liked else 1):  # rejection: a shop within reach, kept with a chance in proportion to its weight
+        for _ in range(
+            20 if liked else 1
+        ):  # rejection: a shop within reach, kept with a chance in proportion to its weight
             near = self.nearest[customer, (self.rng.random(customer.size) * self.reachable[customer]).astype(int)]
             anywhere = self.rng.integers(self.shops.size, size=customer.size)
             shop = self.shops[np.where(self.rng.random(customer.size) < travel, anywhere, near)]
@@ -180,7 +188,9 @@ class World:
         mean = self.mean_amount[customer]
         drawn = self.rng.normal(mean, mean / 2)
         drawn = np.where(drawn < 0, self.rng.uniform(0, 2 * mean), drawn)
-        cents: np.ndarray = np.maximum(np.round(100 * drawn * self.merchants["factor"].to_numpy()[terminal] * times), 50)
+        cents: np.ndarray = np.maximum(
+            np.round(100 * drawn * self.merchants["factor"].to_numpy()[terminal] * times), 50
+        )
         return cents.astype(np.int64)
 
     def hour_of_day(self, online: np.ndarray) -> np.ndarray:
@@ -190,11 +200,15 @@ class World:
         return np.where(online, self.rng.normal(20 * 3600, 3.5 * 3600, online.size) % DAY, shop).astype(np.int64)
 
 
-def table(second: np.ndarray, customer: np.ndarray, terminal: np.ndarray, cents: np.ndarray, scenario: int) -> pl.DataFrame:
+def table(
+    second: np.ndarray, customer: np.ndarray, terminal: np.ndarray, cents: np.ndarray, scenario: int
+) -> pl.DataFrame:
     """Purchases as rows; what falls outside the simulated days is dropped. `scenario` 0 is genuine."""
     rows = pl.DataFrame({"second": second, "customer": customer, "terminal": terminal, "cents": cents})
     last = (DAYS_BEFORE + DAYS_KEPT) * DAY
-    return rows.filter(pl.col("second").is_between(0, last, closed="left")).with_columns(scenario=pl.lit(scenario, pl.Int8))
+    return rows.filter(pl.col("second").is_between(0, last, closed="left")).with_columns(
+        scenario=pl.lit(scenario, pl.Int8)
+    )
 
 
 def genuine(world: World) -> pl.DataFrame:
@@ -249,10 +263,14 @@ def compromise_terminals(world: World, rows: pl.DataFrame) -> pl.DataFrame:
     for terminal, first in zip(chosen, first_day, strict=True):
         bad[terminal, max(first, 0) : max(first + 28, 0)] = True
     hit = bad[rows["terminal"].to_numpy(), rows["second"].to_numpy() // DAY] & (rng.random(rows.height) < 0.9)
-    return rows.with_columns(scenario=pl.when(pl.Series(hit) & (pl.col("scenario") == 0)).then(pl.lit(2, pl.Int8)).otherwise("scenario"))
+    return rows.with_columns(
+        scenario=pl.when(pl.Series(hit) & (pl.col("scenario") == 0)).then(pl.lit(2, pl.Int8)).otherwise("scenario")
+    )
 
 
-def window(key: np.ndarray, second: np.ndarray, value: np.ndarray, *, days: int, delay: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def window(
+    key: np.ndarray, second: np.ndarray, value: np.ndarray, *, days: int, delay: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Count and sum of `value` over the rows of the same key in [t - delay - days, t - delay), for each row.
 
     Rows are put on one axis, a stretch for each key, so that two binary searches a row replace a loop:
@@ -290,10 +308,14 @@ def history(rows: pl.DataFrame) -> dict[str, pl.Series]:
         count, total = window(customer, second, cents, days=days)
         found[f"customer_count_{span(days)}"] = pl.Series(count).cast(pl.Int16)
         found[f"customer_mean_amount_{span(days)}"] = ratio(total / 100, np.where(count > 0, count, np.nan), 2)
-    found["amount_to_customer_mean"] = ratio(cents / 100, found["customer_mean_amount_30_days"].cast(pl.Float64).to_numpy(), 3)
+    found["amount_to_customer_mean"] = ratio(
+        cents / 100, found["customer_mean_amount_30_days"].cast(pl.Float64).to_numpy(), 3
+    )
     before = rows.select(pl.col("second").diff().over("customer", order_by="second")).to_series()
     found["seconds_since_last"] = before.cast(pl.Int32)
-    found["visits_30_days"] = pl.Series(window(customer * TERMINALS + terminal, second, cents, days=30)[0]).cast(pl.Int16)
+    found["visits_30_days"] = pl.Series(window(customer * TERMINALS + terminal, second, cents, days=30)[0]).cast(
+        pl.Int16
+    )
     for days in WINDOWS:
         count, total = window(terminal, second, fraud, days=days, delay=DELAY_DAYS)
         found[f"terminal_count_{span(days)}"] = pl.Series(count).cast(pl.Int16)
@@ -322,7 +344,9 @@ def make(seed: int = SEED) -> pl.DataFrame:
             merchant=world.merchants["merchant"].gather(terminal),
             category=world.merchants["category"].gather(terminal),
             online=yes(pl.Series(world.is_online[terminal])),
-            distance_from_home=pl.Series(np.round(world.distance[customer, terminal], 1)).fill_nan(None).cast(pl.Float32),
+            distance_from_home=pl.Series(np.round(world.distance[customer, terminal], 1))
+            .fill_nan(None)
+            .cast(pl.Float32),
             hour=pl.col("time").dt.hour().cast(pl.Int8),
             night=yes(pl.col("time").dt.hour() < 6),
             weekend=yes(pl.col("time").dt.weekday() >= 6),
@@ -353,7 +377,9 @@ def main() -> None:
     made.drop("scenario").write_parquet(TABLE, compression="zstd", compression_level=19)
     frauds = made.filter(pl.col("scenario") > 0)
     counts = dict(sorted(frauds["scenario"].value_counts().iter_rows()))
-    print(f"{made.height:,} rows, {frauds.height / made.height:.2%} fraud, by scenario {counts}, {TABLE.stat().st_size / 1e6:.1f} MB")
+    print(
+        f"{made.height:,} rows, {frauds.height / made.height:.2%} fraud, by scenario {counts}, {TABLE.stat().st_size / 1e6:.1f} MB"
+    )
 
 
 if __name__ == "__main__":

@@ -146,7 +146,10 @@ def serve(
 def predict(
     package: Annotated[Path, typer.Argument(help="A package: the folder or archive that a build left.")],
     rows: Annotated[str, typer.Argument(help="A file of rows (.csv .jsonl .parquet), or - for standard input.")] = "-",
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="File of answers (.csv .jsonl .parquet); standard output without it.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="File of answers (.csv .jsonl .parquet); standard output without it."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Use a package whose gates failed.")] = False,
 ) -> None:
     """Answer rows from a file: `answer` and `probability_<class>`, in the order of the input."""
@@ -172,7 +175,11 @@ def list_parts(shelf: Annotated[str | None, typer.Argument(help="One shelf; all 
 
 
 @app.command()
-def explain(name: Annotated[str, typer.Argument(help="A part (linear, encoder, calibration, ...) or a blueprint key (train.budget).")]) -> None:
+def explain(
+    name: Annotated[
+        str, typer.Argument(help="A part (linear, encoder, calibration, ...) or a blueprint key (train.budget).")
+    ],
+) -> None:
     """Explain a part or a blueprint key: file and line, what it is for, its options and an example."""
     from modelyard.explaining import explain as text
 
@@ -198,7 +205,10 @@ def schema() -> None:
 
 
 @app.callback(invoke_without_command=True)
-def options(context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+def options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
     if version:
         from modelyard import __version__
 

@@ -56,7 +56,9 @@ class MissingExtra(UserError):
 
     def __init__(self, what: str, extra: str) -> None:
         self.extra = extra
-        super().__init__(f"{what} needs the extra {extra!r}, which is not installed. Run: pip install 'modelyard[{extra}]'")
+        super().__init__(
+            f"{what} needs the extra {extra!r}, which is not installed. Run: pip install 'modelyard[{extra}]'"
+        )
 
 
 class MissingDownload(UserError):

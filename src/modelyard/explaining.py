@@ -26,7 +26,11 @@ from modelyard.units import AnyUnit, In, Quantity
 
 WIDTH = 100
 """Characters of a line on a terminal."""
-NAMED: dict[tuple[str, ...], str] = {("train", "candidates"): "models", ("audit", "checks"): "audit.checks", ("compress", "methods"): "compress.methods"}
+NAMED: dict[tuple[str, ...], str] = {
+    ("train", "candidates"): "models",
+    ("audit", "checks"): "audit.checks",
+    ("compress", "methods"): "compress.methods",
+}
 """Blueprint keys that name parts, and their shelf."""
 _LIMITS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
@@ -46,7 +50,10 @@ class Option:
 
 def options(model: type[BaseModel]) -> list[Option]:
     """Every field of a part or section."""
-    return [Option(name, spell(field), default(field), " ".join((field.description or "").split())) for name, field in model.model_fields.items()]
+    return [
+        Option(name, spell(field), default(field), " ".join((field.description or "").split()))
+        for name, field in model.model_fields.items()
+    ]
 
 
 @cache
@@ -84,7 +91,12 @@ def spell(field: FieldInfo) -> str:
     if unit is None and any(mark is AnyUnit for mark in field.metadata):
         unit = "any unit"
     text = f"quantity in {unit}" if unit else _spell(field.annotation)
-    limits = [f"{sign} {getattr(mark, name):g}" for mark in field.metadata for name, sign in _LIMITS.items() if getattr(mark, name, None) is not None]
+    limits = [
+        f"{sign} {getattr(mark, name):g}"
+        for mark in field.metadata
+        for name, sign in _LIMITS.items()
+        if getattr(mark, name, None) is not None
+    ]
     pattern = next((mark.pattern for mark in field.metadata if getattr(mark, "pattern", None)), None)
     limits += [f"matching {pattern}"] if pattern else []
     null = " | null" if text.endswith(" | null") else ""
@@ -92,7 +104,16 @@ def spell(field: FieldInfo) -> str:
 
 
 def _spell(kind: Any) -> str:
-    plain = {str: "text", int: "whole number", float: "number", bool: "true | false", type(None): "null", Any: "anything", Path: "path", Quantity: "quantity"}
+    plain = {
+        str: "text",
+        int: "whole number",
+        float: "number",
+        bool: "true | false",
+        type(None): "null",
+        Any: "anything",
+        Path: "path",
+        Quantity: "quantity",
+    }
     if kind in plain:
         return plain[kind]
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
@@ -104,7 +125,9 @@ def _spell(kind: Any) -> str:
     if origin is typing.Literal:
         return " | ".join(str(value) for value in inner)
     if origin is dict:
-        return f"mapping of {_spell(inner[0])} to {_spell(inner[1])}" if inner[1:] and inner[1] is not Any else "mapping"
+        return (
+            f"mapping of {_spell(inner[0])} to {_spell(inner[1])}" if inner[1:] and inner[1] is not Any else "mapping"
+        )
     if origin in (tuple, list):
         members = [_spell(part) for part in inner if part is not Ellipsis]
         return f"list of {members[0]}" if Ellipsis in inner or origin is list else f"[{', '.join(members)}]"
@@ -165,8 +188,14 @@ def explain(name: str) -> str:
     if name.lower() in glossary():
         found.append(_wrapped(f"{name.lower()}: {glossary()[name.lower()]}"))
     if not found:
-        known = [part for names in _shelves().values() for part in names] + [key.name for key in every_key()] + list(glossary())
-        raise UnknownPart(f"nothing is called {name!r}.{nearest(name, known)} See: yard list (parts), yard schema (keys), docs/glossary.md (words).")
+        known = (
+            [part for names in _shelves().values() for part in names]
+            + [key.name for key in every_key()]
+            + list(glossary())
+        )
+        raise UnknownPart(
+            f"nothing is called {name!r}.{nearest(name, known)} See: yard list (parts), yard schema (keys), docs/glossary.md (words)."
+        )
     return "\n\n".join(found)
 
 
@@ -189,7 +218,11 @@ def _keys(name: str) -> Iterator[str]:
     if shelf and len(path) in (3, 4) and path[2] in _shelves()[shelf]:
         kind = parts.load(shelf, path[2])
         chosen = [option for option in options(kind) if len(path) == 3 or option.name == path[3]]
-        yield from [part_text(shelf, path[2])] if len(path) == 3 else [_key_text(Option(name, *_rest(option)), []) for option in chosen]
+        yield from (
+            [part_text(shelf, path[2])]
+            if len(path) == 3
+            else [_key_text(Option(name, *_rest(option)), []) for option in chosen]
+        )
         return
     exact = [key for key in every_key() if key.name == name]
     for key in exact or [key for key in every_key() if key.name.rpartition(".")[2] == name]:
@@ -229,7 +262,9 @@ def _module_doc(shelf: str, name: str) -> str:
 
 def _example(shelf: str, name: str, found: list[Option]) -> list[str]:
     """How it stands in a blueprint; nothing for parts that no blueprint names."""
-    shown = next((f"{option.name}: {option.default}" for option in found if option.default not in ("null", "required")), "")
+    shown = next(
+        (f"{option.name}: {option.default}" for option in found if option.default not in ("null", "required")), ""
+    )
     inner = f"{{{shown}}}" if shown else "{}"
     where = {shelf: path for path, shelf in NAMED.items()}.get(shelf)
     if where:
@@ -239,7 +274,11 @@ def _example(shelf: str, name: str, found: list[Option]) -> list[str]:
 
 def _key_text(key: Option, inner: list[Option]) -> str:
     lines = [key.name, _wrapped(key.doc, "  "), f"  type     {key.type}", f"  default  {key.default}"]
-    direct = [Option(option.name[len(key.name) + 1 :], *_rest(option)) for option in inner if "." not in option.name[len(key.name) + 1 :]]
+    direct = [
+        Option(option.name[len(key.name) + 1 :], *_rest(option))
+        for option in inner
+        if "." not in option.name[len(key.name) + 1 :]
+    ]
     if direct:
         lines += ["", "keys", *_table(direct)]
     elif key.default not in ("required", "as below"):
@@ -250,14 +289,18 @@ def _key_text(key: Option, inner: list[Option]) -> str:
 
 def _nested(key: Option) -> list[str]:
     *heads, last = key.name.split(".")
-    return [f"  {'  ' * depth}{head}:" for depth, head in enumerate(heads)] + [f"  {'  ' * len(heads)}{last}: {key.default}"]
+    return [f"  {'  ' * depth}{head}:" for depth, head in enumerate(heads)] + [
+        f"  {'  ' * len(heads)}{last}: {key.default}"
+    ]
 
 
 def _table(found: list[Option]) -> list[str]:
     lines = []
     for option in found:
         lines.append(
-            f"  {option.name}: {option.type}  (default {option.default})" if option.default != "required" else f"  {option.name}: {option.type}  (required)"
+            f"  {option.name}: {option.type}  (default {option.default})"
+            if option.default != "required"
+            else f"  {option.name}: {option.type}  (required)"
         )
         if option.doc:
             lines.append(_wrapped(option.doc, "      "))

@@ -120,7 +120,9 @@ def _manifest(folder: Path) -> Manifest:
     values = _json(folder, MANIFEST)
     made = values.get("format") if isinstance(values, dict) else None
     if made != FORMAT:
-        raise PackageError(f"{folder / MANIFEST} has format {made!r}; this version of Modelyard reads {FORMAT}. Install the version that made it.")
+        raise PackageError(
+            f"{folder / MANIFEST} has format {made!r}; this version of Modelyard reads {FORMAT}. Install the version that made it."
+        )
     try:
         return Manifest.model_validate(values)
     except ValidationError as error:
@@ -176,7 +178,9 @@ def verify(folder: Path) -> None:
         raise PackageError(f"{folder}: {name} does not belong to the package. Remove it.")
     for name, place in present.items():
         if sha256(place) != demanded[name]:
-            raise PackageError(f"{folder}: {name} was changed after packaging. Package it again: yard run BLUEPRINT --to package")
+            raise PackageError(
+                f"{folder}: {name} was changed after packaging. Package it again: yard run BLUEPRINT --to package"
+            )
 
 
 # -- what later stages found out ----------------------------------------------------------------------------------------
@@ -203,7 +207,9 @@ def later_gates(folder: Path) -> tuple[Gate, ...]:
     try:
         return tuple(Gate.model_validate(gate) for gate in _json(folder, VERDICT)["gates"])
     except (ValidationError, KeyError, TypeError):
-        raise PackageError(f"{folder / VERDICT} cannot be read. Package it again: yard run BLUEPRINT --to package") from None
+        raise PackageError(
+            f"{folder / VERDICT} cannot be read. Package it again: yard run BLUEPRINT --to package"
+        ) from None
 
 
 # -- archives -----------------------------------------------------------------------------------------------------------
@@ -253,11 +259,19 @@ def _extract(tar: tarfile.TarFile, target: Path, archive: Path) -> None:
         inside = PurePosixPath(entry.name)
         if entry.isdir() and ".." not in inside.parts and not inside.is_absolute():
             continue
-        if not entry.isreg() or inside.is_absolute() or ".." in inside.parts or "\\" in entry.name or len(inside.parts) < 2:
+        if (
+            not entry.isreg()
+            or inside.is_absolute()
+            or ".." in inside.parts
+            or "\\" in entry.name
+            or len(inside.parts) < 2
+        ):
             raise PackageError(f"{archive}: {entry.name!r} is unsafe or no plain file; nothing of it was used")
         total += entry.size
         if count >= MOST_FILES or total > MOST_BYTES:
-            raise PackageError(f"{archive}: holds more than {MOST_FILES} files or {MOST_BYTES} bytes; nothing of it was used")
+            raise PackageError(
+                f"{archive}: holds more than {MOST_FILES} files or {MOST_BYTES} bytes; nothing of it was used"
+            )
         place = target.joinpath(*inside.parts[1:])
         source = tar.extractfile(entry)
         assert source is not None, "a plain file"

@@ -39,10 +39,14 @@ def _strangers(shelf: str) -> dict[str, Any]:
 def names(shelf: str) -> list[str]:
     """The names on a shelf, sorted; nothing is imported."""
     folder = ROOT / shelf.replace(".", "/")
-    own = [found.name.replace("_", "-") for found in pkgutil.iter_modules([str(folder)]) if not found.name.startswith("_")]
+    own = [
+        found.name.replace("_", "-") for found in pkgutil.iter_modules([str(folder)]) if not found.name.startswith("_")
+    ]
     strangers = _strangers(shelf)
     for twice in set(own) & set(strangers):
-        raise UnknownPart(f"the part {twice!r} on the shelf {shelf!r} exists twice: {folder} and an installed plug-in. Remove one.")
+        raise UnknownPart(
+            f"the part {twice!r} on the shelf {shelf!r} exists twice: {folder} and an installed plug-in. Remove one."
+        )
     return sorted([*own, *strangers])
 
 
@@ -86,7 +90,11 @@ def source_hash(*relative: str) -> str:
     digest = blake2b(digest_size=16)
     for name in relative:
         place = ROOT / name
-        files = sorted(file for file in place.rglob("*") if file.suffix in (".py", ".toml", ".html", ".css")) if place.is_dir() else [place]
+        files = (
+            sorted(file for file in place.rglob("*") if file.suffix in (".py", ".toml", ".html", ".css"))
+            if place.is_dir()
+            else [place]
+        )
         for file in files:
             digest.update(file.relative_to(ROOT).as_posix().encode())
             digest.update(file.read_bytes())

@@ -35,7 +35,14 @@ MISSING: tuple[str, ...] = Data.model_fields["missing"].default
 MOST_FAULTS = 10
 MESSY_DATES = 0.5
 """Dates that cannot be read count as missing, as they did in training (mail headers are full of them), unless they are most of them."""
-_FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
+_FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
 _DELIMITERS = (",", ";", "\t", "|")
 _KINDS = {"number": "number", "boolean": "boolean (true or false)", "date": "date such as 2026-01-31"}
 
@@ -73,7 +80,9 @@ def predict_file(package: Path, rows: Path | str, out: Path | None = None, *, fo
             try:
                 for first, frame in pieces:
                     answers = predictor.answer(_read(frame, inputs, _name(source), first))
-                    write([[answer["answer"], *(answer["probabilities"][name] for name in classes)] for answer in answers])
+                    write(
+                        [[answer["answer"], *(answer["probabilities"][name] for name in classes)] for answer in answers]
+                    )
                     count += len(answers)
             except UnicodeDecodeError as error:
                 raise DataError(f"{_name(source)}: is not UTF-8 ({error.reason}). Save it as UTF-8.") from None
@@ -89,7 +98,9 @@ def _format(path: Path, what: str) -> str:
     plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     found = _FORMATS.get(plain.suffix.lower())
     if found is None or (found == "parquet" and plain != path):
-        raise UserError(f"{what} {path}: the ending is not known. Allowed: .csv .tsv .jsonl .ndjson (also .gz), .parquet")
+        raise UserError(
+            f"{what} {path}: the ending is not known. Allowed: .csv .tsv .jsonl .ndjson (also .gz), .parquet"
+        )
     return found
 
 
@@ -194,7 +205,9 @@ def _delimited(text: IO[str], name: str, inputs: Sequence[Column], *, tab: bool)
     delimiter = max(choices, key=lambda each: (len(wanted & set(cut(each))), len(cut(each)) if each == "," else 0))
     header = cut(delimiter)
     places = _places(header, inputs, name)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)  # strict: a quotation mark that is never closed is an error
+    reader = csv.reader(
+        lines, delimiter=delimiter, strict=True
+    )  # strict: a quotation mark that is never closed is an error
     first = 1
     block: list[list[str | None]] = []
     missing = set(MISSING)
@@ -221,7 +234,9 @@ def _places(header: Sequence[str], inputs: Sequence[Column], name: str) -> list[
     absent = [column.name for column in inputs if column.name not in header]
     if absent:
         near = nearest(absent[0], header)
-        raise DataError(f"{name}: no column {', '.join(map(repr, absent[:10]))}.{near} The file has: {', '.join(header[:30])}")
+        raise DataError(
+            f"{name}: no column {', '.join(map(repr, absent[:10]))}.{near} The file has: {', '.join(header[:30])}"
+        )
     twice = [column.name for column in inputs if header.count(column.name) > 1]
     if twice:
         raise DataError(f"{name}: the column {twice[0]!r} stands twice in the header. Give every column its own name.")
@@ -231,7 +246,9 @@ def _places(header: Sequence[str], inputs: Sequence[Column], name: str) -> list[
 def _frame(block: Sequence[Sequence[Any]], inputs: Sequence[Column], kind: Any) -> polars.DataFrame:
     import polars as pl
 
-    return pl.DataFrame({column.name: pl.Series([record[place] for record in block], dtype=kind) for place, column in enumerate(inputs)})
+    return pl.DataFrame(
+        {column.name: pl.Series([record[place] for record in block], dtype=kind) for place, column in enumerate(inputs)}
+    )
 
 
 def _json_lines(text: IO[str], name: str, inputs: Sequence[Column], *, tab: bool) -> Iterator[Piece]:
@@ -251,9 +268,13 @@ def _json_lines(text: IO[str], name: str, inputs: Sequence[Column], *, tab: bool
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{name}: line {number}: is not JSON: {str(error)[:120]}. Write one object a line.") from None
+            raise DataError(
+                f"{name}: line {number}: is not JSON: {str(error)[:120]}. Write one object a line."
+            ) from None
         if not isinstance(record, dict):
-            raise DataError(f'{name}: line {number}: must be an object such as {{"column": 1}} (got {line.strip()[:60]})')
+            raise DataError(
+                f'{name}: line {number}: must be an object such as {{"column": 1}} (got {line.strip()[:60]})'
+            )
         if first == 1:
             seen.update(record)
         block.append(record)
@@ -276,11 +297,15 @@ def _typed(block: Sequence[Mapping[str, Any]], inputs: Sequence[Column], name: s
         kinds = {type(value) for value in values if value is not None}
         for place, value in enumerate(values):
             if isinstance(value, (dict, list)):
-                raise DataError(f"{name}: row {first + place}: {column.name}: must be one value (got {str(value)[:60]})")
+                raise DataError(
+                    f"{name}: row {first + place}: {column.name}: must be one value (got {str(value)[:60]})"
+                )
         if kinds <= {bool}:
             columns[column.name] = pl.Series(values, dtype=pl.Boolean)
         elif kinds <= {int, float}:
-            columns[column.name] = pl.Series([None if value is None else _float(value) for value in values], dtype=pl.Float64)
+            columns[column.name] = pl.Series(
+                [None if value is None else _float(value) for value in values], dtype=pl.Float64
+            )
         else:
             columns[column.name] = pl.Series([_spelt(value) for value in values], dtype=pl.String)
     return pl.DataFrame(columns)
@@ -333,7 +358,9 @@ def _read(frame: polars.DataFrame, inputs: Sequence[Column], name: str, first: i
         columns[column.name] = found.alias(column.name)
         if column.type in _KINDS:
             words = given.cast(pl.String, strict=False).str.strip_chars()
-            unread = (given.is_not_null() & (words != "") & (words.str.to_lowercase() != "nan") & found.is_null()).fill_null(False)
+            unread = (
+                given.is_not_null() & (words != "") & (words.str.to_lowercase() != "nan") & found.is_null()
+            ).fill_null(False)
             if column.type == "date" and unread.sum() <= MESSY_DATES * len(given):
                 continue
             faults += [

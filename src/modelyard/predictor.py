@@ -75,7 +75,9 @@ class Predictor:
             mark = fingerprint([member.model if member.model not in SHARED else "table", features])
             features = states.setdefault(mark, features)
             model = parts.build("models", member.model, member.options)
-            session = parts.build("sessions", member.session, member.session_options).open(place, model, features, self.state)
+            session = parts.build("sessions", member.session, member.session_options).open(
+                place, model, features, self.state
+            )
             self._members.append((member, model, features, mark, session))
         self._total = sum(member.weight for member in artifact.members)
 

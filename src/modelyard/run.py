@@ -107,7 +107,9 @@ def run(
         if name is not None and name not in NAMES:
             raise UserError(f"no stage {name!r}.{nearest(name, NAMES)} Allowed: {', '.join(NAMES)}")
     if to and only:
-        raise UserError("--to and --only exclude each other: --to runs every stale stage up to one, --only runs one alone")
+        raise UserError(
+            "--to and --only exclude each other: --to runs every stale stage up to one, --only runs one alone"
+        )
     store = Store(Path(folder) if folder is not None else Path("builds") / blueprint.name)
     with store.lock():
         return _Engine(blueprint, store, frame=frame, force=force, progress=progress or Silence()).run(to=to, only=only)
@@ -129,7 +131,9 @@ class _Engine:
                 if here is not None and NAMES.index(stage.name) < NAMES.index(only):
                     self._accept(stage, here)
                 elif here is None and stage.name in _stage(only).reads:
-                    raise UserError(f"stage {only!r} needs {stage.name!r}, which has not run in {context.store.folder}. Run: yard run --to {only}")
+                    raise UserError(
+                        f"stage {only!r} needs {stage.name!r}, which has not run in {context.store.folder}. Run: yard run --to {only}"
+                    )
                 continue
             key, inputs = self._key(stage)
             if only is None and here is not None and here.key == key and self._complete(stage):
@@ -144,7 +148,9 @@ class _Engine:
 
     def _end(self, build: Build, *, whole: bool) -> Build:
         if whole and build.failed and not self.context.force:
-            raise GateFailed(_sentence(build.failed) + f"\nThe package is marked refused; the report is {build.report}.")
+            raise GateFailed(
+                _sentence(build.failed) + f"\nThe package is marked refused; the report is {build.report}."
+            )
         return build
 
     def _accept(self, stage: Stage, record: Record) -> None:
@@ -161,19 +167,25 @@ class _Engine:
             if failed and not self.context.force:
                 self._partial_report()
                 report = self.context.store.path("report.html")
-                raise GateFailed(f"{_sentence(failed)}\nStopped before package; the report so far is {report}. --force goes on.")
+                raise GateFailed(
+                    f"{_sentence(failed)}\nStopped before package; the report so far is {report}. --force goes on."
+                )
             return
         if stage.name == "report":
             return
         from modelyard.packages import refuse
 
         later = [record for name, record in self.context.records.items() if NAMES.index(name) >= PACKAGE]
-        refuse(self.context.store.path("package"), [gate for record in later for gate in record.gates if not gate.passed])
+        refuse(
+            self.context.store.path("package"), [gate for record in later for gate in record.gates if not gate.passed]
+        )
         if failed:
             self.context.progress.say(f"{stage.name}: {_sentence(failed)}")
 
     def _partial_report(self) -> None:
-        importlib.import_module("modelyard.report").write(self.context.store.folder, language=self.context.blueprint.report.language)
+        importlib.import_module("modelyard.report").write(
+            self.context.store.folder, language=self.context.blueprint.report.language
+        )
 
     # -- one stage ------------------------------------------------------------------------------------------------------
 
@@ -193,7 +205,9 @@ class _Engine:
         """What compression cost on the test rows: `evaluate` again, on the compressed artifact."""
         from modelyard import evaluate
 
-        found: Record = record.model_copy(update={"test": evaluate.measure(self.context, self.context.store.path(record.artifact))})
+        found: Record = record.model_copy(
+            update={"test": evaluate.measure(self.context, self.context.store.path(record.artifact))}
+        )
         return found
 
     def _key(self, stage: Stage) -> tuple[str, dict[str, str]]:
@@ -254,5 +268,9 @@ def _at(values: Any, path: str) -> Any:
 
 
 def _sentence(failed: list[Gate]) -> str:
-    lines = [f"gate {gate.name} failed: demanded {gate.demanded}, measured {gate.measured}." + (f" {gate.cure}" if gate.cure else "") for gate in failed]
+    lines = [
+        f"gate {gate.name} failed: demanded {gate.demanded}, measured {gate.measured}."
+        + (f" {gate.cure}" if gate.cure else "")
+        for gate in failed
+    ]
     return "\n".join(lines)

@@ -48,7 +48,9 @@ def start(data: str, *, target: str | None, folder: Path, overwrite: bool) -> Pa
     place = folder / FILE
     if recipe := _recipe(data):
         if target is not None:
-            raise UserError(f"--target {target!r}: the recipe {data!r} has its own target. Leave --target out, and change it in {place}.")
+            raise UserError(
+                f"--target {target!r}: the recipe {data!r} has its own target. Leave --target out, and change it in {place}."
+            )
         return _copy(recipe, folder, overwrite=overwrite)
     if place.exists() and not overwrite:
         raise UserError(f"{place} is there already. Name another folder with -o, or replace it with --overwrite.")
@@ -70,7 +72,9 @@ def _recipe(data: str) -> Path | None:
         return None
     known = sorted(file.parent.name for file in RECIPES.glob(f"*/{FILE}"))
     if not known:
-        raise UserError(f"no file and no recipe {data!r}. Recipes are not installed with the package: they lie in the folder recipes/ of its source code.")
+        raise UserError(
+            f"no file and no recipe {data!r}. Recipes are not installed with the package: they lie in the folder recipes/ of its source code."
+        )
     if data not in known:
         raise UserError(f"no file and no recipe {data!r}.{nearest(data, known)} Recipes: {', '.join(known)}")
     return RECIPES / data
@@ -81,7 +85,9 @@ def _copy(recipe: Path, folder: Path, *, overwrite: bool) -> Path:
     files = [file for file in sorted(recipe.iterdir()) if file.is_file() and not file.name.startswith(".")]
     there = [file.name for file in files if (folder / file.name).exists()]
     if there and not overwrite:
-        raise UserError(f"{folder} holds {', '.join(there)} already. Name another folder with -o, or replace them with --overwrite.")
+        raise UserError(
+            f"{folder} holds {', '.join(there)} already. Name another folder with -o, or replace them with --overwrite."
+        )
     for file in files:
         if (folder / file.name).resolve() != file.resolve():
             shutil.copyfile(file, folder / file.name)
@@ -151,7 +157,12 @@ def _guesses(frame: polars.DataFrame) -> list[tuple[str, str]]:
         words = re.split(r"[\W_]+", name.lower())
         rank = min((TARGETS.index(word) for word in words if word in TARGETS), default=len(TARGETS))
         series = frame[name]
-        if series.dtype.is_nested() or series.dtype.is_temporal() or named_like_id(name) or guess(series).type in ("text", "date", "ignore"):
+        if (
+            series.dtype.is_nested()
+            or series.dtype.is_temporal()
+            or named_like_id(name)
+            or guess(series).type in ("text", "date", "ignore")
+        ):
             continue
         distinct = series.drop_nulls().n_unique()
         few = 2 <= distinct <= 20
@@ -163,12 +174,16 @@ def _guesses(frame: polars.DataFrame) -> list[tuple[str, str]]:
 # -- the file -----------------------------------------------------------------------------------------------------------
 
 
-def _lines(data: str, folder: Path, frame: polars.DataFrame, table: polars.DataFrame, wanted: Target, roles: Roles) -> Iterator[str]:
+def _lines(
+    data: str, folder: Path, frame: polars.DataFrame, table: polars.DataFrame, wanted: Target, roles: Roles
+) -> Iterator[str]:
     """The file's lines. Every key that is commented out can be put in force by taking its `# ` away."""
     from modelyard.prepare.target import task_reason
 
     dropped = frame.height - table.height
-    yield f"# {_plain(data)}: {frame.height:,} rows, {frame.width} columns" + (f" ({dropped:,} repeat another or have no answer)." if dropped else ".")
+    yield f"# {_plain(data)}: {frame.height:,} rows, {frame.width} columns" + (
+        f" ({dropped:,} repeat another or have no answer)." if dropped else "."
+    )
     yield "# The four lines below are enough: yard check, then yard run. What is commented out is what Modelyard inferred or takes by"
     yield "# default; take the `# ` away to hold it fast or to change it. yard explain KEY tells more, for example: yard explain prepare.split"
     yield f"name: {_name(data)}"
@@ -259,7 +274,14 @@ def _name(data: str) -> str:
     path = Path(os.path.abspath(data))
     stem = path.name.split(".")[0]
     if glob.has_magic(stem) or not re.search(r"[a-zA-Z0-9]", stem):
-        stem = next((part for part in reversed(path.parts[:-1]) if re.search(r"[a-zA-Z0-9]", part) and not glob.has_magic(part)), "service")
+        stem = next(
+            (
+                part
+                for part in reversed(path.parts[:-1])
+                if re.search(r"[a-zA-Z0-9]", part) and not glob.has_magic(part)
+            ),
+            "service",
+        )
     return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:63] or "service"
 
 
@@ -273,7 +295,21 @@ def _relative(data: str, folder: Path) -> str:
 def _scalar(text: str) -> str:
     """A YAML scalar: plain where that is safe, else double-quoted with escapes."""
     plain = re.fullmatch(r"(?:[A-Za-z_/]|\.{1,2}/)[\w./-]*( [\w./-]+)*", text, re.ASCII)
-    if plain and text.lower() not in ("null", "true", "false", "yes", "no", "on", "off", "y", "n", ".inf", ".nan", "---", "..."):
+    if plain and text.lower() not in (
+        "null",
+        "true",
+        "false",
+        "yes",
+        "no",
+        "on",
+        "off",
+        "y",
+        "n",
+        ".inf",
+        ".nan",
+        "---",
+        "...",
+    ):
         return text
     body = "".join(_escaped(character) for character in text)
     return f'"{body}"'

@@ -52,7 +52,9 @@ def hash_file(path: Path) -> str:
 
 def hash_tree(folder: Path) -> dict[str, str]:
     """The hash of every file below a folder, by its relative name."""
-    return {file.relative_to(folder).as_posix(): hash_file(file) for file in sorted(folder.rglob("*")) if file.is_file()}
+    return {
+        file.relative_to(folder).as_posix(): hash_file(file) for file in sorted(folder.rglob("*")) if file.is_file()
+    }
 
 
 @contextmanager
@@ -151,7 +153,9 @@ class Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"the build folder {self.folder} cannot be made: {error.strerror}. Name another with -o.") from error
+            raise UserError(
+                f"the build folder {self.folder} cannot be made: {error.strerror}. Name another with -o."
+            ) from error
         with self.path(".lock").open("a+", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

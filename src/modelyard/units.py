@@ -170,7 +170,8 @@ class In:
             return result
 
         return core_schema.no_info_plain_validator_function(
-            read, serialization=core_schema.plain_serializer_function_ser_schema(lambda q: f"{q.value!r} {q.unit}".strip())
+            read,
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda q: f"{q.value!r} {q.unit}".strip()),
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:

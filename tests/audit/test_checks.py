@@ -58,7 +58,9 @@ def test_clean_builds_fail_no_check(build: Callable[[Path], Context], tmp_path: 
 def leaking(folder: Path) -> Context:
     frame, types = credit()
     copy = pl.when(pl.col("target") == "repaid").then(1.0).otherwise(0.0) + pl.int_range(pl.len()) % 7 / 100
-    return tiny_build(folder, frame.with_columns(copy.alias("paid_in_full")), {**types, "paid_in_full": "number"}, evaluate=FAST)
+    return tiny_build(
+        folder, frame.with_columns(copy.alias("paid_in_full")), {**types, "paid_in_full": "number"}, evaluate=FAST
+    )
 
 
 def leaking_price(folder: Path) -> Context:
@@ -176,7 +178,9 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("check", "build", "figure"), FAULTS, ids=[f"{check}-{build.__name__}" for check, build, _ in FAULTS])
+@pytest.mark.parametrize(
+    ("check", "build", "figure"), FAULTS, ids=[f"{check}-{build.__name__}" for check, build, _ in FAULTS]
+)
 def test_planted_fault_fires(check: str, build: Callable[[Path], Context], figure: str, tmp_path: Path) -> None:
     context = build(tmp_path)
     found = audited(only(context, check))
@@ -225,7 +229,9 @@ def test_suspects_of_prepare_are_a_warning(tmp_path: Path) -> None:
 
 def test_checks_that_do_not_apply_say_why(tmp_path: Path) -> None:
     frame, _ = houses(400)
-    context = tiny_build(tmp_path, frame.select("area", "target"), {"area": "number"}, task="tabular-regression", evaluate=FAST)
+    context = tiny_build(
+        tmp_path, frame.select("area", "target"), {"area": "number"}, task="tabular-regression", evaluate=FAST
+    )
     found = {finding.name: (finding.status, finding.reason) for finding in audited(context).findings}
     assert found["calibration"] == ("skipped", "answers are numbers, not probabilities")
     assert found["slices"] == ("skipped", "no column to slice by")
@@ -285,7 +291,10 @@ def test_fairness_figures_by_hand(tmp_path: Path) -> None:
     assert found.measured["opportunity_difference group=b"].value == pytest.approx(0.3)
     recall_gap = ((0.8 - 0.5) + (60 / 100 - 60 / 90)) / 2  # yes: a better; no: b better
     assert found.measured["recall_gap group=b"].value == pytest.approx(recall_gap)
-    assert found.floors["selection_ratio group=b"] == pytest.approx(0.6) and found.limits["opportunity_difference group=b"] == 0.2
+    assert (
+        found.floors["selection_ratio group=b"] == pytest.approx(0.6)
+        and found.limits["opportunity_difference group=b"] == 0.2
+    )
     strict = fairness(tmp_path / "strict", {"a": (80, 20, 40, 60), "b": (30, 30, 30, 60)}, stops="limit")
     assert strict.status == "failed" and strict.floors["selection_ratio group=b"] == 0.8
     assert found.status == "warning" and "opportunity_difference group=b" in found.broken

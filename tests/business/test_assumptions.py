@@ -111,7 +111,9 @@ def test_a_number_is_a_range_of_one(parse: Callable[[str], Blueprint]) -> None:
 
 def test_the_edges_of_sense_are_accepted(parse: Callable[[str], Blueprint]) -> None:
     parse("{churn: 0, growth: -1, utilisation: 1, months: 120, machine_price: 0, cac: 0, minimum_margin: -0.5}")
-    parse("{churn: 1, months: 1, currency: EUR, exchange_rate: 0.9, plans: [{name: free, price: 0, share: 1, usage: 0}]}")
+    parse(
+        "{churn: 1, months: 1, currency: EUR, exchange_rate: 0.9, plans: [{name: free, price: 0, share: 1, usage: 0}]}"
+    )
 
 
 def test_our_assumptions_are_converted(parse: Callable[[str], Blueprint]) -> None:

@@ -72,7 +72,9 @@ def test_runway_and_break_even() -> None:
     broke = simulate(plan(starting_cash=quantity("250 USD")))  # 150, 70, -7, -77.2
     assert broke.runway == 1
     assert simulate(plan(starting_cash=quantity("99 USD"))).runway == 0
-    rich = simulate(plan(cac=quantity("0 USD/customer"), fixed=quantity("0 USD/month"), capacity=quantity("1 request/s"), months=9))
+    rich = simulate(
+        plan(cac=quantity("0 USD/customer"), fixed=quantity("0 USD/month"), capacity=quantity("1 request/s"), months=9)
+    )
     assert rich.break_even == 1  # 140 of 20 customers less two machines
     assert rich.repaid == 3 and rich.lowest_month == 0
     assert simulate(plan(months=3, new_customers=quantity("0 customer/month"))).columns["customers"] == (10, 5, 2.5)
@@ -80,7 +82,9 @@ def test_runway_and_break_even() -> None:
 
 def test_break_even_counts_from_the_last_loss() -> None:
     """A loss after a gain, when a machine is added, must not read as break-even."""
-    table = simulate(plan(months=12, growth=0.6, new_customers=quantity("8 customer/month"), fixed=quantity("0 USD/month")))
+    table = simulate(
+        plan(months=12, growth=0.6, new_customers=quantity("8 customer/month"), fixed=quantity("0 USD/month"))
+    )
     nets = table.columns["net"]
     month = table.break_even
     assert month is None or all(net >= 0 for net in nets[month - 1 :])

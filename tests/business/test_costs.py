@@ -112,7 +112,9 @@ def test_power_by_hand() -> None:
     """2 cores half busy (0.74 + 0.5 x 2.76 = 2.12 W each) and 8 GiB (3.136 W), times 1.135."""
     watts = power(rates.machine("aws-m7i-large"), rates.server(), utilisation=0.5)
     assert watts.to("W") == pytest.approx((2 * 2.12 + 8 * 0.392) * 1.135)
-    assert power(rates.machine("nebius-h100-16vcpu-200gb"), rates.server(), utilisation=0.1).to("W") == pytest.approx(843 * 1.135)
+    assert power(rates.machine("nebius-h100-16vcpu-200gb"), rates.server(), utilisation=0.1).to("W") == pytest.approx(
+        843 * 1.135
+    )
 
 
 def test_a_month_has_730_hours() -> None:

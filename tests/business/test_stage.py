@@ -75,7 +75,9 @@ def test_the_build_is_paid_with_measured_time(venture: Venture) -> None:
     assert build.total.likely.to("USD") == pytest.approx(102)
 
 
-def test_an_earlier_business_record_is_not_paid_again(tmp_path: Path, load: Callable[[float], Served], parse: Callable[[str], Blueprint]) -> None:
+def test_an_earlier_business_record_is_not_paid_again(
+    tmp_path: Path, load: Callable[[float], Served], parse: Callable[[str], Blueprint]
+) -> None:
     records: dict[str, Record] = {"serve": load(100.0)}
     first = run(Context(parse("{}"), Store(tmp_path), records=dict(records)))
     records["business"] = first.model_copy(update={"run": records["serve"].run})
@@ -105,7 +107,9 @@ def test_every_number_can_be_traced(venture: Venture) -> None:
     assert not missing - {"measured_remarks.code"}
 
 
-@pytest.mark.parametrize("section", ["{}", "{machine_price: 0.1, minimum_margin: 0.5}", "{currency: EUR, exchange_rate: 0.9}"])
+@pytest.mark.parametrize(
+    "section", ["{}", "{machine_price: 0.1, minimum_margin: 0.5}", "{currency: EUR, exchange_rate: 0.9}"]
+)
 def test_every_trace_ends_in_something_read(section: str, venture: Venture) -> None:
     record = venture(section)
 
@@ -138,7 +142,9 @@ def test_clocks_change_only_measured_fields(venture: Venture) -> None:
     slow, fast = venture(rate=30), venture(rate=300)
     drop = {"gates"}  # for people: they hold what was measured in words
     slow_facts, fast_facts = without_times(slow), without_times(fast)
-    assert {k: v for k, v in slow_facts.items() if k not in drop} == {k: v for k, v in fast_facts.items() if k not in drop}
+    assert {k: v for k, v in slow_facts.items() if k not in drop} == {
+        k: v for k, v in fast_facts.items() if k not in drop
+    }
     assert slow.measured_costs != fast.measured_costs
 
 

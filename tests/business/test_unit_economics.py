@@ -21,7 +21,9 @@ from modelyard.units import quantity
         (100, 0.80, 0.03, 1200, 2666.67, 2.222, 15),  # deabaco.com, module 1.4
     ],
 )
-def test_published_examples(amount: float, margin: float, churn: float, cac: float, worth: float, ratio: float, months: float) -> None:
+def test_published_examples(
+    amount: float, margin: float, churn: float, cac: float, worth: float, ratio: float, months: float
+) -> None:
     """Skok's formulas: LTV = ARPA x GM ÷ churn; LTV:CAC; months to recover CAC = CAC ÷ (ARPA x GM)."""
     each, left, cost = quantity(amount, "USD/customer/month"), quantity(churn, "1/month"), quantity(cac, "USD/customer")
     found = ltv(each, margin, left)
@@ -89,7 +91,9 @@ def test_break_even_by_hand() -> None:
     per_machine=st.floats(1, 60),
     minimum=st.integers(1, 4),
 )
-def test_break_even_is_what_counting_finds(contribution: int, fixed: int, machine: int, per_machine: float, minimum: int) -> None:
+def test_break_even_is_what_counting_finds(
+    contribution: int, fixed: int, machine: int, per_machine: float, minimum: int
+) -> None:
     def covered(count: int) -> bool:
         machines = max(minimum, math.ceil(count / per_machine - 1e-9))
         return count * contribution >= fixed + machines * machine - 1e-9

@@ -65,16 +65,25 @@ def frame(rows: int, *, seed: int, words: bool = False) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-def trained_build(folder: Path, *, task: str, model: str, target: str, rows: int = 300, edit: Any = None, **compress: Any) -> Context:
+def trained_build(
+    folder: Path, *, task: str, model: str, target: str, rows: int = 300, edit: Any = None, **compress: Any
+) -> Context:
     """A build up to `train`, its torch module with random weights."""
     from safetensors.torch import save_file
 
     words = model == "encoder"
-    store, frames = Store(folder), {name: frame(rows, seed=seed, words=words) for seed, name in enumerate(("train", "validation"))}
+    store, frames = (
+        Store(folder),
+        {name: frame(rows, seed=seed, words=words) for seed, name in enumerate(("train", "validation"))},
+    )
     for name, part in frames.items():
         store.path("data").mkdir(parents=True, exist_ok=True)
         part.write_parquet(store.path("data", f"{name}.parquet"))
-    types = {name: "text" if words else "number" for name in frames["train"].columns if name == "body" or name.startswith("x")}
+    types = {
+        name: "text" if words else "number"
+        for name in frames["train"].columns
+        if name == "body" or name.startswith("x")
+    }
     columns = input_columns(frames["train"], types)
     fitted, architecture = parts.build("tasks", task), parts.build("models", model)
     values = frames["train"][target].to_numpy()
@@ -87,13 +96,17 @@ def trained_build(folder: Path, *, task: str, model: str, target: str, rows: int
     place.mkdir(parents=True)
     write_json(place / "features.json", features)
     save_file(module.state_dict(), str(place / "weights.safetensors"))
-    Artifact(name="demo", state=state, members=(Member(candidate=model, model=model, folder="member", session="torch"),)).save(store.path("model"))
+    Artifact(
+        name="demo", state=state, members=(Member(candidate=model, model=model, folder="member", session="torch"),)
+    ).save(store.path("model"))
     metric = "accuracy" if target == "label" else "root_mean_squared_error"
     trained = Trained(
         key="k", task=task, metric=metric, greater_is_better=target == "label", folds=1, candidates=(), weights={model: 1.0}, validation={},
         temperature=1.0, threshold=None, threshold_reason="", hashes=hash_tree(store.path("model")),
     )  # fmt: skip
-    blueprint = Blueprint.build(name="demo", data={"source": "x.csv", "target": target}, evaluate={"bootstrap": 100}, compress=compress)
+    blueprint = Blueprint.build(
+        name="demo", data={"source": "x.csv", "target": target}, evaluate={"bootstrap": 100}, compress=compress
+    )
     return Context(blueprint, store, records={"train": trained}, threads=2)
 
 

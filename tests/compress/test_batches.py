@@ -26,7 +26,9 @@ def test_order_and_values_are_kept(count: int, rows: int, multiple: int) -> None
         widths.append(batch["ids"].shape[1])
         return summed(batch)
 
-    np.testing.assert_array_equal(by_length(arrays, ("ids",), run, rows=rows, multiple=multiple, longest=64), summed(arrays))
+    np.testing.assert_array_equal(
+        by_length(arrays, ("ids",), run, rows=rows, multiple=multiple, longest=64), summed(arrays)
+    )
     assert all(width % multiple == 0 for width in widths)
 
 

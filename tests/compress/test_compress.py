@@ -40,7 +40,9 @@ def test_numbers_agree_to_the_tolerance(tmp_path: Path) -> None:
     record = run(trained_build(tmp_path, **NUMBERS, methods={**EXACT, "openvino-int8": {}}))
     by_name = {variant.name: variant for variant in record.variants}
     assert record.chosen in EXACT and by_name[record.chosen].agreement == 1.0
-    assert by_name["openvino-int8"].agreement < 0.995 and by_name["openvino-int8"].passed is False  # int8 cannot keep 1e-4
+    assert (
+        by_name["openvino-int8"].agreement < 0.995 and by_name["openvino-int8"].passed is False
+    )  # int8 cannot keep 1e-4
 
 
 def test_perturbed_weights_are_refused(tmp_path: Path, planted: None) -> None:
@@ -51,11 +53,15 @@ def test_perturbed_weights_are_refused(tmp_path: Path, planted: None) -> None:
 
 
 def test_a_drop_is_refused_where_parity_is_not_asked(tmp_path: Path, planted: None) -> None:
-    record = run(trained_build(tmp_path, **NUMBERS, methods={"perturbed": {"noise": 3.0}}, agreement=0.0001, tolerance=1e6))
+    record = run(
+        trained_build(tmp_path, **NUMBERS, methods={"perturbed": {"noise": 3.0}}, agreement=0.0001, tolerance=1e6)
+    )
     gates = {gate.name: gate.passed for gate in record.gates}
     assert gates == {"compress.parity": True, "compress.drop": False}
     drop = record.variants[0].drop
-    assert drop is not None and drop.low <= drop.value <= drop.high and drop.value > 0.005  # an error that grows is a positive drop
+    assert (
+        drop is not None and drop.low <= drop.value <= drop.high and drop.value > 0.005
+    )  # an error that grows is a positive drop
 
 
 def test_a_sound_method_wins_over_a_planted_fast_one(tmp_path: Path, planted: None) -> None:
@@ -88,7 +94,9 @@ def test_a_killed_stage_goes_on_and_ends_in_the_same_record(tmp_path: Path) -> N
     assert without_times(again) == without_times(first)
 
 
-@pytest.mark.parametrize("methods", [EXACT, pytest.param({"onnx-int8": {}, "openvino-int8": {"rows": 20}}, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "methods", [EXACT, pytest.param({"onnx-int8": {}, "openvino-int8": {"rows": 20}}, marks=pytest.mark.long)]
+)
 def test_exports_do_not_depend_on_where_and_when(tmp_path: Path, methods: dict[str, Any]) -> None:
     records = [run(trained_build(tmp_path / name, **CLASSES, rows=50, methods=methods)) for name in ("one", "another")]
     hashes = [{variant.name: variant.hashes for variant in record.variants} for record in records]
@@ -114,9 +122,19 @@ def test_the_order_of_speeds_is_decided_once(tmp_path: Path) -> None:
     ],
 )
 def test_tiny_encoder(tmp_path: Path, methods: dict[str, Any]) -> None:
-    context = trained_build(tmp_path, task="text-classification", model="encoder", target="label", rows=40, edit=tiny_encoder, methods=methods)
+    context = trained_build(
+        tmp_path,
+        task="text-classification",
+        model="encoder",
+        target="label",
+        rows=40,
+        edit=tiny_encoder,
+        methods=methods,
+    )
     record = run(context)
-    assert {variant.status for variant in record.variants} == {"measured"}, [variant.reason for variant in record.variants]
+    assert {variant.status for variant in record.variants} == {"measured"}, [
+        variant.reason for variant in record.variants
+    ]
     by_name = {variant.name: variant for variant in record.variants}
     assert by_name["openvino"].difference < 0.01
     assert min(variant.agreement for variant in record.variants) > 0.7  # random weights decide by a hair

@@ -36,9 +36,20 @@ print("DONE")
 
 def output(program: str, home: Path) -> str:
     """Standard output of a fresh process with an empty home, outside any continuous integration (which telemetry respects)."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "NNCF_CI", "NNCF_DEV", "TF_BUILD", "JENKINS_URL")}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("CI", "NNCF_CI", "NNCF_DEV", "TF_BUILD", "JENKINS_URL")
+    }
     environment |= {"HOME": str(home), "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
-    ended = subprocess.run([sys.executable, "-c", GUARD + program], env=environment, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", GUARD + program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert "DONE" in ended.stdout, ended.stderr
     return ended.stdout
 

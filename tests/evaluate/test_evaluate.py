@@ -40,7 +40,9 @@ def test_classification_record_agrees_with_scikit_learn(tmp_path: Path) -> None:
     assert all(one.low <= one.value <= one.high for one in found.metrics.values())
     false, true, _ = sk.roc_curve(truth == positive, scores[:, number])
     roc = found.curves["roc"]
-    assert np.trapezoid(roc["true_positive_rate"], roc["false_positive_rate"]) == pytest.approx(sk.auc(false, true), abs=0.005)
+    assert np.trapezoid(roc["true_positive_rate"], roc["false_positive_rate"]) == pytest.approx(
+        sk.auc(false, true), abs=0.005
+    )
     assert {name for name, gate in ((g.name, g) for g in found.gates) if gate.passed} == {"evaluate.beats_dummy"}
     assert set(found.candidates) == {"dummy", "linear"} and found.candidates["dummy"].better
     assert found.candidates["linear"].difference is not None and found.candidates["linear"].difference.high == 0
@@ -133,20 +135,30 @@ def test_money_by_hand_and_its_columns(tmp_path: Path) -> None:
 
 def test_cost_columns_are_checked(tmp_path: Path) -> None:
     frame, types = credit(300)
-    context = tiny_build(tmp_path / "a", frame, types, evaluate={"costs": {"false_positive": "amout", "false_negative": 1.0}})
-    with pytest.raises(DataError, match=r"evaluate\.costs\.false_positive: no column 'amout'\. Did you mean 'amount'\?"):
+    context = tiny_build(
+        tmp_path / "a", frame, types, evaluate={"costs": {"false_positive": "amout", "false_negative": 1.0}}
+    )
+    with pytest.raises(
+        DataError, match=r"evaluate\.costs\.false_positive: no column 'amout'\. Did you mean 'amount'\?"
+    ):
         evaluate.run(context)
-    context = tiny_build(tmp_path / "b", frame, types, evaluate={"costs": {"false_positive": "home", "false_negative": 1.0}})
+    context = tiny_build(
+        tmp_path / "b", frame, types, evaluate={"costs": {"false_positive": "home", "false_negative": 1.0}}
+    )
     with pytest.raises(DataError, match="column 'home' holds category values; a cost must be a number"):
         evaluate.run(context)
-    context = tiny_build(tmp_path / "c", frame, types, evaluate={"costs": {"false_positive": "income", "false_negative": 1.0}})
+    context = tiny_build(
+        tmp_path / "c", frame, types, evaluate={"costs": {"false_positive": "income", "false_negative": 1.0}}
+    )
     with pytest.raises(DataError, match=r"column 'income' has no value in .* test rows"):
         evaluate.run(context)
 
 
 def test_unknown_classes_are_counted_and_wrong(tmp_path: Path) -> None:
     frame, types = credit(600)
-    strange = frame.with_columns(pl.when(pl.int_range(pl.len()) % 50 == 3).then(pl.lit("fled")).otherwise(pl.col("target")).alias("target"))
+    strange = frame.with_columns(
+        pl.when(pl.int_range(pl.len()) % 50 == 3).then(pl.lit("fled")).otherwise(pl.col("target")).alias("target")
+    )
     found = evaluate.run(tiny_build(tmp_path, strange, types, evaluate=FAST))
     assert found.unknown == {"fled": 12} and found.confusion is not None
     assert found.confusion.true == ("default", "repaid", "(unknown)") and sum(found.confusion.counts[2]) == 12
@@ -162,7 +174,10 @@ def test_groups_are_resampled_together(tmp_path: Path) -> None:
     alone = evaluate.run(tiny_build(tmp_path / "a", repeated, types, evaluate=FAST))
     together = evaluate.run(tiny_build(tmp_path / "b", repeated, types, groups=index.tolist(), evaluate=FAST))
     assert together.grouped and not alone.grouped
-    width = {name: one.metrics["accuracy"].high - one.metrics["accuracy"].low for name, one in (("a", alone), ("b", together))}
+    width = {
+        name: one.metrics["accuracy"].high - one.metrics["accuracy"].low
+        for name, one in (("a", alone), ("b", together))
+    }
     assert width["b"] > 1.7 * width["a"]  # sqrt(6) = 2.4
 
 

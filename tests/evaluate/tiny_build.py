@@ -39,7 +39,9 @@ def tiny_build(
     **sections: Any,
 ) -> Context:
     """Split by thirds (or by a column `split`), train each candidate, write artifacts and records. `types` name all columns."""
-    frame = frame.with_columns(pl.int_range(pl.len()).alias(ROW), pl.Series(GROUP, groups if groups is not None else range(frame.height)))
+    frame = frame.with_columns(
+        pl.int_range(pl.len()).alias(ROW), pl.Series(GROUP, groups if groups is not None else range(frame.height))
+    )
     if "split" not in frame.columns:
         names = np.array(["train", "train", "validation", "test", "test"])
         frame = frame.with_columns(pl.Series("split", names[np.arange(frame.height) % 5]))
@@ -66,15 +68,21 @@ def tiny_build(
         features = model.features(rows["train"], learnt["train"], state, seed=0)
         place = f"train/{name}"
         (folder / place / "0").mkdir(parents=True)
-        write_json(folder / place / "0" / "features.json", features)  # before encoding, which keeps look-ups on the dict
-        encoded = {split: Examples(model.encode(rows[split], features), learnt[split]) for split in ("train", "validation")}
+        write_json(
+            folder / place / "0" / "features.json", features
+        )  # before encoding, which keeps look-ups on the dict
+        encoded = {
+            split: Examples(model.encode(rows[split], features), learnt[split]) for split in ("train", "validation")
+        }
         weights = model.fit(encoded["train"], encoded["validation"], state, features, seed=0, threads=1, clock=Clock())
         save_file(
             {key: np.ascontiguousarray(value) for key, value in weights.items()},
             folder / place / "0" / "weights.safetensors",
         )
         member = Member(candidate=name, model=model_name, options=own, folder="0")
-        Artifact(name=name, state=state, members=(member,), temperature=temperature, threshold=threshold).save(folder / place)
+        Artifact(name=name, state=state, members=(member,), temperature=temperature, threshold=threshold).save(
+            folder / place
+        )
         found.append(Candidate(name=name, model=model_name, status="trained", artifact=place))
     found.append(Candidate(name="encoder", model="encoder", status="skipped", reason="no text"))
     artifact = f"train/{chosen}"

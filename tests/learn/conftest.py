@@ -19,7 +19,22 @@ from modelyard.store import Store
 from modelyard.tasks._contract import State
 
 torch = pytest.importorskip("torch")
-WORDS = ["win", "free", "money", "now", "offer", "click", "meeting", "report", "agenda", "lunch", "project", "review", "team", "notes"]
+WORDS = [
+    "win",
+    "free",
+    "money",
+    "now",
+    "offer",
+    "click",
+    "meeting",
+    "report",
+    "agenda",
+    "lunch",
+    "project",
+    "review",
+    "team",
+    "notes",
+]
 
 
 def accuracy(scores: np.ndarray, target: np.ndarray) -> float:
@@ -42,7 +57,10 @@ def text_rows(count: int, seed: int = 0) -> tuple[Rows, np.ndarray]:
     generator = np.random.default_rng(seed)
     target = generator.integers(0, 2, count)
     lines = [
-        " ".join(generator.choice(WORDS[6:] if label == 0 else WORDS[:6], generator.integers(1, 26)).tolist() + generator.choice(WORDS, 2).tolist())
+        " ".join(
+            generator.choice(WORDS[6:] if label == 0 else WORDS[:6], generator.integers(1, 26)).tolist()
+            + generator.choice(WORDS, 2).tolist()
+        )
         for label in target
     ]
     return Rows({"text": np.array(lines, dtype=object)}, count), target
@@ -50,7 +68,12 @@ def text_rows(count: int, seed: int = 0) -> tuple[Rows, np.ndarray]:
 
 def text_state() -> State:
     return State(
-        task="text-classification", target="label", inputs=(Column(name="text", type="text"),), classes=("ham", "spam"), counts=(1, 1), positive="spam"
+        task="text-classification",
+        target="label",
+        inputs=(Column(name="text", type="text"),),
+        classes=("ham", "spam"),
+        counts=(1, 1),
+        positive="spam",
     )
 
 
@@ -72,9 +95,16 @@ def make_encoder(folder: Path, transformers: Any) -> None:
     tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])]
+    )
     config = transformers.BertConfig(
-        vocab_size=len(ids), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=64
+        vocab_size=len(ids),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
     )
     torch.manual_seed(0)
     transformers.BertModel(config).save_pretrained(folder)
@@ -85,7 +115,9 @@ def make_encoder(folder: Path, transformers: Any) -> None:
 class Setting:
     """A model with its examples, ready to train as often as a test likes."""
 
-    def __init__(self, model: Any, rows: Rows, target: np.ndarray, state: State, folder: Path, *, held: int = 0) -> None:
+    def __init__(
+        self, model: Any, rows: Rows, target: np.ndarray, state: State, folder: Path, *, held: int = 0
+    ) -> None:
         self.model, self.state, self.folder = model, state, folder
         self.task = parts.build("tasks", state.task)
         cut = len(rows) - held if held else len(rows) * 3 // 4
@@ -114,7 +146,9 @@ class Setting:
 def killable(encoder: Path, folder: Path, job: str = "job") -> Learnt:
     """A training of 160 steps that saves as often as it can; the same in any process."""
     rows, target = text_rows(160)
-    model = parts.build("models", "encoder", {"pretrained": str(encoder), "max_length": 24, "dropout": 0.1, "learning_rate": 2e-3})
+    model = parts.build(
+        "models", "encoder", {"pretrained": str(encoder), "max_length": 24, "dropout": 0.1, "learning_rate": 2e-3}
+    )
     return Setting(model, rows, target, text_state(), folder).run(job, epochs=40, checkpoint_seconds=0.01)
 
 
@@ -132,7 +166,14 @@ def new_setting() -> type[Setting]:
 def table_setting(tmp_path: Path) -> Callable[..., Setting]:
     def make(**options: Any) -> Setting:
         rows, target = table_rows(400)
-        state = State(task="tabular-classification", target="t", inputs=TABLE, classes=("no", "yes"), counts=(200, 200), positive="yes")
+        state = State(
+            task="tabular-classification",
+            target="t",
+            inputs=TABLE,
+            classes=("no", "yes"),
+            counts=(200, 200),
+            positive="yes",
+        )
         return Setting(parts.build("models", "mlp", {"hidden": (16,), **options}), rows, target, state, tmp_path)
 
     return make
@@ -142,7 +183,9 @@ def table_setting(tmp_path: Path) -> Callable[..., Setting]:
 def text_setting(tmp_path: Path, tiny_encoder: Path) -> Callable[..., Setting]:
     def make(**options: Any) -> Setting:
         rows, target = text_rows(160)
-        model = parts.build("models", "encoder", {"pretrained": str(tiny_encoder), "max_length": 24, "learning_rate": 2e-3, **options})
+        model = parts.build(
+            "models", "encoder", {"pretrained": str(tiny_encoder), "max_length": 24, "learning_rate": 2e-3, **options}
+        )
         return Setting(model, rows, target, text_state(), tmp_path)
 
     return make

@@ -29,10 +29,21 @@ def hand(monkeypatch: pytest.MonkeyPatch) -> Time:
     return found
 
 
-def play(hand: Time, store: Store, *, seconds: float, most: int = 1000, cost: Any = lambda step: 1.0, validation: float = 4.0) -> tuple[int, float]:
+def play(
+    hand: Time, store: Store, *, seconds: float, most: int = 1000, cost: Any = lambda step: 1.0, validation: float = 4.0
+) -> tuple[int, float]:
     """Train with steps that take `cost(step)`; returns (steps, seconds used)."""
     hand.now = 0.0
-    clock = Clock(name="c", decide=store.decide, seconds=seconds, most=most, validate_every=100, step_work=32, validation_work=320, started=0.0)
+    clock = Clock(
+        name="c",
+        decide=store.decide,
+        seconds=seconds,
+        most=most,
+        validate_every=100,
+        step_work=32,
+        validation_work=320,
+        started=0.0,
+    )
     step = 0
     while True:
         clock.look(step)
@@ -81,7 +92,9 @@ def test_damping_falls_to_nothing_at_the_stop(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.decide("c.steps", lambda: {"at": 5, "steps": 100})
     store.decide("c.stop", lambda: {"at": 50, "steps": 60})
-    clock = Clock(name="c", decide=store.decide, seconds=1.0, most=100, validate_every=10, step_work=1, validation_work=1)
+    clock = Clock(
+        name="c", decide=store.decide, seconds=1.0, most=100, validate_every=10, step_work=1, validation_work=1
+    )
     clock.look(5)
     assert clock.planned == 100 and clock.damping(49) == 1.0
     clock.look(50)

@@ -55,7 +55,9 @@ def test_accumulation_over_ragged_passes_is_one_batch(text_setting: Make) -> Non
     setting = text_setting()
     whole = setting.run("whole", epochs=2, batch_tokens=None)
     pieces = setting.run("pieces", epochs=2, batch_tokens=48)
-    steps = batches.steps(len(setting.train), setting.train.arrays["length"], batch_rows=32, batch_tokens=48, seed=0, epoch=0)
+    steps = batches.steps(
+        len(setting.train), setting.train.arrays["length"], batch_rows=32, batch_tokens=48, seed=0, epoch=0
+    )
     assert max(len(step) for step in steps) > 4  # or nothing was tested
     for name, weight in whole.weights.items():
         np.testing.assert_allclose(pieces.weights[name], weight, atol=2e-6, err_msg=name)
@@ -181,7 +183,9 @@ def test_real_kill_minus_nine(tmp_path: Path, tiny_encoder: Path, killable: Call
 def test_overfits_one_batch(text_setting: Make) -> None:
     setting = text_setting(learning_rate=5e-3)
     few = np.arange(16)
-    setting.train = setting.validation = Examples({n: a[few] for n, a in setting.train.arrays.items()}, np.arange(16) % 2)  # labels of chance
+    setting.train = setting.validation = Examples(
+        {n: a[few] for n, a in setting.train.arrays.items()}, np.arange(16) % 2
+    )  # labels of chance
     learnt = setting.run(epochs=150, batch_rows=16, schedule="constant")
     assert learnt.facts["best_metric"] == 1.0
     assert learnt.curve[-1].train_loss < 0.05
@@ -221,7 +225,9 @@ def test_l1_and_l2_are_gradients_of_the_penalised_loss() -> None:
     (x @ weight.T + bias).square().sum().backward()
     optimise.add_l1(built, options.l1)
     built.step()
-    (x @ twins[0].T + twins[1]).square().sum().add(0.3 * twins[0].abs().sum() + 0.05 * twins[0].square().sum()).backward()
+    (x @ twins[0].T + twins[1]).square().sum().add(
+        0.3 * twins[0].abs().sum() + 0.05 * twins[0].square().sum()
+    ).backward()
     for ours, twin in zip((weight, bias), twins, strict=True):
         torch.testing.assert_close(ours.detach(), twin.detach() - twin.grad)
 
@@ -272,7 +278,11 @@ def test_frozen_trunk_trains_its_head_on_vectors_made_once(text_setting: Make) -
     setting = text_setting(freeze="all", learning_rate=1e-2)
     learnt = setting.run(epochs=10)
     fresh = setting.model.module(setting.features, setting.state, seed=0).state_dict()
-    assert all(np.array_equal(learnt.weights[name], tensor.numpy()) for name, tensor in fresh.items() if name.startswith("trunk."))
+    assert all(
+        np.array_equal(learnt.weights[name], tensor.numpy())
+        for name, tensor in fresh.items()
+        if name.startswith("trunk.")
+    )
     assert learnt.facts["best_metric"] > 0.7
     assert learnt.facts["trainable"] == 66
 
@@ -307,7 +317,9 @@ def test_tensorboard_has_every_epoch(table_setting: Make) -> None:
     found.Reload()
     logged = [(event.step, event.value) for event in found.Scalars("validation_loss")]
     assert [step for step, _ in logged] == [epoch.step for epoch in learnt.curve]
-    np.testing.assert_allclose([value for _, value in logged], [epoch.validation_loss for epoch in learnt.curve], rtol=1e-6)
+    np.testing.assert_allclose(
+        [value for _, value in logged], [epoch.validation_loss for epoch in learnt.curve], rtol=1e-6
+    )
 
 
 def test_decisions_fix_the_steps(table_setting: Make) -> None:

@@ -36,7 +36,9 @@ def test_cosine_is_torchs() -> None:
     plain = torch.optim.SGD([parameter], lr=1.0)
     theirs = torch.optim.lr_scheduler.CosineAnnealingLR(plain, T_max=50)
     for step in range(50):
-        assert optimise.share(step, 50, LoopOptions(schedule="cosine", warmup=0.0)) == pytest.approx(theirs.get_last_lr()[0], abs=1e-6)
+        assert optimise.share(step, 50, LoopOptions(schedule="cosine", warmup=0.0)) == pytest.approx(
+            theirs.get_last_lr()[0], abs=1e-6
+        )
         plain.step()
         theirs.step()
 
@@ -69,7 +71,9 @@ def test_clipping_bounds_the_norm() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(1, 60), min_size=1, max_size=300), st.integers(1, 40), st.integers(8, 300), st.integers(0, 3))
+@given(
+    st.lists(st.integers(1, 60), min_size=1, max_size=300), st.integers(1, 40), st.integers(8, 300), st.integers(0, 3)
+)
 def test_every_row_stands_in_one_pass(lengths: list[int], rows: int, tokens: int, epoch: int) -> None:
     length = np.array(lengths)
     found = batches.steps(len(length), length, batch_rows=rows, batch_tokens=tokens, seed=1, epoch=epoch)
@@ -80,7 +84,11 @@ def test_every_row_stands_in_one_pass(lengths: list[int], rows: int, tokens: int
         for part in step:
             assert len(part) == 1 or len(part) * length[part].max() <= tokens
     again = batches.steps(len(length), length, batch_rows=rows, batch_tokens=tokens, seed=1, epoch=epoch)
-    assert all(np.array_equal(a, b) for ours, theirs in zip(found, again, strict=True) for a, b in zip(ours, theirs, strict=True))
+    assert all(
+        np.array_equal(a, b)
+        for ours, theirs in zip(found, again, strict=True)
+        for a, b in zip(ours, theirs, strict=True)
+    )
     other = batches.steps(len(length), length, batch_rows=rows, batch_tokens=tokens, seed=1, epoch=epoch + 1)
     assert len(other) == len(found)
 

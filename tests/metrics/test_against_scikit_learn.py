@@ -41,7 +41,9 @@ def reference(name: str, target: np.ndarray, scores: np.ndarray, labels: np.ndar
         "precision": lambda: sk.precision_score(target, labels, zero_division=0),
         "recall": lambda: sk.recall_score(target, labels, zero_division=0),
         "matthews_corrcoef": lambda: sk.matthews_corrcoef(target, labels),
-        "roc_auc": lambda: sk.roc_auc_score(target, score, **({} if two else {"multi_class": "ovr", "average": "macro"})),
+        "roc_auc": lambda: sk.roc_auc_score(
+            target, score, **({} if two else {"multi_class": "ovr", "average": "macro"})
+        ),
         "average_precision": lambda: sk.average_precision_score(target if two else onehot, score),
         "log_loss": lambda: sk.log_loss(target, scores, labels=range(scores.shape[1])),
         "brier": lambda: sk.brier_score_loss(target, score, labels=None if two else range(scores.shape[1])),
@@ -106,7 +108,9 @@ def test_regression_as_scikit_learn(name: str, seed: int, count: int, level: flo
     if len(np.unique(drawn)) < 2:
         return
     weights = np.bincount(drawn, minlength=count).astype(float)[None, :]
-    assert find(name).over(Sample.of(target, scores))(weights)[0] == pytest.approx(theirs(target[drawn], scores[drawn]), rel=1e-6)
+    assert find(name).over(Sample.of(target, scores))(weights)[0] == pytest.approx(
+        theirs(target[drawn], scores[drawn]), rel=1e-6
+    )
 
 
 def test_unknown_class_counts_as_a_class_never_answered() -> None:

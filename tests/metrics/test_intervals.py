@@ -75,7 +75,9 @@ def test_bootstrap_mean_agrees_with_scipy() -> None:
     values = np.random.default_rng(2).exponential(size=120)
     for method in ("percentile", "bca"):
         (ours,) = Bootstrap(count=4000, method=method).of([mean_of(values)], 120)  # type: ignore[arg-type]
-        theirs = stats.bootstrap((values,), np.mean, n_resamples=4000, method=method.upper() if method == "bca" else method, rng=0)
+        theirs = stats.bootstrap(
+            (values,), np.mean, n_resamples=4000, method=method.upper() if method == "bca" else method, rng=0
+        )
         assert ours is not None
         assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.02)
         assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.02)

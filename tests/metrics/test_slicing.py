@@ -52,5 +52,7 @@ def test_columns_are_read_by_type_and_named_when_missing() -> None:
     assert kind == "number" and np.isnan(values[1])
     assert column_of(frame, {}, "home", "x")[1] == "category"
     assert column_of(frame, {"yes": "boolean"}, "yes", "x")[0][0] == 1.0
-    with pytest.raises(DataError, match=r"audit\.sensitive: no column 'Age'\. Did you mean 'age'\? Columns: age, home, yes"):
+    with pytest.raises(
+        DataError, match=r"audit\.sensitive: no column 'Age'\. Did you mean 'age'\? Columns: age, home, yes"
+    ):
         column_of(frame, {}, "Age", "audit.sensitive")

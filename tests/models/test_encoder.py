@@ -23,7 +23,13 @@ TEXTS = ["Win money now!!! Click here", "Shall we have lunch at twelve?", "", No
 
 
 def state(*columns: Column, task: str = "text-classification") -> State:
-    return State(task=task, target="t", inputs=columns or (Column(name="text", type="text"),), classes=("a", "b", "c"), counts=(1, 1, 1))
+    return State(
+        task=task,
+        target="t",
+        inputs=columns or (Column(name="text", type="text"),),
+        classes=("a", "b", "c"),
+        counts=(1, 1, 1),
+    )
 
 
 def rows(texts: list[str | None]) -> Rows:
@@ -40,7 +46,9 @@ def test_tokens_are_those_of_transformers(minilm: tuple[Any, dict[str, Any]]) ->
     from transformers import AutoTokenizer
 
     model, features = minilm
-    theirs = AutoTokenizer.from_pretrained(locate("minilm"))([text or "" for text in TEXTS], truncation=True, max_length=128)["input_ids"]
+    theirs = AutoTokenizer.from_pretrained(locate("minilm"))(
+        [text or "" for text in TEXTS], truncation=True, max_length=128
+    )["input_ids"]
     ours = model.encode(rows(TEXTS), features)
     assert ours["length"].tolist() == [len(ids) for ids in theirs]
     for row, ids in enumerate(theirs):
@@ -57,7 +65,9 @@ def test_vectors_are_those_of_the_pretrained_model(minilm: tuple[Any, dict[str, 
     network = model.module(features, state(), seed=0).eval()
     mask = (torch.arange(ids.shape[1]) < length[:, None]).long()
     with torch.inference_mode():
-        hidden = AutoModel.from_pretrained(locate("minilm")).eval()(input_ids=ids, attention_mask=mask).last_hidden_state
+        hidden = (
+            AutoModel.from_pretrained(locate("minilm")).eval()(input_ids=ids, attention_mask=mask).last_hidden_state
+        )
         pooled = (hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
         torch.testing.assert_close(network.vectors(ids, length), pooled, atol=2e-6, rtol=1e-4)
         assert not network(ids, length).any()  # a head of zeros: every class alike
@@ -121,7 +131,9 @@ def test_a_script_the_tokenizer_does_not_know_is_refused(texts: list[str | None]
 
 def test_no_text_is_said() -> None:
     with pytest.raises(DataError, match="needs a text column"):
-        parts.build("models", "encoder").features(Rows({"n": np.zeros(2)}, 2), np.zeros(2), state(Column(name="n", type="number")), seed=0)
+        parts.build("models", "encoder").features(
+            Rows({"n": np.zeros(2)}, 2), np.zeros(2), state(Column(name="n", type="number")), seed=0
+        )
 
 
 def test_missing_weights_say_what_and_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,11 +143,15 @@ def test_missing_weights_say_what_and_where(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(MissingDownload, match=r"lacks tokenizer.json, model.safetensors"):
         locate(str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(MissingDownload, match=r"may not be fetched \(downloads: never\).*Put config.json, tokenizer.json"):
+    with pytest.raises(
+        MissingDownload, match=r"may not be fetched \(downloads: never\).*Put config.json, tokenizer.json"
+    ):
         locate("nobody/no-such-encoder")
 
 
-def test_it_answers_from_its_own_folder(tmp_path: Path, minilm: tuple[Any, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_answers_from_its_own_folder(
+    tmp_path: Path, minilm: tuple[Any, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Weights and features alone: neither the package nor a hub is asked."""
     from safetensors.torch import save_file
 

@@ -40,7 +40,9 @@ def test_every_type_of_column_is_read() -> None:
     model, features, module = build()
     dense = model.encode(some_rows(), features)["dense"]
     assert dense.shape == (60, features["width"]) and dense.dtype == np.float32 and np.isfinite(dense).all()
-    assert np.allclose(dense[:, 0].mean(), 0, atol=1e-5) and np.allclose(dense[:, 0].std(), 1, atol=1e-5)  # standardised
+    assert np.allclose(dense[:, 0].mean(), 0, atol=1e-5) and np.allclose(
+        dense[:, 0].std(), 1, atol=1e-5
+    )  # standardised
     assert module(torch.from_numpy(dense)).shape == (60, 3)
     one = model.encode(some_rows().take(slice(3, 4)), features)["dense"]
     np.testing.assert_array_equal(one[0], dense[3])

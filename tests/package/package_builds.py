@@ -60,13 +60,21 @@ def compressed_build(folder: Path, *, force: bool = False, **sections: Any) -> C
     place.mkdir(parents=True)
     write_json(place / "features.json", {name: value for name, value in features.items() if not name.startswith("_")})
     examples = [Examples(model.encode(rows[name], features), target[name]) for name in ("train", "validation")]
-    save_file(model.fit(*examples, state, features, seed=0, threads=1, clock=Clock()), str(place / "weights.safetensors"))
-    Artifact(name="demo", state=state, members=(Member(candidate="linear", model="linear", folder="linear"),)).save(store.path("model"))
+    save_file(
+        model.fit(*examples, state, features, seed=0, threads=1, clock=Clock()), str(place / "weights.safetensors")
+    )
+    Artifact(name="demo", state=state, members=(Member(candidate="linear", model="linear", folder="linear"),)).save(
+        store.path("model")
+    )
     trained = Trained(
         key="k", task=state.task, metric="roc_auc", greater_is_better=True, folds=1, candidates=(), weights={"linear": 1.0}, validation={},
         temperature=1.0, threshold=None, threshold_reason="", hashes=hash_tree(store.path("model")),
     )  # fmt: skip
-    given = {"data": {"source": "x.csv", "target": "label"}, "package": {"licence": "MIT", "description": "Who pays back."}, **sections}
+    given = {
+        "data": {"source": "x.csv", "target": "label"},
+        "package": {"licence": "MIT", "description": "Who pays back."},
+        **sections,
+    }
     context = Context(Blueprint.build(name="demo", **given), store, records={"train": trained}, threads=1, force=force)
     context.records["compress"] = compress(context)
     return context

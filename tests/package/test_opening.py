@@ -131,14 +131,20 @@ def entry(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile
     ],
     ids=lambda made: made.name,
 )
-def test_a_harmful_archive_leaves_nothing(tmp_path: Path, harmful: tarfile.TarInfo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_harmful_archive_leaves_nothing(
+    tmp_path: Path, harmful: tarfile.TarInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
     data = b"x" if harmful.isreg() else b""
     archive = archive_with(tmp_path / "a.tar.gz", (entry("demo/artifact.json"), b"{}"), (harmful, data))
     with pytest.raises(PackageError, match="unsafe"):
         open_package(archive)
-    assert os.listdir(tmp_path / "scratch") == [] and not (tmp_path / "escaped").exists() and not Path("/tmp/escaped").exists()
+    assert (
+        os.listdir(tmp_path / "scratch") == []
+        and not (tmp_path / "escaped").exists()
+        and not Path("/tmp/escaped").exists()
+    )
 
 
 def test_an_archive_that_would_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

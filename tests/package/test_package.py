@@ -32,7 +32,11 @@ def test_it_answers_its_own_examples(built: Context) -> None:
 
 def test_gates_of_a_fresh_process_pass(built: Context) -> None:
     record = built.record(Packaged)
-    assert {gate.name: gate.passed for gate in record.gates} == {"package.answers": True, "package.imports": True, "package.size": True}
+    assert {gate.name: gate.passed for gate in record.gates} == {
+        "package.answers": True,
+        "package.imports": True,
+        "package.size": True,
+    }
     assert record.measured_cold_start.value > 0 and record.sessions == ("native",)
 
 
@@ -45,7 +49,9 @@ def test_card_licence_and_requirements(built: Context) -> None:
     lines = (folder / "requirements.txt").read_text().splitlines()
     names = {line.split("==")[0] for line in lines if "==" in line}
     assert {"modelyard", "numpy", "pydantic-core", "fastapi", "h11", "safetensors"} <= names
-    assert names.isdisjoint({"torch", "scikit-learn", "polars", "lightgbm", "openvino", "onnxruntime", "openvino-telemetry"})
+    assert names.isdisjoint(
+        {"torch", "scikit-learn", "polars", "lightgbm", "openvino", "onnxruntime", "openvino-telemetry"}
+    )
 
 
 def test_requirements_are_closed(built: Context) -> None:
@@ -64,11 +70,11 @@ def test_the_wheel_alone_runs_the_package(built: Context, tmp_path: Path) -> Non
     (wheel,) = (built.store.path("package") / "wheels").glob("*.whl")
     with zipfile.ZipFile(wheel) as file:
         file.extractall(tmp_path / "site")
-    program = (
-        "import modelyard, sys; from pathlib import Path; from modelyard.packages import open_package as o; o(Path(sys.argv[1])); print(modelyard.__file__)"
-    )
+    program = "import modelyard, sys; from pathlib import Path; from modelyard.packages import open_package as o; o(Path(sys.argv[1])); print(modelyard.__file__)"
     command = [sys.executable, "-c", program, str(built.store.path("package"))]
-    ended = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(tmp_path / "site")}, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(tmp_path / "site")}, capture_output=True, text=True, check=False
+    )
     assert ended.stdout.strip().startswith(str(tmp_path / "site")), ended.stderr
 
 

@@ -23,7 +23,9 @@ def blueprint(folder: Path, source: Any, target: str | None = "y", **sections: A
     return Blueprint.build(folder=folder, name="demo", data=data, **sections)
 
 
-def run(folder: Path, source: Any, target: str | None = "y", *, frame: Any = None, out: str = "build", **sections: Any) -> Prepared:
+def run(
+    folder: Path, source: Any, target: str | None = "y", *, frame: Any = None, out: str = "build", **sections: Any
+) -> Prepared:
     """Run the stage on a file (or files) in `folder`, or on a frame."""
     return prepare.run(Context(blueprint(folder, source, target, **sections), Store(folder / out)), frame)
 

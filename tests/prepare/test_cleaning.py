@@ -23,7 +23,9 @@ def test_mojibake_is_mended(text: str, wrong: str) -> None:
     assert cleaning.mend(text) == text
 
 
-@pytest.mark.parametrize("text", ["CAFÉ", "SÃO PAULO", "Ärger", "â la carte", "Ã", "10 £ Â", "&eacute; &amp; stays", "naïve Ã© and also ü"])
+@pytest.mark.parametrize(
+    "text", ["CAFÉ", "SÃO PAULO", "Ärger", "â la carte", "Ã", "10 £ Â", "&eacute; &amp; stays", "naïve Ã© and also ü"]
+)
 def test_right_or_doubtful_texts_stay(text: str) -> None:
     assert cleaning.mend(text) == text
 
@@ -47,7 +49,14 @@ def test_control_characters_and_forms_are_counted(tmp_path: Path) -> None:
 
 def test_unanswered_rows_and_repeats(tmp_path: Path) -> None:
     frame = table(200)
-    faulty = pl.concat([frame, frame[:7], frame[7:10].with_columns(y=pl.lit(None, dtype=pl.String)), frame[10:12].with_columns(y=pl.lit(" "))])
+    faulty = pl.concat(
+        [
+            frame,
+            frame[:7],
+            frame[7:10].with_columns(y=pl.lit(None, dtype=pl.String)),
+            frame[10:12].with_columns(y=pl.lit(" ")),
+        ]
+    )
     faulty.write_parquet(tmp_path / "rows.parquet")
     record = run(tmp_path, "rows.parquet")
     steps = {step.name: (step.before, step.after) for step in record.cleaning}
@@ -77,7 +86,9 @@ def test_impossible_values(tmp_path: Path, done: str, rows: int, missing: int) -
 @pytest.mark.parametrize("done", ["keep", "clip"])
 def test_outliers_are_clipped_in_training_rows_only(tmp_path: Path, done: str) -> None:
     frame = table(400)
-    frame.with_columns(x=pl.when(pl.col("z") == 3).then(1e6).otherwise(pl.col("x"))).write_parquet(tmp_path / "rows.parquet")
+    frame.with_columns(x=pl.when(pl.col("z") == 3).then(1e6).otherwise(pl.col("x"))).write_parquet(
+        tmp_path / "rows.parquet"
+    )
     record = run(tmp_path, "rows.parquet", prepare={"clean": {"outliers": done}})
     (step,) = (step for step in record.cleaning if step.name == "outliers" and step.column == "x")
     train, test = split(tmp_path, "train"), split(tmp_path, "test")

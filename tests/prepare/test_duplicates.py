@@ -40,7 +40,11 @@ def test_pairs_agree_with_the_definition(threshold: float) -> None:
     found = duplicates.clusters(len(lines), pairs)
     for one, other in pairs:
         assert plain(lines[one], lines[other]) >= threshold
-    expected = [(i, i - len(base)) for i in range(len(base), 2 * len(base)) if plain(lines[i], lines[i - len(base)]) >= threshold] + [(82, 81)]
+    expected = [
+        (i, i - len(base))
+        for i in range(len(base), 2 * len(base))
+        if plain(lines[i], lines[i - len(base)]) >= threshold
+    ] + [(82, 81)]
     missed = sum(found[i] != found[j] for i, j in expected)
     assert len(expected) >= 6
     assert missed == 0

@@ -83,7 +83,10 @@ def test_convert(values: list[Any], kind: str, expected: list[Any]) -> None:
     ("text", "expected"),
     [
         ("Thu, 22 Aug 2002 18:26:25 +0700", datetime(2002, 8, 22, 11, 26, 25)),
-        ("Sat, 14 Sep 102 02:29:32 -0500", datetime(2002, 9, 14, 7, 29, 32)),  # RFC 2822 4.3: years 50 to 999 count from 1900
+        (
+            "Sat, 14 Sep 102 02:29:32 -0500",
+            datetime(2002, 9, 14, 7, 29, 32),
+        ),  # RFC 2822 4.3: years 50 to 999 count from 1900
         ("23 Sep 02 10:32:49 GMT", datetime(2002, 9, 23, 10, 32, 49)),
         ("2024-01-31T10:00:00.5+02:00", datetime(2024, 1, 31, 8, 0, 0, 500000)),
         ("2024-01-31T10:00:00Z", datetime(2024, 1, 31, 10)),

@@ -20,16 +20,38 @@ IS_YES = (FRAME["y"] == "yes").to_numpy()
 PLANTED: list[tuple[str, str, pl.Series, str]] = [
     ("a copy as a number", "y", pl.Series("leak", IS_YES * 3.0 + RNG.normal(size=ROWS) * 0.2), "predicts_target"),
     ("a copy as words", "y", pl.Series("leak", np.where(IS_YES, RNG.choice(["p", "q"], ROWS), "r")), "predicts_target"),
-    ("missing gives it away", "y", pl.Series("leak", [None if yes else float(n % 5) for n, yes in enumerate(IS_YES)]), "predicts_target"),
-    ("a date gives it away", "y", pl.Series("leak", [datetime(2024 if yes else 2020, 1, 1 + n % 28) for n, yes in enumerate(IS_YES)]), "predicts_target"),
-    ("an id that begins with the answer", "y", pl.Series("row_id", [f"{'spam' if yes else 'ham'}-{n}" for n, yes in enumerate(IS_YES)]), "identifier"),
-    ("an id in the order of the answer", "y", pl.Series("row_id", np.argsort(np.argsort(~IS_YES, kind="stable")) * 3), "identifier"),
+    (
+        "missing gives it away",
+        "y",
+        pl.Series("leak", [None if yes else float(n % 5) for n, yes in enumerate(IS_YES)]),
+        "predicts_target",
+    ),
+    (
+        "a date gives it away",
+        "y",
+        pl.Series("leak", [datetime(2024 if yes else 2020, 1, 1 + n % 28) for n, yes in enumerate(IS_YES)]),
+        "predicts_target",
+    ),
+    (
+        "an id that begins with the answer",
+        "y",
+        pl.Series("row_id", [f"{'spam' if yes else 'ham'}-{n}" for n, yes in enumerate(IS_YES)]),
+        "identifier",
+    ),
+    (
+        "an id in the order of the answer",
+        "y",
+        pl.Series("row_id", np.argsort(np.argsort(~IS_YES, kind="stable")) * 3),
+        "identifier",
+    ),
     ("the number in another unit", "x", pl.Series("leak", FRAME["x"] * 2.54 + 7), "predicts_target"),
     ("the number rounded", "x", pl.Series("leak", (FRAME["x"] * 20).round() / 20), "predicts_target"),
 ]
 
 
-@pytest.mark.parametrize(("target", "series", "kind"), [case[1:] for case in PLANTED], ids=[case[0] for case in PLANTED])
+@pytest.mark.parametrize(
+    ("target", "series", "kind"), [case[1:] for case in PLANTED], ids=[case[0] for case in PLANTED]
+)
 def test_planted_leaks_fire(tmp_path: Path, target: str, series: pl.Series, kind: str) -> None:
     FRAME.with_columns(series).write_parquet(tmp_path / "rows.parquet")
     record = run(tmp_path, "rows.parquet", target)
@@ -40,8 +62,14 @@ def test_planted_leaks_fire(tmp_path: Path, target: str, series: pl.Series, kind
 
 @pytest.mark.parametrize("target", ["y", "x"])
 def test_honest_columns_do_not(tmp_path: Path, target: str) -> None:
-    more = {"noise": RNG.normal(size=ROWS), "row_id": [f"m-{n}" for n in range(ROWS)], "many": [f"v{n % 200}" for n in range(ROWS)]}
-    FRAME.with_columns(pl.Series(name, values) for name, values in more.items()).write_parquet(tmp_path / "rows.parquet")
+    more = {
+        "noise": RNG.normal(size=ROWS),
+        "row_id": [f"m-{n}" for n in range(ROWS)],
+        "many": [f"v{n % 200}" for n in range(ROWS)],
+    }
+    FRAME.with_columns(pl.Series(name, values) for name, values in more.items()).write_parquet(
+        tmp_path / "rows.parquet"
+    )
     assert run(tmp_path, "rows.parquet", target).suspects == ()
 
 

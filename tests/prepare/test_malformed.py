@@ -67,7 +67,11 @@ def test_files(tmp_path: Path, name: str, content: bytes, said: list[str]) -> No
 BLUEPRINTS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("no target", {"target": None}, ["data.target is required", "x"]),
     ("an unknown column typed", {"data": {"columns": {"xx": "number"}}}, ["data.columns", "'xx'", "Did you mean 'x'?"]),
-    ("an unknown split column", {"prepare": {"split": {"by": "group", "column": "cc"}}}, ["prepare.split.column", "Did you mean 'c'?"]),
+    (
+        "an unknown split column",
+        {"prepare": {"split": {"by": "group", "column": "cc"}}},
+        ["prepare.split.column", "Did you mean 'c'?"],
+    ),
     ("an unknown sensitive column", {"audit": {"sensitive": ["age"]}}, ["audit.sensitive", "'age'"]),
     ("an unknown cost column", {"evaluate": {"costs": {"false_negative": "amount"}}}, ["evaluate.costs", "'amount'"]),
     ("an unknown slice", {"evaluate": {"slices": ["zz"]}}, ["evaluate.slices"]),

@@ -80,8 +80,14 @@ def test_every_format_gives_the_same_rows(tmp_path: Path) -> None:
 
 
 def test_jsonl_keeps_types_and_nests_as_text(tmp_path: Path) -> None:
-    rows = [{"a": 1, "b": True, "c": {"d": [1]}, "e": 1}, {"a": 2.5, "e": "x"}, {"a": None, "b": False, "f": "späť\u2028"}]
-    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n\n", encoding="utf-8")
+    rows = [
+        {"a": 1, "b": True, "c": {"d": [1]}, "e": 1},
+        {"a": 2.5, "e": "x"},
+        {"a": None, "b": False, "f": "späť\u2028"},
+    ]
+    (tmp_path / "rows.jsonl").write_text(
+        "\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n\n", encoding="utf-8"
+    )
     frame = load(tmp_path, "rows.jsonl").frame
     assert frame.schema == {"a": pl.Float64, "b": pl.Boolean, "c": pl.String, "e": pl.String, "f": pl.String}
     assert frame["c"].to_list() == ['{"d": [1]}', None, None]
@@ -98,7 +104,12 @@ def test_lists_globs_and_folders_are_joined_by_name(tmp_path: Path) -> None:
     (folder / "notes.md").write_text("not data")
     (folder / ".hidden.csv").write_text("q\n1\n")
     expected = {("1", "a", None), ("2", "b", None), (None, "a", True), ("7", "b", None)}
-    for source in ("many", ["many/one.csv", "many/two.jsonl", "many/deep/three.parquet"], ["many/*.*", "many/deep"], "many/**/*"):
+    for source in (
+        "many",
+        ["many/one.csv", "many/two.jsonl", "many/deep/three.parquet"],
+        ["many/*.*", "many/deep"],
+        "many/**/*",
+    ):
         loaded = load(tmp_path, source)
         assert set(loaded.frame.select("x", "y", pl.col("z")).rows()) == expected, source
         assert sum(file["rows"] for file in loaded.files) == 4
@@ -115,7 +126,9 @@ def test_given_splits(tmp_path: Path, form: str) -> None:
         place.parent.mkdir(exist_ok=True)
         piece.write_parquet(place)
     if form == "keys":
-        record = run(tmp_path, "given/train.parquet", data={"validation": "given/valid.parquet", "test": "given/test.parquet"})
+        record = run(
+            tmp_path, "given/train.parquet", data={"validation": "given/valid.parquet", "test": "given/test.parquet"}
+        )
     else:
         record = run(tmp_path, "given")
     assert {name: card.rows for name, card in record.splits.items()} == {"train": 120, "validation": 40, "test": 40}

@@ -97,7 +97,8 @@ def test_clusters_go_to_their_earliest_side_and_unknown_times_to_train() -> None
 def test_order_of_rows_does_not_matter(tmp_path: Path, options: dict[str, str]) -> None:
     rng = np.random.default_rng(0)
     frame = table(400).with_columns(
-        g=pl.Series(rng.integers(0, 50, 400)).cast(pl.String), when=pl.Series([datetime(2024, 1, 1) + timedelta(hours=n) for n in range(400)])
+        g=pl.Series(rng.integers(0, 50, 400)).cast(pl.String),
+        when=pl.Series([datetime(2024, 1, 1) + timedelta(hours=n) for n in range(400)]),
     )
     frame.write_parquet(tmp_path / "one.parquet")
     frame.sample(fraction=1, shuffle=True, seed=1).write_parquet(tmp_path / "two.parquet")
@@ -125,7 +126,10 @@ def test_near_duplicates_never_stand_on_two_sides(tmp_path: Path) -> None:
     assert record.duplicates["clusters"] == 60
     assert rows.group_by("__group__").agg(pl.col("side").n_unique())["side"].max() == 1
     assert rows["side"][:60].to_list() == rows["side"][150:].to_list()
-    assert set(run(tmp_path, "rows.parquet", prepare={"near_duplicates": None}, out="exact").duplicates.values()) == {0, 1}
+    assert set(run(tmp_path, "rows.parquet", prepare={"near_duplicates": None}, out="exact").duplicates.values()) == {
+        0,
+        1,
+    }
 
 
 def test_group_split_with_duplicates_merged(tmp_path: Path) -> None:

@@ -52,7 +52,9 @@ def test_files_have_the_promised_types(tmp_path: Path) -> None:
     assert rows["__row__"].to_list() == list(range(300))
     assert rows["x"].to_list() == odd()["x"].to_list()
     assert sum(card.rows for card in record.splits.values()) == 300
-    assert {name: sum(card.target.values()) for name, card in record.splits.items()} == {name: card.rows for name, card in record.splits.items()}
+    assert {name: sum(card.target.values()) for name, card in record.splits.items()} == {
+        name: card.rows for name, card in record.splits.items()
+    }
 
 
 def test_cards_agree_with_the_data(tmp_path: Path) -> None:
@@ -77,7 +79,11 @@ def test_the_resolved_blueprint_gives_the_same_record(tmp_path: Path, target: st
     frame = odd().with_columns(g=pl.Series([f"g{number % 40}" for number in range(300)]))
     sections: dict[str, object] = {}
     if kind in ("text", "promoted"):
-        frame = frame.select("note", "c", "when", "x", "y") if kind == "text" else frame.select(pl.col("c").fill_null("so") + " and so", "flag", "x", "y")
+        frame = (
+            frame.select("note", "c", "when", "x", "y")
+            if kind == "text"
+            else frame.select(pl.col("c").fill_null("so") + " and so", "flag", "x", "y")
+        )
         if target == "x":
             pytest.skip("text tasks have classes")
         sections["task"] = "text-classification"
@@ -87,7 +93,10 @@ def test_the_resolved_blueprint_gives_the_same_record(tmp_path: Path, target: st
     first = run(tmp_path, "rows.parquet", target, **sections)
     from modelyard.blueprint.reading import dump
 
-    text = dump(blueprint(tmp_path, "rows.parquet", target, **sections), {one.path: (one.value, one.reason) for one in first.derived})
+    text = dump(
+        blueprint(tmp_path, "rows.parquet", target, **sections),
+        {one.path: (one.value, one.reason) for one in first.derived},
+    )
     (tmp_path / "elsewhere").mkdir()
     again = Blueprint.parse(text, folder=tmp_path / "elsewhere")
     second = prepare.run(Context(again, Store(tmp_path / "again")))
@@ -154,7 +163,9 @@ def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_suggestions(tmp_path: Path) -> None:
-    odd().with_columns(customer_id=pl.Series([f"C{number % 50}" for number in range(300)])).write_parquet(tmp_path / "rows.parquet")
+    odd().with_columns(customer_id=pl.Series([f"C{number % 50}" for number in range(300)])).write_parquet(
+        tmp_path / "rows.parquet"
+    )
     found = {(one.value, one.column) for one in run(tmp_path, "rows.parquet").suggestions}
     assert found == {("time", "when"), ("group", "customer_id")}
 
@@ -187,7 +198,9 @@ def test_input_columns_describe_training_rows(tmp_path: Path) -> None:
 )
 def test_real_data(tmp_path: Path, recipe: str, task: str, by: str, suspects: set[str]) -> None:
     given = Blueprint.load(RECIPES / recipe)
-    some = pl.read_parquet(RECIPES / "mail-spam" / "mail.parquet").gather_every(4) if "mail" in recipe else None  # a quarter, to be quick
+    some = (
+        pl.read_parquet(RECIPES / "mail-spam" / "mail.parquet").gather_every(4) if "mail" in recipe else None
+    )  # a quarter, to be quick
     record = prepare.run(Context(given, Store(tmp_path / "build")), some)
     assert (record.task, record.split_by) == (task, by)
     assert {one.column for one in record.suspects} == suspects
@@ -199,7 +212,13 @@ def test_real_data(tmp_path: Path, recipe: str, task: str, by: str, suspects: se
     assert rows.group_by("__group__").agg(pl.col("side").n_unique())["side"].max() == 1
     if by == "group":
         assert record.duplicates["clusters"] > 30
-        assert rows.drop_nulls("sender_domain").group_by("sender_domain").agg(pl.col("side").n_unique())["side"].max() == 1
         assert (
-            rows.group_by("body").agg(pl.col("side").n_unique(), pl.col("body").first().str.len_chars().alias("n")).filter(pl.col("n") > 200)["side"].max() == 1
+            rows.drop_nulls("sender_domain").group_by("sender_domain").agg(pl.col("side").n_unique())["side"].max() == 1
+        )
+        assert (
+            rows.group_by("body")
+            .agg(pl.col("side").n_unique(), pl.col("body").first().str.len_chars().alias("n"))
+            .filter(pl.col("n") > 200)["side"]
+            .max()
+            == 1
         )

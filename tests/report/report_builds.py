@@ -43,7 +43,13 @@ def estimate(value: float, spread: float = 0.01) -> Estimate:
 
 
 def ran(seconds: float) -> Run:
-    return Run(started="2026-11-22T03:41:00+0000", seconds=quantity(seconds, "s"), peak_memory=quantity(7.31e8, "B"), machine=machine(), versions=versions())
+    return Run(
+        started="2026-11-22T03:41:00+0000",
+        seconds=quantity(seconds, "s"),
+        peak_memory=quantity(7.31e8, "B"),
+        machine=machine(),
+        versions=versions(),
+    )
 
 
 def prepared(kind: str) -> Prepared:
@@ -87,12 +93,28 @@ def prepared(kind: str) -> Prepared:
         split_reason="as prepare.split.by says",
         splits={name: SplitCard(rows=rows, target=goal(rows), hash="b" * 32) for name, rows in shares.items()},
         cleaning=(
-            CleaningStep(name="encodings", column="subject", before=211, after=0, detail={"mojibake": 12, "control_characters": 199}),
+            CleaningStep(
+                name="encodings",
+                column="subject",
+                before=211,
+                after=0,
+                detail={"mojibake": 12, "control_characters": 199},
+            ),
             CleaningStep(name="repeats", before=6046, after=5990),
         ),
         duplicates={"clusters": 120, "rows": 402, "exact": 31},
-        suspects=(Suspect(kind="predicts_target", column="domain", value=0.9812, detail={"measure": "roc_auc", "limit": 0.98}),),
-        derived=(Derived(path="task", value="text-classification", reason="the target label has 2 classes and the text columns subject are read"),),
+        suspects=(
+            Suspect(
+                kind="predicts_target", column="domain", value=0.9812, detail={"measure": "roc_auc", "limit": 0.98}
+            ),
+        ),
+        derived=(
+            Derived(
+                path="task",
+                value="text-classification",
+                reason="the target label has 2 classes and the text columns subject are read",
+            ),
+        ),
         run=ran(6.4),
     )
 
@@ -116,7 +138,14 @@ def trained(kind: str) -> Trained:
     ]
 
     def candidate(name: str, value: float, parameters: int, **more: Any) -> Candidate:
-        job = Job(fold=0, seed=0, key="k" * 32, folder=f"train/{name}/0-0", curve=more.pop("curve", ()), timings={"fit": 3.2, "encode": 0.9})
+        job = Job(
+            fold=0,
+            seed=0,
+            key="k" * 32,
+            folder=f"train/{name}/0-0",
+            curve=more.pop("curve", ()),
+            timings={"fit": 3.2, "encode": 0.9},
+        )
         return Candidate(name=name, model=name, status="trained", jobs=(job,), validation={metric: estimate(value, spread)},
                          work=Work(parameters=parameters, flops_per_row=parameters * 2.0, bytes=parameters * 4), **more)  # fmt: skip
 
@@ -151,9 +180,20 @@ def evaluated(kind: str, *, passed: bool = True) -> Evaluated:
         "predicted": {"true": [100000.0, 150000.0, 300000.0], "predicted": [110000.0, 149000.0, 280000.0]},
         "residual_histogram": {"edge": [-50000.0, 0.0, 50000.0], "rows": [20.0, 30.0]},
     }  # fmt: skip
-    fields: dict[str, str | float | None] = {"subject": SCRIPT, "body": "A long mail. " * 150, STRANGE: 12.5, "domain": None}
+    fields: dict[str, str | float | None] = {
+        "subject": SCRIPT,
+        "body": "A long mail. " * 150,
+        STRANGE: 12.5,
+        "domain": None,
+    }
     worst = (
-        Mistake(row=4021, true="spam" if text else 755000.0, answer="ham" if text else 481000.0, score=0.012 if text else -274000.0, fields=fields),
+        Mistake(
+            row=4021,
+            true="spam" if text else 755000.0,
+            answer="ham" if text else 481000.0,
+            score=0.012 if text else -274000.0,
+            fields=fields,
+        ),
         Mistake(
             row=12,
             true="ham" if text else 12789.0,
@@ -164,7 +204,14 @@ def evaluated(kind: str, *, passed: bool = True) -> Evaluated:
     )
     money = {
         name: estimate(value, 0.02)
-        for name, value in (("chosen", 0.08), ("at_half", 0.11), ("never", 1.5), ("always", 0.7), ("saved", 0.03), ("saved_against_never", 1.42))
+        for name, value in (
+            ("chosen", 0.08),
+            ("at_half", 0.11),
+            ("never", 1.5),
+            ("always", 0.7),
+            ("saved", 0.03),
+            ("saved_against_never", 1.42),
+        )
     }
     sign = 1 if text else -1
     return Evaluated(
@@ -215,7 +262,12 @@ def compressed(kind: str) -> Compressed:
 
 def served(*, late: bool = False) -> Served:
     def level(offered: float, p50: float, sustained: bool) -> Level:
-        latency = Latency(requests=round(offered * 3), p50=quantity(p50, "s"), p95=quantity(p50 * 1.8, "s"), p99=quantity(p50 * 2.6, "s"))
+        latency = Latency(
+            requests=round(offered * 3),
+            p50=quantity(p50, "s"),
+            p95=quantity(p50 * 1.8, "s"),
+            p99=quantity(p50 * 2.6, "s"),
+        )
         return Level(offered=quantity(offered, "request/s"), achieved=quantity(min(offered, 140), "request/s"), requests=round(offered * 3), errors={} if sustained else {"status 503": 12},
                      latency=latency, mean=quantity(p50, "s"), sender_delay=quantity(0.0004, "s"), sustained=sustained)  # fmt: skip
 
@@ -231,7 +283,9 @@ def served(*, late: bool = False) -> Served:
 
 
 def _three(likely: float, unit: str, low: float = 0.8, high: float = 1.3) -> ByScenario:
-    return ByScenario(low=Quantity(likely * low, unit), likely=Quantity(likely, unit), high=Quantity(likely * high, unit))
+    return ByScenario(
+        low=Quantity(likely * low, unit), likely=Quantity(likely, unit), high=Quantity(likely * high, unit)
+    )
 
 
 def valued() -> Valued:
@@ -239,7 +293,12 @@ def valued() -> Valued:
         values = tuple(150000.0 - 6500 * month + growth * month**2 for month in range(1, 37))
         columns = {
             name: CashColumn(unit=unit, values=tuple(value * scale for value in values))
-            for name, unit, scale in (("cash", "USD", 1.0), ("customers", "customer", 0.001), ("revenue", "USD/month", 0.1), ("net", "USD/month", -0.02))
+            for name, unit, scale in (
+                ("cash", "USD", 1.0),
+                ("customers", "customer", 0.001),
+                ("revenue", "USD/month", 0.1),
+                ("net", "USD/month", -0.02),
+            )
         }
         return Cash(
             columns=columns,
@@ -285,7 +344,9 @@ report: {language: en}
 """
 
 
-def make(folder: Path, kind: str = "text", *, stages: int = 8, passed: bool = True, late: bool = False, forced: bool = False) -> Path:
+def make(
+    folder: Path, kind: str = "text", *, stages: int = 8, passed: bool = True, late: bool = False, forced: bool = False
+) -> Path:
     """Write a build of the first `stages` stages; `passed=False` fails a gate of `evaluate`, `late` one of `serve`."""
     package = Packaged(
         name="mail-spam", version="1.0.0", archive="mail-spam-1.0.0.tar.gz", hash="c" * 64, archive_hash="d" * 64, bytes=quantity(26012345.0, "B"), archive_bytes=quantity(21e6, "B"),
@@ -293,8 +354,19 @@ def make(folder: Path, kind: str = "text", *, stages: int = 8, passed: bool = Tr
         installed=quantity(3.1e8, "B"), refused=forced, measured_cold_start=quantity(1.34, "s"), run=ran(1.0),
         gates=(Gate(name="package.size", demanded="installed for serving < 600 MB", measured="310 MB", passed=True),),
     )  # fmt: skip
-    records = [prepared(kind), trained(kind), evaluated(kind, passed=passed), audited(kind), compressed(kind), package, served(late=late), valued()]
-    for name, record in list(zip(("prepare", "train", "evaluate", "audit", "compress", "package", "serve", "business"), records, strict=True))[:stages]:
+    records = [
+        prepared(kind),
+        trained(kind),
+        evaluated(kind, passed=passed),
+        audited(kind),
+        compressed(kind),
+        package,
+        served(late=late),
+        valued(),
+    ]
+    for name, record in list(
+        zip(("prepare", "train", "evaluate", "audit", "compress", "package", "serve", "business"), records, strict=True)
+    )[:stages]:
         write_json(folder / f"{name}.json", record.model_dump(mode="json"))
     write_text(folder / "blueprint.resolved.yaml", BLUEPRINT)
     write_json(folder / "decisions.json", {"precision.encoder": "bf16"})

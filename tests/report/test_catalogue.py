@@ -17,7 +17,9 @@ from modelyard.records.valued import Remark
 from modelyard.report.catalogue import Words, languages, texts
 from modelyard.report.world import STAGES
 
-SOURCES = sorted(Path(modelyard.report.__file__).parent.rglob("*.py")) + sorted(Path(modelyard.report.__file__).parent.rglob("*.html"))
+SOURCES = sorted(Path(modelyard.report.__file__).parent.rglob("*.py")) + sorted(
+    Path(modelyard.report.__file__).parent.rglob("*.html")
+)
 CODE = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
 ASKED = set(re.findall(r"""words(?:\.plain)?\(\s*["']([a-z0-9_.]+)["']""", CODE))
 GROUPS = set(re.findall(r"""words\.name\(\s*["']([a-z_]+)["']""", CODE))
@@ -65,9 +67,13 @@ def test_parts_and_codes_have_names(language: str) -> None:
     words = Words(language)
     wanted = [f"metric.{name}" for name in metrics.names()] + [f"metric_help.{name}" for name in metrics.names()]
     wanted += [f"task.{name}" for name in parts.names("tasks")]
-    wanted += [f"check.{name}" for name in parts.names("audit.checks")] + [f"check_help.{name}" for name in parts.names("audit.checks")]
+    wanted += [f"check.{name}" for name in parts.names("audit.checks")] + [
+        f"check_help.{name}" for name in parts.names("audit.checks")
+    ]
     wanted += [f"method.{name}" for name in parts.names("compress.methods")]
-    wanted += [f"section.{name}" for name in (*STAGES, "verdict", "appendix")] + [f"about.{name}" for name in (*STAGES, "appendix")]
+    wanted += [f"section.{name}" for name in (*STAGES, "verdict", "appendix")] + [
+        f"about.{name}" for name in (*STAGES, "appendix")
+    ]
     wanted += [f"type.{name}" for name in get_args(ColumnCard.model_fields["type"].annotation)]
     wanted += [f"role.{name}" for name in get_args(ColumnCard.model_fields["role"].annotation)]
     wanted += [f"suspect.{name}" for name in get_args(Suspect.model_fields["kind"].annotation)]

@@ -53,7 +53,11 @@ def test_printed(value: float, style: str, english: str, chinese: str) -> None:
 
 
 def test_ticks_speak_the_language() -> None:
-    assert compact(50_000, steps(EN)) == "50k" and compact(50_000, steps(ZH)) == "5万" and compact(-2.5e8, steps(ZH)) == "−2.5亿"
+    assert (
+        compact(50_000, steps(EN)) == "50k"
+        and compact(50_000, steps(ZH)) == "5万"
+        and compact(-2.5e8, steps(ZH)) == "−2.5亿"
+    )
     assert compact(0.25, steps(ZH)) == "0.25" and compact(9000, steps(EN)) == "9000"
 
 
@@ -64,7 +68,22 @@ def test_other_currencies() -> None:
 
 @given(
     value=st.floats(-1e12, 1e12).filter(lambda value: abs(value) > 1e-9 or value == 0),
-    style=st.sampled_from(["plain", "metric", "percent", "count", "short", "money", "hourly", "seconds", "bytes", "rate", "factor", "points"]),
+    style=st.sampled_from(
+        [
+            "plain",
+            "metric",
+            "percent",
+            "count",
+            "short",
+            "money",
+            "hourly",
+            "seconds",
+            "bytes",
+            "rate",
+            "factor",
+            "points",
+        ]
+    ),
 )
 def test_reading_back_gives_the_number_within_its_last_digit(value: float, style: str) -> None:
     for say in (EN, ZH):
@@ -80,8 +99,16 @@ def test_significant_digits_are_enough(value: float, digits: int) -> None:
 
 
 def test_negative_zero_is_zero() -> None:
-    assert fixed(-0.0001, 2) == "0.00" and fixed(-0.0, 0) == "0" and show(-0.001, "money", EN, currency="USD") == "−$0.0010"
+    assert (
+        fixed(-0.0001, 2) == "0.00"
+        and fixed(-0.0, 0) == "0"
+        and show(-0.001, "money", EN, currency="USD") == "−$0.0010"
+    )
 
 
 def test_an_estimate_shows_its_bounds_with_the_same_decimals() -> None:
-    assert metric_decimals(0.967, 0.958, 1.0) == 3 and metric_decimals(23865, 22100, 25400) == 0 and metric_decimals(0.0008, -0.0007, 0.002) == 4
+    assert (
+        metric_decimals(0.967, 0.958, 1.0) == 3
+        and metric_decimals(23865, 22100, 25400) == 0
+        and metric_decimals(0.0008, -0.0007, 0.002) == 4
+    )

@@ -67,7 +67,9 @@ def test_a_wrong_number_or_source_would_be_found(tmp_path: Path) -> None:
     world = World.open(builds.make(tmp_path), "en")
     html = render(world)
     assert faults_of(parse(html.replace(">0.967<", ">0.968<", 1)), world)
-    assert faults_of(parse(html.replace("evaluate.json#metrics.f1_macro.value", "evaluate.json#metrics.f2.value", 1)), world)
+    assert faults_of(
+        parse(html.replace("evaluate.json#metrics.f1_macro.value", "evaluate.json#metrics.f2.value", 1)), world
+    )
 
 
 def words_of(value: Any) -> list[str]:
@@ -82,7 +84,11 @@ def words_of(value: Any) -> list[str]:
 def test_every_number_is_traced(page: tuple[Node, World]) -> None:
     tree, world = page
     number = re.compile(r"\d[\d,.]*")
-    given = [*texts(world.words.language).values(), *(word for document in world.documents.values() for word in words_of(document)), world.when]
+    given = [
+        *texts(world.words.language).values(),
+        *(word for document in world.documents.values() for word in words_of(document)),
+        world.when,
+    ]
     allowed = {found for text in given for found in number.findall(text)}
     body = next(node for node in tree.walk() if node.name == "main")
     free = []
@@ -95,7 +101,11 @@ def test_every_number_is_traced(page: tuple[Node, World]) -> None:
             or node.name in ("code", "pre")
         ):
             continue
-        free += [f"{own!r} in <{node.name} {node.attributes}>" for found in number.findall(own) if found.rstrip(".,") not in allowed and found not in allowed]
+        free += [
+            f"{own!r} in <{node.name} {node.attributes}>"
+            for found in number.findall(own)
+            if found.rstrip(".,") not in allowed and found not in allowed
+        ]
     assert free == []
 
 
@@ -104,14 +114,23 @@ def test_translated_remarks_keep_their_numbers(tmp_path: Path) -> None:
     said = [node for node in parse(render(world)).walk() if "data-said" in node.attributes]
     assert len(said) > 5
     for node in said:
-        assert set(re.findall(r"\d+", node.text)) <= set(re.findall(r"\d+", str(resolve(node.attributes["data-said"], world.documents)))), node.text
+        assert set(re.findall(r"\d+", node.text)) <= set(
+            re.findall(r"\d+", str(resolve(node.attributes["data-said"], world.documents)))
+        ), node.text
 
 
 def test_counts_are_right(tmp_path: Path) -> None:
     world = World.open(builds.make(tmp_path, stages=3, passed=False), "en")
-    counts = {node.attributes["data-count"]: node.text for node in parse(render(world)).walk() if "data-count" in node.attributes}
+    counts = {
+        node.attributes["data-count"]: node.text
+        for node in parse(render(world)).walk()
+        if "data-count" in node.attributes
+    }
     gates = [gate for document in world.documents.values() if "gates" in document for gate in document["gates"]]
-    assert counts["gates"] == str(len(gates)) and counts["gates failed"] == str(sum(not gate["passed"] for gate in gates)) == "1"
+    assert (
+        counts["gates"] == str(len(gates))
+        and counts["gates failed"] == str(sum(not gate["passed"] for gate in gates)) == "1"
+    )
     assert counts["columns input"] == "3" and counts["columns ignored"] == "1"
 
 
@@ -120,7 +139,9 @@ def test_nothing_comes_from_outside_and_nothing_runs(page: tuple[Node, World]) -
     names = {node.name for node in tree.walk()}
     assert not names & {"script", "link", "iframe", "object", "embed", "img", "form", "base"}
     for node in tree.walk():
-        assert not [key for key in node.attributes if key.startswith("on") or key in ("src", "srcset", "xlink:href", "action")], node.attributes
+        assert not [
+            key for key in node.attributes if key.startswith("on") or key in ("src", "srcset", "xlink:href", "action")
+        ], node.attributes
         assert node.attributes.get("href", "#").startswith("#")
         assert "url(" not in node.attributes.get("style", "")
     style = next(node for node in tree.walk() if node.name == "style").text
@@ -133,7 +154,9 @@ def test_hostile_text_is_inert_and_readable(tmp_path: Path) -> None:
     html = render(World.open(builds.make(tmp_path), "en"))
     assert "<script" not in html and "<img" not in html and "<b>" not in html
     tree = parse(html)
-    assert any(builds.SCRIPT in node.text for node in tree.walk() if "mail" in node.classes), "the worst error shows the mail word for word"
+    assert any(builds.SCRIPT in node.text for node in tree.walk() if "mail" in node.classes), (
+        "the worst error shows the mail word for word"
+    )
     assert any(node.text.strip() == builds.STRANGE for node in tree.walk() if node.name == "h3")
 
 
@@ -142,7 +165,10 @@ def test_hostile_names_and_blueprint_are_inert(tmp_path: Path) -> None:
     (folder / "blueprint.resolved.yaml").write_text(f"name: mail-spam\n# </pre>{builds.SCRIPT}\n", encoding="utf-8")
     for name in ("train.json", "evaluate.json", "audit.json", "package.json"):
         text = (folder / name).read_text(encoding="utf-8")
-        (folder / name).write_text(text.replace('"linear"', json.dumps(builds.SCRIPT)).replace('"leakage"', json.dumps(builds.SCRIPT)), encoding="utf-8")
+        (folder / name).write_text(
+            text.replace('"linear"', json.dumps(builds.SCRIPT)).replace('"leakage"', json.dumps(builds.SCRIPT)),
+            encoding="utf-8",
+        )
     (folder / "package").mkdir()
     (folder / "package" / "MODEL_CARD.md").write_text(builds.SCRIPT, encoding="utf-8")
     for language in ("en", "zh"):
@@ -172,7 +198,11 @@ def test_a_failed_gate_stands_in_red_at_the_top(tmp_path: Path) -> None:
     hero = next(node for node in tree.walk() if "hero" in node.classes)
     assert "bad" in hero.classes and "Refused" in hero.text
     failures = next(node for node in tree.walk() if {"callout", "bad"} <= node.classes)
-    assert "Macro F1 ≥ 0.9" in failures.text and "0.967 (0.958 to 0.974)" in failures.text and "Improve the model" in failures.text
+    assert (
+        "Macro F1 ≥ 0.9" in failures.text
+        and "0.967 (0.958 to 0.974)" in failures.text
+        and "Improve the model" in failures.text
+    )
     assert "a gate failed at “Quality”" in next(node for node in tree.walk() if "absent" in node.classes).text
 
 
@@ -200,7 +230,9 @@ def test_it_can_be_read_without_eyes(page: tuple[Node, World]) -> None:
     assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
     for node in nodes:
         if node.name == "svg":
-            assert node.attributes.get("aria-hidden") == "true" or (node.attributes.get("role") == "img" and node.attributes.get("aria-label")), node.attributes
+            assert node.attributes.get("aria-hidden") == "true" or (
+                node.attributes.get("role") == "img" and node.attributes.get("aria-label")
+            ), node.attributes
         if node.name == "figure":
             assert node.attributes.get("aria-label")
         if node.name == "th":

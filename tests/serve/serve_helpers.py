@@ -61,7 +61,9 @@ def make_model(folder: Path, *, model: str = "linear") -> Path:
     weights = part.fit(examples, examples, state, features, seed=0, threads=1, clock=Clock())
     from safetensors.numpy import save_file
 
-    save_file({name: np.ascontiguousarray(array) for name, array in weights.items()}, folder / "one" / "weights.safetensors")
+    save_file(
+        {name: np.ascontiguousarray(array) for name, array in weights.items()}, folder / "one" / "weights.safetensors"
+    )
     Artifact(name="standing", state=state, members=(Member(candidate=model, model=model, folder="one"),)).save(folder)
     return folder
 

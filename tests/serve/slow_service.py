@@ -17,7 +17,14 @@ from modelyard.serve.lines import configure
 from modelyard.serve.server import _bound, _serve_here
 from modelyard.tasks._contract import State
 
-STATE = State(task="tabular-classification", target="standing", inputs=COLUMNS, classes=("bad", "good"), counts=(1, 1), positive="bad")
+STATE = State(
+    task="tabular-classification",
+    target="standing",
+    inputs=COLUMNS,
+    classes=("bad", "good"),
+    counts=(1, 1),
+    positive="bad",
+)
 
 
 class Sleeper:

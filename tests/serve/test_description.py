@@ -19,7 +19,14 @@ from modelyard.serve.reading import read_rows
 from modelyard.serve.refusing import Refused
 from modelyard.tasks._contract import State
 
-STATE = State(task="tabular-classification", target="standing", inputs=COLUMNS, classes=("bad", "good"), counts=(1, 1), positive="bad")
+STATE = State(
+    task="tabular-classification",
+    target="standing",
+    inputs=COLUMNS,
+    classes=("bad", "good"),
+    counts=(1, 1),
+    positive="bad",
+)
 
 
 def document(**given: Any) -> dict[str, Any]:
@@ -38,7 +45,9 @@ def test_references_resolve_and_every_field_is_described() -> None:
     assert "enum" not in row["properties"]["job"]  # categories are open
 
 
-@pytest.mark.parametrize("column", [*COLUMNS, Column(name="bare", type="number"), Column(name="day", type="date", low=0.0, high=1e9)])
+@pytest.mark.parametrize(
+    "column", [*COLUMNS, Column(name="bare", type="number"), Column(name="day", type="date", low=0.0, high=1e9)]
+)
 def test_the_example_is_answerable(column: Column) -> None:
     example = example_row([column])
     assert len(from_records([example], [column])) == 1
@@ -47,7 +56,9 @@ def test_the_example_is_answerable(column: Column) -> None:
 
 def test_the_services_own_examples_come_first() -> None:
     rows = make_records(2)
-    examples = document(examples=rows)["paths"]["/v1/predict"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+    examples = document(examples=rows)["paths"]["/v1/predict"]["post"]["requestBody"]["content"]["application/json"][
+        "examples"
+    ]
     assert examples["one"]["value"] == {"row": rows[0]}
     assert examples["many"]["value"] == {"rows": rows}
 
@@ -64,7 +75,10 @@ def test_the_page_stands_alone_and_is_safe() -> None:
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*ROW, "row", "rows", "stranger"]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*ROW, "row", "rows", "stranger"]), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 

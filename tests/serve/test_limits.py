@@ -141,7 +141,11 @@ def test_drain_under_load_loses_no_answer(launch: Launch) -> None:
     assert status == 0
     assert set(answers) == {200}
     assert broken == []
-    assert [line["event"] for line in running.lines() if line["event"] != "request"] == ["listening", "draining", "stopped"]
+    assert [line["event"] for line in running.lines() if line["event"] != "request"] == [
+        "listening",
+        "draining",
+        "stopped",
+    ]
 
 
 def test_sigterm_while_idle_ends_at_once(launch: Launch) -> None:

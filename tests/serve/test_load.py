@@ -26,10 +26,17 @@ SERVICE_TIME = 0.02
 @pytest.fixture(scope="module")
 def plan(launch: Callable[..., Running]) -> Iterator[dict[str, Any]]:
     """A plan for a service of known speed."""
-    running = launch(str(Path(__file__).parent / "slow_service.py"), str(SERVICE_TIME), json.dumps({"queue_time": 60.0}))
+    running = launch(
+        str(Path(__file__).parent / "slow_service.py"), str(SERVICE_TIME), json.dumps({"queue_time": 60.0})
+    )
     while httpx.get(running.url + "/readyz").status_code != 200:
         time.sleep(0.02)
-    yield {"host": "127.0.0.1", "port": urlsplit(running.url).port, "path": "/v1/predict", "bodies": [json.dumps({"row": ROW})]}
+    yield {
+        "host": "127.0.0.1",
+        "port": urlsplit(running.url).port,
+        "path": "/v1/predict",
+        "bodies": [json.dumps({"row": ROW})],
+    }
     running.stop()
 
 
@@ -71,7 +78,14 @@ def test_refusals_and_absent_services_are_errors(plan: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [{"host": "example.org", "count": 1}, {"count": 10**6}, {"count": 0}, {"rate": 1, "seconds": 1000}, {"rate": 1e9, "seconds": 10}]
+    "fault",
+    [
+        {"host": "example.org", "count": 1},
+        {"count": 10**6},
+        {"count": 0},
+        {"rate": 1, "seconds": 1000},
+        {"rate": 1e9, "seconds": 10},
+    ],
 )
 def test_a_plan_stays_here_and_bounded(fault: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"this machine|sends 1 to|lasts at most"):
@@ -88,7 +102,11 @@ def test_arrivals() -> None:
     mean = sum(gaps) / len(gaps)
     deviation = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5
     assert 0.9 < deviation / mean < 1.1  # exponential gaps: deviation = mean
-    assert load.arrivals(100.0, 20.0, kind="poisson", seed=1) == poisson != load.arrivals(100.0, 20.0, kind="poisson", seed=2)
+    assert (
+        load.arrivals(100.0, 20.0, kind="poisson", seed=1)
+        == poisson
+        != load.arrivals(100.0, 20.0, kind="poisson", seed=2)
+    )
 
 
 def test_percentiles_are_nearest_rank() -> None:
@@ -102,7 +120,14 @@ def queue(rate: float, *, capacity: float = 100.0, pause_at: tuple[float, ...] =
     mean = 1 / (capacity - rate) if rate < capacity else 10.0
     if rate in pause_at:
         mean *= 1.5
-    result = {"requests": 100, "answered": 100, "errors": {}, "seconds": 100 / min(rate, capacity), "sender_delay": 0.0, "mean": mean}
+    result = {
+        "requests": 100,
+        "answered": 100,
+        "errors": {},
+        "seconds": 100 / min(rate, capacity),
+        "sender_delay": 0.0,
+        "mean": mean,
+    }
     result |= {"p50": mean * 0.69, "p95": mean * 3.0, "p99": mean * 4.6}
     return level(result, rate=rate, seconds=100 / rate, target=0.1)
 

@@ -16,7 +16,10 @@ from serve_helpers import Running
 CHROMIUM = shutil.which("chromium")
 FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)"),
+]
 
 
 def after(launch: Callable[..., Running], model: Path, profile: Path, script: str) -> str:
@@ -24,12 +27,24 @@ def after(launch: Callable[..., Running], model: Path, profile: Path, script: st
     running = launch(str(Path(__file__).parent / "clicking_service.py"), str(model), script)
     while httpx.get(running.url + "/readyz").status_code != 200:
         time.sleep(0.05)
-    command = [str(CHROMIUM), *FLAGS.split(), f"--user-data-dir={profile}", "--virtual-time-budget=4000", "--dump-dom", running.url + "/docs"]
+    command = [
+        str(CHROMIUM),
+        *FLAGS.split(),
+        f"--user-data-dir={profile}",
+        "--virtual-time-budget=4000",
+        "--dump-dom",
+        running.url + "/docs",
+    ]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 def test_send_shows_the_answer(launch: Callable[..., Running], model_folder: Path, tmp_path: Path) -> None:
-    shown = after(launch, model_folder, tmp_path, "inputs.note.value = 'very late'; document.querySelector('button.main').click();")
+    shown = after(
+        launch,
+        model_folder,
+        tmp_path,
+        "inputs.note.value = 'very late'; document.querySelector('button.main').click();",
+    )
     result = shown[shown.index('id="result"') :]
     assert '<div class="answer">bad</div>' in result
     assert re.search(r'Status <b class="good">200</b>', result)
@@ -37,6 +52,8 @@ def test_send_shows_the_answer(launch: Callable[..., Running], model_folder: Pat
 
 
 def test_a_refused_field_is_marked(launch: Callable[..., Running], model_folder: Path, tmp_path: Path) -> None:
-    shown = after(launch, model_folder, tmp_path, "inputs.age.value = 'old'; document.querySelector('button.main').click();")
+    shown = after(
+        launch, model_folder, tmp_path, "inputs.age.value = 'old'; document.querySelector('button.main').click();"
+    )
     assert re.search(r"<input[^>]*id=\"field0\"[^>]*aria-invalid=\"true\"", shown)
     assert "row 0: age: must be a number" in shown

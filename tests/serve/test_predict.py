@@ -25,7 +25,10 @@ COUNT = PIECE + 76
 @pytest.fixture(scope="module")
 def records() -> list[dict[str, Any]]:
     """More rows than a piece holds, with columns that the model does not know."""
-    return [{"id": f"row-{number}", **record, "standing": "good"} for number, record in enumerate(make_records(COUNT, seed=4))]
+    return [
+        {"id": f"row-{number}", **record, "standing": "good"}
+        for number, record in enumerate(make_records(COUNT, seed=4))
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,10 @@ def wanted(records: list[dict[str, Any]], model_folder: Path) -> list[dict[str, 
     """What the predictor answers."""
     known = [{column.name: record[column.name] for column in COLUMNS} for record in records]
     answers = Predictor.open(model_folder).answer(from_records(known, COLUMNS))
-    return [{"answer": answer["answer"], **{f"probability_{name}": part for name, part in answer["probabilities"].items()}} for answer in answers]
+    return [
+        {"answer": answer["answer"], **{f"probability_{name}": part for name, part in answer["probabilities"].items()}}
+        for answer in answers
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -51,17 +57,30 @@ def files(records: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactor
     return {file.name: file for file in folder.iterdir()}
 
 
-NAMES = ("comma.csv", "semicolon.csv", "tab.tsv", "lines.jsonl", "rows.parquet", "zipped.csv.gz", "utf16.csv", "marked.csv")
+NAMES = (
+    "comma.csv",
+    "semicolon.csv",
+    "tab.tsv",
+    "lines.jsonl",
+    "rows.parquet",
+    "zipped.csv.gz",
+    "utf16.csv",
+    "marked.csv",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_format_in(name: str, files: dict[str, Path], wanted: list[dict[str, Any]], model_folder: Path, tmp_path: Path) -> None:
+def test_every_format_in(
+    name: str, files: dict[str, Path], wanted: list[dict[str, Any]], model_folder: Path, tmp_path: Path
+) -> None:
     assert predict_file(model_folder, files[name], tmp_path / "out.parquet") == COUNT
     assert pl.read_parquet(tmp_path / "out.parquet").to_dicts() == wanted
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.tsv", "out.jsonl", "out.parquet", "out.csv.gz", "new/folder/out.csv"])
-def test_every_format_out(name: str, files: dict[str, Path], wanted: list[dict[str, Any]], model_folder: Path, tmp_path: Path) -> None:
+def test_every_format_out(
+    name: str, files: dict[str, Path], wanted: list[dict[str, Any]], model_folder: Path, tmp_path: Path
+) -> None:
     out = tmp_path / name
     predict_file(model_folder, files["rows.parquet"], out)
     if name.endswith(".parquet"):
@@ -75,7 +94,9 @@ def test_every_format_out(name: str, files: dict[str, Path], wanted: list[dict[s
 
 
 @pytest.mark.parametrize("name", ["comma.csv", "lines.jsonl"])
-def test_standard_streams(name: str, files: dict[str, Path], wanted: list[dict[str, Any]], model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_streams(
+    name: str, files: dict[str, Path], wanted: list[dict[str, Any]], model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     into, out = io.TextIOWrapper(files[name].open("rb")), io.StringIO()
     monkeypatch.setattr(sys, "stdin", into)
     monkeypatch.setattr(sys, "stdout", out)
@@ -87,7 +108,9 @@ def test_standard_streams(name: str, files: dict[str, Path], wanted: list[dict[s
 def test_values_are_read_as_prepare_reads_them(model_folder: Path, tmp_path: Path) -> None:
     plain, fancy = tmp_path / "plain.csv", tmp_path / "fancy.csv"
     plain.write_text("age,job,member,joined,note\n1200,clerk,true,2002-08-22T11:26:25,late\n,,,,x\n")
-    fancy.write_text('note,joined,member,job,age\nlate,"Thu, 22 Aug 2002 18:26:25 +0700",Yes,clerk,"1,200"\nx,NA,?,null,N/A\n')
+    fancy.write_text(
+        'note,joined,member,job,age\nlate,"Thu, 22 Aug 2002 18:26:25 +0700",Yes,clerk,"1,200"\nx,NA,?,null,N/A\n'
+    )
     answers = []
     for file in (plain, fancy):
         predict_file(model_folder, file, tmp_path / "out.csv")
@@ -116,7 +139,11 @@ BAD: list[tuple[str, str | bytes, str]] = [
     ("not_json.jsonl", '{"age": 1}\n{', "line 2: is not JSON"),
     ("list.jsonl", "[1, 2]\n", "line 1: must be an object"),
     ("absent_field.jsonl", '{"age": 1, "job": "a", "member": true, "joined": null}\n', "no column 'note'"),
-    ("nested.jsonl", '{"age": [1], "job": "a", "member": true, "joined": null, "note": "x"}\n', "row 1: age: must be one value"),
+    (
+        "nested.jsonl",
+        '{"age": [1], "job": "a", "member": true, "joined": null, "note": "x"}\n',
+        "row 1: age: must be one value",
+    ),
     ("not_parquet.parquet", "age,job\n", "not a readable Parquet"),
     ("not_gzip.csv.gz", HEAD + "1,a,true,,x\n", "not a readable gzip"),
 ]

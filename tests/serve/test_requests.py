@@ -118,8 +118,15 @@ def test_bad_requests(server: Running, body: Any, status: int, field: str | None
 
 
 def test_every_fault_is_told(server: Running) -> None:
-    faults = ask(server, {"rows": [{**ROW, "age": "x", "stranger": 1}, {**ROW, "note": 3, "joined": "?"}]}).json()["error"]["faults"]
-    assert sorted((fault["row"], fault["field"]) for fault in faults) == [(0, "age"), (0, "stranger"), (1, "joined"), (1, "note")]
+    faults = ask(server, {"rows": [{**ROW, "age": "x", "stranger": 1}, {**ROW, "note": 3, "joined": "?"}]}).json()[
+        "error"
+    ]["faults"]
+    assert sorted((fault["row"], fault["field"]) for fault in faults) == [
+        (0, "age"),
+        (0, "stranger"),
+        (1, "joined"),
+        (1, "note"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +159,15 @@ def test_wrong_paths_and_methods_have_the_same_shape(server: Running, method: st
 
 @pytest.mark.parametrize(
     ("given", "kept"),
-    [("a-B_3.:x", True), ("x" * 64, True), ("x" * 65, False), ("a b", False), ("é", False), ("<script>", False), ("", False)],
+    [
+        ("a-B_3.:x", True),
+        ("x" * 64, True),
+        ("x" * 65, False),
+        ("a b", False),
+        ("é", False),
+        ("<script>", False),
+        ("", False),
+    ],
 )
 def test_request_ids(server: Running, given: str, kept: bool) -> None:
     answer = ask(server, ROW, headers={"X-Request-ID": given.encode()})
@@ -166,7 +181,9 @@ def chunked(server: Running, pieces: list[bytes]) -> bytes:
     """A chunked request by hand; what comes back."""
     parts = urlsplit(server.url)
     with socket.create_connection((str(parts.hostname), parts.port or 0), timeout=20) as sock:
-        sock.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n".encode())
+        sock.sendall(
+            f"POST {PATH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n".encode()
+        )
         for piece in pieces:
             sock.sendall(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
         sock.sendall(b"0\r\n\r\n")
@@ -185,9 +202,15 @@ def test_a_body_without_a_length_is_limited_too(server: Running) -> None:
 def test_health_metrics_and_description(server: Running) -> None:
     assert httpx.get(server.url + "/healthz").json() == {"status": "ok"}
     assert httpx.get(server.url + "/readyz").json() == {"status": "ready"}
-    before = metric(server, 'modelyard_requests_total{path="/v1/predict",status="200"}'), metric(server, "modelyard_rows_total")
+    before = (
+        metric(server, 'modelyard_requests_total{path="/v1/predict",status="200"}'),
+        metric(server, "modelyard_rows_total"),
+    )
     ask(server, {"rows": [ROW] * 3})
-    after = metric(server, 'modelyard_requests_total{path="/v1/predict",status="200"}'), metric(server, "modelyard_rows_total")
+    after = (
+        metric(server, 'modelyard_requests_total{path="/v1/predict",status="200"}'),
+        metric(server, "modelyard_rows_total"),
+    )
     assert (after[0] - before[0], after[1] - before[1]) == (1, 3)
     assert metric(server, "modelyard_in_flight") == 1  # the question itself
     assert metric(server, 'modelyard_stage_seconds_count{stage="predict"}') > 0
@@ -202,7 +225,11 @@ def metric(server: Running, name: str) -> float:
 
 
 def test_log_lines_hold_no_content(server: Running) -> None:
-    ask(server, {"note": "SECRET-NOTE", "SECRET-FIELD": 1}, headers={"X-Request-ID": "seen-in-log", "User-Agent": "SECRET-AGENT"})
+    ask(
+        server,
+        {"note": "SECRET-NOTE", "SECRET-FIELD": 1},
+        headers={"X-Request-ID": "seen-in-log", "User-Agent": "SECRET-AGENT"},
+    )
     httpx.get(server.url + "/SECRET-PATH?token=SECRET-QUERY")
     text = server.log.read_text()
     assert "SECRET" not in text

@@ -70,7 +70,10 @@ def test_workers_share_a_port_and_are_started_again(model_folder: Path, launch: 
             return 0
 
     def workers() -> list[int]:
-        return [int(pid) for pid in Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()]
+        return [
+            int(pid)
+            for pid in Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
+        ]
 
     deadline = time.monotonic() + 20
     while ask() != 200 and time.monotonic() < deadline:
@@ -113,7 +116,15 @@ def alive(pid: int) -> bool:
 
 def test_the_server_ends_with_its_starter(model_folder: Path, tmp_path: Path) -> None:
     log = (tmp_path / "log").open("wb")
-    command = [sys.executable, "-m", "modelyard.serve.server", str(make_model(tmp_path / "m")), "--port", "0", "--with-parent"]
+    command = [
+        sys.executable,
+        "-m",
+        "modelyard.serve.server",
+        str(make_model(tmp_path / "m")),
+        "--port",
+        "0",
+        "--with-parent",
+    ]
     with log, subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log) as process:
         while b"listening" not in (tmp_path / "log").read_bytes():
             time.sleep(0.05)

@@ -43,7 +43,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
 def test_the_record(served: Served) -> None:
     assert [item.offered.value for item in served.measured_levels] == [20, 40]
     assert served.measured_rate.unit == "request/s"
-    assert 0 < served.measured_latency.p50.value <= served.measured_latency.p95.value <= served.measured_latency.p99.value
+    assert (
+        0 < served.measured_latency.p50.value <= served.measured_latency.p95.value <= served.measured_latency.p99.value
+    )
     assert served.measured_cold_start.value > 0
     assert served.measured_memory.value > 20e6  # an interpreter with numpy takes more
     assert served.package_bytes.value > 1000
@@ -103,6 +105,10 @@ def test_killing_the_stage_ends_the_service(tmp_path: Path) -> None:
     stage.send_signal(signal.SIGKILL)
     stage.wait()
     deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes() and time.monotonic() < deadline:
+    while (
+        Path(f"/proc/{pid}/cmdline").exists()
+        and Path(f"/proc/{pid}/cmdline").read_bytes()
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.05)
     assert time.monotonic() < deadline

@@ -69,7 +69,9 @@ def missing(share: float) -> Edit:
         lost = rng.uniform(size=(len(rows), len(names))) < share
         kept = rng.integers(0, len(names), size=len(rows))
         lost[np.arange(len(rows)), kept] = False
-        return rows.replace(**{name: _blank(rows[name], types[name], lost[:, place]) for place, name in enumerate(names)})
+        return rows.replace(
+            **{name: _blank(rows[name], types[name], lost[:, place]) for place, name in enumerate(names)}
+        )
 
     return edit
 

@@ -90,7 +90,9 @@ class Blueprint(Frozen):
 
         return check(sections, name="blueprint", folder=folder or Path.cwd())
 
-    def run(self, folder: str | Path | None = None, *, frame: Any = None, to: str | None = None, force: bool = False) -> Any:
+    def run(
+        self, folder: str | Path | None = None, *, frame: Any = None, to: str | None = None, force: bool = False
+    ) -> Any:
         """Run every stage, as `yard run` does; `frame` (polars or pandas) takes the place of `data.source`. Returns the `Build`."""
         import importlib
 

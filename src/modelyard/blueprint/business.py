@@ -213,12 +213,16 @@ class Business(Frozen):
         default_factory=_guess(0.30, 0.30, 0.30, "Stripe's US list price, 0.30 USD a charge, calcmastery.com")
     )
     """Payment fee of each charge; one charge a month."""
-    support: Annotated[Range, Assumed("{currency}/customer/month", "high")] = Field(default_factory=_guess(2.0, 4.0, 8.0))
+    support: Annotated[Range, Assumed("{currency}/customer/month", "high")] = Field(
+        default_factory=_guess(2.0, 4.0, 8.0)
+    )
     """Cost of supporting one customer for a month."""
     plans: tuple[Plan, ...] = Field(default_factory=_plans)
     """What customers can buy: name, price, included requests, overage price, share of customers, usage."""
     churn: Annotated[Range, Assumed("1/month", "high", high=1)] = Field(
-        default_factory=_guess(0.03, 0.04, 0.07, "small-business SaaS: 3 to 5 % (statsforstartups.com), 3 to 7 % (candidcreative.ca)")
+        default_factory=_guess(
+            0.03, 0.04, 0.07, "small-business SaaS: 3 to 5 % (statsforstartups.com), 3 to 7 % (candidcreative.ca)"
+        )
     )
     """Share of the customers who leave each month."""
     cac: Annotated[Range, Assumed("{currency}/customer", "high")] = Field(default_factory=_guess(150.0, 250.0, 400.0))
@@ -227,15 +231,21 @@ class Business(Frozen):
     """Customers on the first day."""
     new_customers: Annotated[Range, Assumed("customer/month", "low")] = Field(default_factory=_guess(4.0, 8.0, 12.0))
     """Customers won in the first month."""
-    growth: Annotated[Range, Assumed("1/month", "low", low=-1, high=1)] = Field(default_factory=_guess(0.02, 0.05, 0.08))
+    growth: Annotated[Range, Assumed("1/month", "low", low=-1, high=1)] = Field(
+        default_factory=_guess(0.02, 0.05, 0.08)
+    )
     """Growth of the number won, from month to month."""
-    people: Annotated[Range, Assumed("{currency}/month", "high")] = Field(default_factory=_guess(5000.0, 6000.0, 8000.0))
+    people: Annotated[Range, Assumed("{currency}/month", "high")] = Field(
+        default_factory=_guess(5000.0, 6000.0, 8000.0)
+    )
     """Salaries and fees a month, less what `support` and `cac` already hold."""
     tools: Annotated[Range, Assumed("{currency}/month", "high")] = Field(default_factory=_guess(300.0, 500.0, 800.0))
     """Software, accounting, insurance and rent a month."""
     build_cost: Annotated[Range, Assumed("{currency}", "high")] = Field(default_factory=_guess(3000.0, 5000.0, 10000.0))
     """Data, labels and work before the first customer; the measured machine time of this build comes on top."""
-    starting_cash: Annotated[Range, Assumed("{currency}", "low")] = Field(default_factory=_guess(150000.0, 150000.0, 150000.0))
+    starting_cash: Annotated[Range, Assumed("{currency}", "low")] = Field(
+        default_factory=_guess(150000.0, 150000.0, 150000.0)
+    )
     """Cash before the build is paid."""
     months: int = Field(36, ge=1, le=120)
     """How far the cash table looks ahead."""
@@ -253,7 +263,9 @@ class Business(Frozen):
             raise ValueError(f"two plans have the name {twice[0]!r}: rename one")
         total = sum(plan.share for plan in plans)
         if abs(total - 1) > 1e-6:
-            raise ValueError(f"the shares must sum to 1 (got {' + '.join(f'{plan.share:g}' for plan in plans)} = {total:g})")
+            raise ValueError(
+                f"the shares must sum to 1 (got {' + '.join(f'{plan.share:g}' for plan in plans)} = {total:g})"
+            )
         return plans
 
     @field_validator("machine")
@@ -296,11 +308,17 @@ class Business(Frozen):
 
     @model_validator(mode="after")
     def _currency(self) -> Business:
-        if self.currency == "USD" and self.exchange_rate is not None and (self.exchange_rate.low, self.exchange_rate.high) != (1, 1):
+        if (
+            self.currency == "USD"
+            and self.exchange_rate is not None
+            and (self.exchange_rate.low, self.exchange_rate.high) != (1, 1)
+        ):
             given = self.exchange_rate.likely
             raise ValueError(f"exchange_rate of USD to USD must be 1 (got {given:g}): set currency, or leave it out")
         if self.currency != "USD" and self.exchange_rate is None:
-            raise ValueError(f"exchange_rate is required with currency {self.currency}: what one USD costs in {self.currency}, as the price tables are in USD")
+            raise ValueError(
+                f"exchange_rate is required with currency {self.currency}: what one USD costs in {self.currency}, as the price tables are in USD"
+            )
         return self
 
 
@@ -319,5 +337,7 @@ def _table(name: str) -> dict[str, Any]:
 def _in_table(given: str, table: str, kind: str) -> str:
     known = list(_table(table)["grids"] if table == "energy" else _table(table))
     if given not in known:
-        raise ValueError(f"no {kind} {given!r} in the table rates/{table}.toml.{nearest(given, known)} Allowed: {', '.join(known)}")
+        raise ValueError(
+            f"no {kind} {given!r} in the table rates/{table}.toml.{nearest(given, known)} Allowed: {', '.join(known)}"
+        )
     return given

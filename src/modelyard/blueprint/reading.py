@@ -27,7 +27,9 @@ def load(path: Path) -> Blueprint:
     except FileNotFoundError:
         raise UserError(f"no blueprint {str(path)!r}. Make one with: yard init DATA --target COLUMN") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8.") from None
+        raise UserError(
+            f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8."
+        ) from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     return parse(text, name=str(path), folder=path.resolve().parent)
@@ -50,7 +52,9 @@ def parse(text: str, *, name: str, folder: Path) -> Blueprint:
     except (YAMLError, ValueError) as error:
         raise BlueprintError([f"{name}:1: is not valid YAML: {str(error).splitlines()[0]}"]) from None
     if not isinstance(tree, Mapping):
-        raise BlueprintError([f"{name}:1: must be a mapping with at least name, data.source and data.target (got {_show(tree)})"])
+        raise BlueprintError(
+            [f"{name}:1: must be a mapping with at least name, data.source and data.target (got {_show(tree)})"]
+        )
     return check(_plain(tree), name=name, folder=folder, lines=lambda path: _line(tree, path))
 
 
@@ -115,7 +119,11 @@ def _merged(error: ValidationError) -> list[dict[str, Any]]:
     seen: dict[Path_, dict[str, Any]] = {}
     for item in error.errors():
         # pydantic puts the union member's name into the path; keys of the file are what we want
-        path = tuple(key for key in item["loc"] if not (isinstance(key, str) and (key.startswith("function-") or "[" in key or key in _MEMBERS)))
+        path = tuple(
+            key
+            for key in item["loc"]
+            if not (isinstance(key, str) and (key.startswith("function-") or "[" in key or key in _MEMBERS))
+        )
         seen.setdefault(path, {**item, "loc": path})
     return list(seen.values())
 
@@ -166,7 +174,12 @@ def _sentence(item: dict[str, Any], model: type[BaseModel], values: Any) -> tupl
         section = _fields_at(model, path)
         keys = f" with keys among: {', '.join(section.model_fields)}" if section else ""
         return path, f"must be a mapping{keys} (got {given})"
-    message = str(item["msg"]).replace("Input should be", "must be").replace("valid integer", "whole number").replace("a valid", "a")
+    message = (
+        str(item["msg"])
+        .replace("Input should be", "must be")
+        .replace("valid integer", "whole number")
+        .replace("a valid", "a")
+    )
     message = message.replace("String should", "must").replace("must match pattern", "must match")
     return path, f"{message[:1].lower()}{message[1:]} (got {given})"
 
@@ -218,9 +231,15 @@ def _check_together(blueprint: Blueprint, fault: Any) -> None:
     """Rules between keys."""
     split, data = blueprint.prepare.split, blueprint.data
     if split.by in ("group", "time", "column") and not split.column:
-        fault(("prepare", "split", "column"), f"is required when prepare.split.by is {split.by!r}: name the {split.by} column")
+        fault(
+            ("prepare", "split", "column"),
+            f"is required when prepare.split.by is {split.by!r}: name the {split.by} column",
+        )
     if split.validation + split.test >= 0.95:
-        fault(("prepare", "split", "test"), f"validation and test together must leave training rows (got {split.validation + split.test:g} of 1)")
+        fault(
+            ("prepare", "split", "test"),
+            f"validation and test together must leave training rows (got {split.validation + split.test:g} of 1)",
+        )
     if data.target is not None and data.columns.get(data.target) == "ignore":
         fault(("data", "columns", data.target), "the target cannot be ignored")
     if data.target is not None and split.by == "column" and split.column == data.target:
@@ -264,7 +283,10 @@ def dump(blueprint: Blueprint, reasons: Mapping[str, tuple[Any, str]] | None = N
     yaml = YAML()
     yaml.width = 160
     yaml.dump(tree, stream)
-    return "# Every value this build used; a comment gives the reason of each derived one. It runs as it stands.\n" + stream.getvalue()
+    return (
+        "# Every value this build used; a comment gives the reason of each derived one. It runs as it stands.\n"
+        + stream.getvalue()
+    )
 
 
 def _absolute(source: Any, folder: Path) -> Any:

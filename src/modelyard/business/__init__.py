@@ -98,7 +98,9 @@ def _costs(found: Cases) -> MachineCosts:
         capacity=_each(found, lambda case: case.capacity),
         per_request=_each(found, lambda case: case.per_request),
         per_thousand=_each(found, lambda case: _thousand(case.per_request)),
-        carbon=_each(found, lambda case: _thousand(case.carbon) if case.carbon else None) if found["likely"].carbon else None,
+        carbon=_each(found, lambda case: _thousand(case.carbon) if case.carbon else None)
+        if found["likely"].carbon
+        else None,
     )
 
 
@@ -155,7 +157,9 @@ def _break_even(case: Case) -> Quantity | None:
     else:
         per_machine = plan.capacity * costs.MONTH / average.usage
     contribution = average.revenue - average.payment - average.support
-    return unit_economics.break_even_customers(contribution, plan.fixed, plan.machine, per_machine=per_machine, minimum=plan.minimum)
+    return unit_economics.break_even_customers(
+        contribution, plan.fixed, plan.machine, per_machine=per_machine, minimum=plan.minimum
+    )
 
 
 def _build(found: Cases, facts: Facts) -> Build:
@@ -204,8 +208,12 @@ def _rates(business: Business, chosen: rates.Machine, grid: rates.Grid, server: 
 
 
 def _derived(chosen: rates.Machine, cores: int, instructions: str) -> Derived:
-    wanted = f"{cores} cores and {instructions or 'any instructions'}, as the load was measured on, and room for the service"
-    best = "cheapest" if rates.covers(chosen, cores=cores, instructions=instructions) else "largest, as none is as large"
+    wanted = (
+        f"{cores} cores and {instructions or 'any instructions'}, as the load was measured on, and room for the service"
+    )
+    best = (
+        "cheapest" if rates.covers(chosen, cores=cores, instructions=instructions) else "largest, as none is as large"
+    )
     return Derived(path="business.machine", value=chosen.name, reason=f"{best} of rates/machines.toml: {wanted}")
 
 

@@ -124,5 +124,7 @@ def _read(plan: Plan, columns: dict[str, tuple[float, ...]], opening: Quantity) 
         lowest=Quantity((opening.value, *balances)[lowest], plan.currency),
         lowest_month=lowest,
         # the months that end with money left: the month after is the one that cannot be paid
-        runway=0 if opening.value < 0 else next((month - 1 for month, cash in enumerate(balances, 1) if cash < 0), None),
+        runway=0
+        if opening.value < 0
+        else next((month - 1 for month, cash in enumerate(balances, 1) if cash < 0), None),
     )

@@ -14,7 +14,9 @@ HEALTHY_PAYBACK = Quantity(12.0, "month")
 """CAC recovered within a year (Skok)."""
 
 
-def remarks(case: Case, economics: UnitEconomics, cash: CashByScenario, declared: tuple[Assumption, ...]) -> tuple[Remark, ...]:
+def remarks(
+    case: Case, economics: UnitEconomics, cash: CashByScenario, declared: tuple[Assumption, ...]
+) -> tuple[Remark, ...]:
     """Remarks on the likely scenario, and on the cash of all three."""
     found: list[Remark] = []
     if all(one.default for one in declared):

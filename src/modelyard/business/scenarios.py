@@ -98,7 +98,9 @@ def case(business: Business, facts: Facts, scenario: Scenario) -> Case:
     speed, utilisation, overhead = value("relative_speed"), value("utilisation"), value("hosting_overhead")
     rate = facts.rate * speed
     per_request = costs.cost_per_unit(machine_price, rate, utilisation=utilisation)
-    serving = plans.Serving(per_request * (1 + overhead), value("payment_share"), amount("payment_fixed"), amount("support"))
+    serving = plans.Serving(
+        per_request * (1 + overhead), value("payment_share"), amount("payment_fixed"), amount("support")
+    )
     offers = tuple(_offer(plan, serving, scenario, money) for plan in business.plans)
     capacity = rate * utilisation
     build_machine = machine_price * facts.build_time

@@ -63,11 +63,19 @@ def assumptions(business: Business) -> tuple[Assumption, ...]:
             value = getattr(plan, name)
             if value is not None:
                 path = f"business.plans.{number}.{name}"
-                found.append(_assumption(path, unit.format(currency=business.currency), (value,) * 3, "depends", default, plan.source))
+                found.append(
+                    _assumption(
+                        path, unit.format(currency=business.currency), (value,) * 3, "depends", default, plan.source
+                    )
+                )
         use = plan.usage
         path, ours = f"business.plans.{number}.usage", defaults.plans[0].usage
         values = (use.low, use.likely, use.high)
-        found.append(_assumption(path, "request/customer/month", values, "depends", use.source == ours.source, use.source, use.date))
+        found.append(
+            _assumption(
+                path, "request/customer/month", values, "depends", use.source == ours.source, use.source, use.date
+            )
+        )
     return tuple(found)
 
 
@@ -87,16 +95,26 @@ def _assumption(
     )  # fmt: skip
 
 
-def trace(business: Business, machine: Machine, server: Server, grid: Grid, declared: tuple[Assumption, ...]) -> dict[str, Trace]:
+def trace(
+    business: Business, machine: Machine, server: Server, grid: Grid, declared: tuple[Assumption, ...]
+) -> dict[str, Trace]:
     """The whole trace: what was measured, looked up and assumed, then what was computed."""
     found: dict[str, Trace] = {
-        "serve.measured_rate": Trace(kind="measured", source="the load sweep of this build", origin="serve.measured_rate"),
-        "build.run.seconds": Trace(kind="measured", source="the clock of this build", origin="run.seconds of every stage before"),
-        "rates.server": Trace(kind="rate", source=f"{server.source} ({server.date})", origin="rates/energy.toml: server"),
+        "serve.measured_rate": Trace(
+            kind="measured", source="the load sweep of this build", origin="serve.measured_rate"
+        ),
+        "build.run.seconds": Trace(
+            kind="measured", source="the clock of this build", origin="run.seconds of every stage before"
+        ),
+        "rates.server": Trace(
+            kind="rate", source=f"{server.source} ({server.date})", origin="rates/energy.toml: server"
+        ),
         "rates.grid": Trace(kind="rate", source=f"{grid.source} ({grid.date})", origin=grid.origin),
     }
     if business.machine_price is not None:
-        found["rates.machine_price"] = Trace(kind="assumed", source=business.machine_price.source, origin="business.machine_price")
+        found["rates.machine_price"] = Trace(
+            kind="assumed", source=business.machine_price.source, origin="business.machine_price"
+        )
     else:
         convert = ("business.exchange_rate",) if business.exchange_rate is not None else ()
         formula = f"USD * {business.currency} for a USD" if convert else ""
@@ -109,7 +127,9 @@ def trace(business: Business, machine: Machine, server: Server, grid: Grid, decl
         )
     for one in declared:
         key = ".".join(step for step in one.path.split(".") if not step.isdigit())
-        found.setdefault(key, Trace(kind="assumed", source=one.source + (f" ({one.date})" if one.date else ""), origin=key))
+        found.setdefault(
+            key, Trace(kind="assumed", source=one.source + (f" ({one.date})" if one.date else ""), origin=key)
+        )
     for key in ("business.minimum_margin", "business.plans.included", "business.plans.overage"):
         found.setdefault(key, Trace(kind="assumed", source="not set", origin=key))
     return found | {key: Trace(kind="computed", **row) for key, row in formulas().items()}

@@ -40,7 +40,9 @@ def payback(cac: Quantity, arpa: Quantity, margin: float) -> Quantity | None:
     return cac / monthly if monthly.value > 0 else None
 
 
-def break_even_customers(contribution: Quantity, fixed: Quantity, machine: Quantity, *, per_machine: Quantity, minimum: int) -> Quantity | None:
+def break_even_customers(
+    contribution: Quantity, fixed: Quantity, machine: Quantity, *, per_machine: Quantity, minimum: int
+) -> Quantity | None:
     """The fewest customers whose contribution covers fixed costs and the whole machines they need.
 
     Break-even units = fixed cost ÷ (price - variable cost), where machines come whole: the smallest n with

@@ -47,7 +47,9 @@ def trained_scores(context: Context, trained: Trained, artifact: Artifact, hashe
         positive=state.classes.index(state.positive) if state.positive is not None else None,
         k=blueprint.evaluate.top_k,
         tolerance=blueprint.compress.tolerance,
-        bootstrap=Bootstrap(count=blueprint.evaluate.bootstrap, level=blueprint.evaluate.level, seed=blueprint.train.seed),
+        bootstrap=Bootstrap(
+            count=blueprint.evaluate.bootstrap, level=blueprint.evaluate.level, seed=blueprint.train.seed
+        ),
     )
 
 
@@ -59,7 +61,11 @@ def _reference(context: Context, trained: Trained, frame: Any, rows: Rows, hashe
     if scores is not None:
         return scores
     predictor = measuring.open_with(context.store.path(trained.artifact), context.threads)
-    scores = _of_training(context.store.path(trained.validation_scores), frame, rows, predictor) if trained.folds == 1 else None
+    scores = (
+        _of_training(context.store.path(trained.validation_scores), frame, rows, predictor)
+        if trained.folds == 1
+        else None
+    )
     if scores is None:
         scores = predictor.scores(rows)
     with replacing(place) as temporary, temporary.open("wb") as file:
@@ -77,7 +83,11 @@ def _of_training(place: Path, frame: Any, rows: Rows, predictor: Predictor) -> A
         return None
     places = measuring.spread(len(rows), CONFIRMED_ROWS)
     again = predictor.scores(rows.take(places))
-    return scores if again.shape == scores[places].shape and np.allclose(again, scores[places], rtol=1e-5, atol=1e-6) else None
+    return (
+        scores
+        if again.shape == scores[places].shape and np.allclose(again, scores[places], rtol=1e-5, atol=1e-6)
+        else None
+    )
 
 
 def _groups(frame: Any) -> Array | None:
@@ -118,13 +128,18 @@ class Comparison:
             raise
         except Exception as error:  # a runtime that does not know an operator says so only now
             lines = str(error).strip().splitlines() or [""]
-            return variant.model_copy(update={"status": "failed", "reason": f"{type(error).__name__}: {lines[0][:300]}"})
+            return variant.model_copy(
+                update={"status": "failed", "reason": f"{type(error).__name__}: {lines[0][:300]}"}
+            )
 
     def hopeful(self, variant: Variant) -> bool:
         """Whether it would pass if every row outside the sample agreed."""
         missed = round((1 - (variant.agreement or 0.0)) * variant.rows)
         alone = 1.0 if variant.alone is None else variant.alone
-        return 1 - missed / max(len(self.everything.rows), 1) >= self._section.agreement and alone >= self._section.agreement
+        return (
+            1 - missed / max(len(self.everything.rows), 1) >= self._section.agreement
+            and alone >= self._section.agreement
+        )
 
     def full(self, variant: Variant) -> Variant:
         """The variant with figures on all rows, and whether it passes."""

@@ -64,7 +64,9 @@ class Compared:
     def take(self, index: Array) -> Compared:
         """Some of the rows."""
         groups = None if self.groups is None else self.groups[index]
-        return replace(self, rows=self.rows.take(index), target=self.target[index], groups=groups, trained=self.trained[index])
+        return replace(
+            self, rows=self.rows.take(index), target=self.target[index], groups=groups, trained=self.trained[index]
+        )
 
     def parity(self, predictor: Predictor) -> Figures:
         """Agreement, difference, metric and drop of a variant. Scores that are not finite agree with nothing."""
@@ -113,7 +115,9 @@ def open_with(folder: Path, threads: int) -> Predictor:
     """An artifact whose sessions use so many threads, whatever its file says."""
     artifact = Artifact.model_validate(read_json(folder / "artifact.json"))
     members = tuple(
-        member if member.session == "native" else member.model_copy(update={"session_options": {**member.session_options, "threads": threads}})
+        member
+        if member.session == "native"
+        else member.model_copy(update={"session_options": {**member.session_options, "threads": threads}})
         for member in artifact.members
     )
     return Predictor(artifact.model_copy(update={"members": members}), folder)

@@ -57,14 +57,19 @@ def run(context: Context) -> Compressed:
         hashes=chosen.hashes,
         size_ratio=variants.size(source) / chosen.bytes.value,
         gates=_gates(context, chosen),
-        timings={"trained": timings.get("trained", {}), "speedup": p50["trained"] / p50[chosen.name] if len(p50) == 2 else 1.0},
+        timings={
+            "trained": timings.get("trained", {}),
+            "speedup": p50["trained"] / p50[chosen.name] if len(p50) == 2 else 1.0,
+        },
     )
 
 
 def _seen(trained: Trained) -> bool:
     """Whether a model of the artifact learnt from validation rows: one of several folds, or one refitted on every row."""
     shares = [candidate for candidate in trained.candidates if trained.weights.get(candidate.name)]
-    return trained.folds > 1 or any(job.fold not in range(trained.folds) for candidate in shares for job in candidate.jobs)
+    return trained.folds > 1 or any(
+        job.fold not in range(trained.folds) for candidate in shares for job in candidate.jobs
+    )
 
 
 def _made(context: Context, artifact: Artifact, source: Path, hashes: dict[str, str]) -> list[Variant]:
@@ -73,8 +78,13 @@ def _made(context: Context, artifact: Artifact, source: Path, hashes: dict[str, 
     asked = variants.recipes(artifact.members, blueprint.compress.methods, parts.names("compress.methods"))
     sources = parts.source_hash(*SOURCES)
     rows = from_frame(read_split(context.store.path("data"), "train"), artifact.state.types())
-    with tempfile.TemporaryDirectory(prefix="modelyard-") as workshop, context.progress.bar("compress", len(asked)) as advance:
-        bench = variants.Workbench(artifact, source, rows, Path(workshop), seed=blueprint.train.seed, threads=context.threads)
+    with (
+        tempfile.TemporaryDirectory(prefix="modelyard-") as workshop,
+        context.progress.bar("compress", len(asked)) as advance,
+    ):
+        bench = variants.Workbench(
+            artifact, source, rows, Path(workshop), seed=blueprint.train.seed, threads=context.threads
+        )
         made = []
         for recipe in asked:
             folder = context.store.path("compress", recipe.name)
@@ -83,7 +93,9 @@ def _made(context: Context, artifact: Artifact, source: Path, hashes: dict[str, 
     return made
 
 
-def _make(recipe: variants.Recipe, artifact: Artifact, source: Path, folder: Path, key: str, bench: variants.Workbench) -> Variant:
+def _make(
+    recipe: variants.Recipe, artifact: Artifact, source: Path, folder: Path, key: str, bench: variants.Workbench
+) -> Variant:
     """One variant's folder, or why there is none."""
     variant = Variant(name=recipe.name, options=recipe.options, status="measured", folder=f"compress/{recipe.name}")
     reason = recipe.method.missing() if recipe.method else ""
@@ -95,8 +107,12 @@ def _make(recipe: variants.Recipe, artifact: Artifact, source: Path, folder: Pat
         raise
     except Exception as error:  # exporters raise errors of every kind; one that fails leaves the other methods
         lines = str(error).strip().splitlines() or [""]
-        return variant.model_copy(update={"status": "failed", "reason": f"{type(error).__name__}: {lines[0][:300]}", "folder": ""})
-    return variant.model_copy(update={"bytes": Quantity(float(variants.size(folder)), "B"), "hashes": variants.contents(folder)})
+        return variant.model_copy(
+            update={"status": "failed", "reason": f"{type(error).__name__}: {lines[0][:300]}", "folder": ""}
+        )
+    return variant.model_copy(
+        update={"bytes": Quantity(float(variants.size(folder)), "B"), "hashes": variants.contents(folder)}
+    )
 
 
 def _nothing(tried: Sequence[Variant]) -> ModelyardError:
@@ -106,11 +122,16 @@ def _nothing(tried: Sequence[Variant]) -> ModelyardError:
     return ModelyardError(f"no compress method could export the trained model: {reasons}")
 
 
-def _timed(context: Context, made: Sequence[Variant], source: Path, comparison: Comparison) -> dict[str, dict[str, float]]:
+def _timed(
+    context: Context, made: Sequence[Variant], source: Path, comparison: Comparison
+) -> dict[str, dict[str, float]]:
     """Speeds of the trained artifact and of every variant, all open at once and asked in turns."""
     predictors: dict[str, Predictor] = {}
     opened: dict[str, float] = {}
-    for name, folder in {"trained": source, **{variant.name: context.store.path(variant.folder) for variant in made}}.items():
+    for name, folder in {
+        "trained": source,
+        **{variant.name: context.store.path(variant.folder) for variant in made},
+    }.items():
         start = time.perf_counter()
         predictors[name] = measuring.open_with(folder, context.threads)
         opened[name] = time.perf_counter() - start

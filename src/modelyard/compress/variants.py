@@ -39,11 +39,15 @@ class Recipe:
 
     def key(self, trained: dict[str, str], sources: str) -> str:
         """Changes with the trained files, the options, the code and the libraries."""
-        libraries = {name: version for name, version in versions().items() if name in TOUCHES and self.method is not None}
+        libraries = {
+            name: version for name, version in versions().items() if name in TOUCHES and self.method is not None
+        }
         return fingerprint([self.name, self.options, sorted(trained.items()), sources, libraries])
 
 
-def recipes(members: Sequence[Member], wanted: dict[str, dict[str, Any]] | None, available: Sequence[str]) -> list[Recipe]:
+def recipes(
+    members: Sequence[Member], wanted: dict[str, dict[str, Any]] | None, available: Sequence[str]
+) -> list[Recipe]:
     """The variants to try: those asked for, or every method that applies to all members that need one."""
     models = [build("models", member.model, member.options) for member in members if needs_export(member)]
     if not models:
@@ -62,7 +66,9 @@ def needs_export(member: Member) -> bool:
     return member.session == "torch"
 
 
-def make(recipe: Recipe, trained: Artifact, source: Path, folder: Path, *, key: str, exportables: Callable[[int], Exportable]) -> None:
+def make(
+    recipe: Recipe, trained: Artifact, source: Path, folder: Path, *, key: str, exportables: Callable[[int], Exportable]
+) -> None:
     """Fill `folder` unless it already holds this key. `exportables(place)` opens the member at that place."""
     note = folder / NOTE
     if note.exists() and read_json(note)["key"] == key:

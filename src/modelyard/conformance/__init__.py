@@ -70,7 +70,9 @@ def _subject(file: Path) -> Subject:
             return Subject(shelf, name, place, parts.load(shelf, name))
     kind = getattr(_module(place), "Part", None)
     if not inspect.isclass(kind):
-        raise UserError(f"{file}: defines no `class Part`. A part is a class of that name, on one of the shelves {', '.join(parts.SHELVES)}.")
+        raise UserError(
+            f"{file}: defines no `class Part`. A part is a class of that name, on one of the shelves {', '.join(parts.SHELVES)}."
+        )
     return Subject(_shelf(file, kind), file.stem.replace("_", "-"), place, kind)
 
 
@@ -83,7 +85,9 @@ def _shelf(file: Path, kind: Any) -> str:
     if beside:
         return beside[0]
     allowed = ", ".join(contract.replace(":", ".") for contract in CONTRACTS.values())
-    raise UserError(f"{file}: Part extends none of the contracts ({allowed}) and does not lie in a folder named like a shelf.")
+    raise UserError(
+        f"{file}: Part extends none of the contracts ({allowed}) and does not lie in a folder named like a shelf."
+    )
 
 
 def _module(file: Path) -> ModuleType:

@@ -78,8 +78,13 @@ def named(subject: Subject) -> None:
 
 def typed(subject: Subject) -> None:
     """Options are typed and frozen; unknown ones are refused; all have defaults that construct the part."""
-    demand(issubclass(subject.kind, Frozen), "Part does not extend modelyard.frozen.Frozen, by its contract or directly")
-    demand(not inspect.isabstract(subject.kind), f"methods of the contract are missing: {', '.join(sorted(subject.kind.__abstractmethods__))}")
+    demand(
+        issubclass(subject.kind, Frozen), "Part does not extend modelyard.frozen.Frozen, by its contract or directly"
+    )
+    demand(
+        not inspect.isabstract(subject.kind),
+        f"methods of the contract are missing: {', '.join(sorted(subject.kind.__abstractmethods__))}",
+    )
     required = [name for name, field in subject.kind.model_fields.items() if field.is_required()]
     demand(not required, f"options without a default: {', '.join(required)}")
     part = subject.kind()

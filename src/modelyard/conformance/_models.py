@@ -86,14 +86,18 @@ class Trial:
         place = self.folder / "saved"
         place.mkdir()
         write_json(place / "features.json", plain(self.features))
-        save_file({name: np.ascontiguousarray(array) for name, array in self.weights.items()}, place / "weights.safetensors")
+        save_file(
+            {name: np.ascontiguousarray(array) for name, array in self.weights.items()}, place / "weights.safetensors"
+        )
         return place
 
     @cached_property
     def session(self) -> Session:
         """Answers from the files alone."""
         kind = "torch" if self.model.learns == "loop" else "native"
-        opened: Session = parts.build("sessions", kind).open(self.saved, self.model, json.loads((self.saved / "features.json").read_text()), self.toy.state)
+        opened: Session = parts.build("sessions", kind).open(
+            self.saved, self.model, json.loads((self.saved / "features.json").read_text()), self.toy.state
+        )
         return opened
 
 
@@ -111,7 +115,9 @@ def laws(subject: Subject) -> Iterator[str]:
         with tempfile.TemporaryDirectory() as folder:
             trial = Trial(subject, toy(task, rows=ROWS), Path(folder))
             held = LOOP_LAWS if subject.kind.learns == "loop" else FIT_LAWS
-            for law in held if number == 0 or subject.kind.learns == "fit" else (law for law in held if law not in COSTLY):
+            for law in (
+                held if number == 0 or subject.kind.learns == "fit" else (law for law in held if law not in COSTLY)
+            ):
                 yield hold(law, subject, trial, where=task)
             if number == 0 and subject.kind.learns == "fit":
                 yield hold(light_session, subject, trial, where=task)
@@ -133,7 +139,11 @@ def features_are_json(trial: Trial) -> None:
     toy = trial.toy
     fresh = trial.model.features(toy.train, toy.train_target, toy.state, seed=0)
     json.dumps(plain(fresh), allow_nan=False)
-    _equal(trial.model.encode(toy.validation, fresh), trial.encode(toy.validation), "encoding before and after writing the features")
+    _equal(
+        trial.model.encode(toy.validation, fresh),
+        trial.encode(toy.validation),
+        "encoding before and after writing the features",
+    )
 
 
 def features_are_seeded(trial: Trial) -> None:
@@ -157,7 +167,10 @@ def rows_stand_alone(trial: Trial) -> None:
         alone = trial.encode(trial.toy.validation.take([number]))
         for name in together:
             one, many = _row(together, name, number, trial.model.ragged), _row(alone, name, 0, trial.model.ragged)
-            demand(one.shape == many.shape and np.array_equal(one, many, equal_nan=one.dtype.kind == "f"), f"row {number} of {name!r} differs")
+            demand(
+                one.shape == many.shape and np.array_equal(one, many, equal_nan=one.dtype.kind == "f"),
+                f"row {number} of {name!r} differs",
+            )
 
 
 def strange_rows_encode(trial: Trial) -> None:
@@ -190,7 +203,10 @@ def learns_again(trial: Trial) -> None:
     again = trial.model.refit(everything, trial.weights, toy.state, trial.features, seed=0, threads=1)
     demand(again.keys() == trial.weights.keys(), f"it gave other arrays: {', '.join(sorted(again))}")
     outputs = trial.model.session(again, trial.features, toy.state)(trial.encode(toy.validation))
-    demand(outputs.shape == (len(toy.validation), toy.state.outputs) and np.isfinite(outputs).all(), f"outputs of shape {outputs.shape}, or not finite")
+    demand(
+        outputs.shape == (len(toy.validation), toy.state.outputs) and np.isfinite(outputs).all(),
+        f"outputs of shape {outputs.shape}, or not finite",
+    )
 
 
 def answers_from_files(trial: Trial) -> None:
@@ -206,8 +222,14 @@ def strange_rows_are_answered(trial: Trial) -> None:
 
 def _sound(trial: Trial, rows: Rows) -> None:
     outputs, width = trial.session(trial.encode(rows)), trial.toy.state.outputs
-    demand(outputs.shape == (len(rows), width), f"outputs of shape {outputs.shape} for {len(rows)} rows and {width} outputs")
-    demand(np.isfinite(outputs).all(), f"the outputs of rows {np.flatnonzero(~np.isfinite(outputs).all(axis=1))[:5].tolist()} are not finite")
+    demand(
+        outputs.shape == (len(rows), width),
+        f"outputs of shape {outputs.shape} for {len(rows)} rows and {width} outputs",
+    )
+    demand(
+        np.isfinite(outputs).all(),
+        f"the outputs of rows {np.flatnonzero(~np.isfinite(outputs).all(axis=1))[:5].tolist()} are not finite",
+    )
 
 
 def answers_as_trained(trial: Trial) -> None:
@@ -261,8 +283,13 @@ def modules_are_seeded(trial: Trial) -> None:
     first = made()
     drawn = torch.rand(1).item()
     torch.manual_seed(1)
-    demand(torch.rand(1).item() == drawn, "making a module moved torch's global random state: use torch.random.fork_rng")
-    demand(all(torch.equal(value, second) for value, second in zip(first.values(), made().values(), strict=True)), "two modules of one seed differ")
+    demand(
+        torch.rand(1).item() == drawn, "making a module moved torch's global random state: use torch.random.fork_rng"
+    )
+    demand(
+        all(torch.equal(value, second) for value, second in zip(first.values(), made().values(), strict=True)),
+        "two modules of one seed differ",
+    )
 
 
 def light_session(trial: Trial) -> None:
@@ -270,12 +297,20 @@ def light_session(trial: Trial) -> None:
     from modelyard.predictor import Artifact, Member
 
     member = Member(candidate=trial.subject.name, model=trial.subject.name, folder="saved")
-    if trial.subject.name not in parts.names("models") or parts.file_of("models", trial.subject.name) != trial.subject.file:
+    if (
+        trial.subject.name not in parts.names("models")
+        or parts.file_of("models", trial.subject.name) != trial.subject.file
+    ):
         return  # a stranger's file is no part of any shelf yet, so that no artifact can name it
     demand(trial.saved.exists(), "nothing was saved")
     Artifact(name="toy", state=trial.toy.state, members=(member,)).save(trial.folder)
-    answered = subprocess.run([sys.executable, "-c", PROGRAM, str(trial.folder)], capture_output=True, text=True, check=False)
-    demand(answered.returncode == 0, answered.stderr.strip().splitlines()[-1] if answered.stderr.strip() else "the process failed")
+    answered = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(trial.folder)], capture_output=True, text=True, check=False
+    )
+    demand(
+        answered.returncode == 0,
+        answered.stderr.strip().splitlines()[-1] if answered.stderr.strip() else "the process failed",
+    )
 
 
 PROGRAM = """
@@ -318,4 +353,7 @@ def _equal(ours: Arrays, theirs: Arrays, what: str) -> None:
     demand(ours.keys() == theirs.keys(), f"{what}: arrays {sorted(ours)} and {sorted(theirs)}")
     for name in ours:
         one, two = _dense(ours[name]), _dense(theirs[name])
-        demand(one.shape == two.shape and np.array_equal(one, two, equal_nan=one.dtype.kind == "f"), f"{what}: {name!r} differs")
+        demand(
+            one.shape == two.shape and np.array_equal(one, two, equal_nan=one.dtype.kind == "f"),
+            f"{what}: {name!r} differs",
+        )

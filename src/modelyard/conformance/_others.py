@@ -42,7 +42,9 @@ def garbage_is_refused(subject: Subject) -> None:
 
 def says_what_to_do(subject: Subject) -> None:
     """A check says in one sentence what one can do about a failure."""
-    demand(isinstance(getattr(subject.kind, "cure", None), str) and subject.kind.cure.strip(), "`cure` is missing or empty")
+    demand(
+        isinstance(getattr(subject.kind, "cure", None), str) and subject.kind.cure.strip(), "`cure` is missing or empty"
+    )
 
 
 def method_is_known(subject: Subject) -> None:

@@ -57,7 +57,10 @@ def laws(subject: Subject) -> Iterator[str]:
 
 def names_what_exists(trial: Trial) -> None:
     """Its metrics, baselines and default candidates exist, take their options and serve the task."""
-    demand(trial.task.kind in ("classification", "regression"), f"`kind` must be classification or regression (got {trial.task.kind!r})")
+    demand(
+        trial.task.kind in ("classification", "regression"),
+        f"`kind` must be classification or regression (got {trial.task.kind!r})",
+    )
     demand(trial.task.metrics and trial.task.baselines, "`metrics` or `baselines` is empty")
     for name in trial.task.metrics:
         metrics.find(name, trial.task.kind)
@@ -74,14 +77,21 @@ def names_what_exists(trial: Trial) -> None:
 def state_is_json(trial: Trial) -> None:
     """The state survives being written as JSON and read again, and names target and inputs."""
     demand(State.model_validate_json(trial.state.model_dump_json()) == trial.state, "the state changed")
-    demand(trial.state.target == "answer" and trial.state.inputs == trial.inputs, "target or inputs are not what was given")
+    demand(
+        trial.state.target == "answer" and trial.state.inputs == trial.inputs, "target or inputs are not what was given"
+    )
 
 
 def state_is_from_values(trial: Trial) -> None:
     """The order of the training rows changes no state."""
     turned = trial.task.fit(trial.values[::-1].copy(), "answer", trial.inputs, None)
-    same = all(np.allclose(getattr(turned, name), getattr(trial.state, name)) for name in ("mean", "scale", "low", "high"))
-    demand(same and turned.classes == trial.state.classes and turned.positive == trial.state.positive, "the reversed rows gave another state")
+    same = all(
+        np.allclose(getattr(turned, name), getattr(trial.state, name)) for name in ("mean", "scale", "low", "high")
+    )
+    demand(
+        same and turned.classes == trial.state.classes and turned.positive == trial.state.positive,
+        "the reversed rows gave another state",
+    )
 
 
 def nothing_to_learn(trial: Trial) -> None:
@@ -107,10 +117,19 @@ def scores_are_sound(trial: Trial) -> None:
     rng = np.random.default_rng(0)
     for size in (0.0, 1.0, 1e3):
         scores = trial.task.scores(size * rng.standard_normal((ROWS, trial.state.outputs)), trial.state)
-        demand(scores.shape == (ROWS, trial.state.outputs) and np.isfinite(scores).all(), f"outputs of size {size:g} gave no sound scores")
+        demand(
+            scores.shape == (ROWS, trial.state.outputs) and np.isfinite(scores).all(),
+            f"outputs of size {size:g} gave no sound scores",
+        )
         if trial.state.classes:
-            demand((scores >= 0).all() and np.allclose(scores.sum(axis=1), 1), f"outputs of size {size:g} gave no probabilities")
-    demand(trial.task.scores(np.zeros((0, trial.state.outputs)), trial.state).shape == (0, trial.state.outputs), "no rows gave no (0, K) scores")
+            demand(
+                (scores >= 0).all() and np.allclose(scores.sum(axis=1), 1),
+                f"outputs of size {size:g} gave no probabilities",
+            )
+    demand(
+        trial.task.scores(np.zeros((0, trial.state.outputs)), trial.state).shape == (0, trial.state.outputs),
+        "no rows gave no (0, K) scores",
+    )
 
 
 def round_trip(trial: Trial) -> None:
@@ -122,7 +141,10 @@ def round_trip(trial: Trial) -> None:
     if trial.state.classes:
         demand(answers == trial.values.tolist(), "answers are not the targets")
     else:
-        demand(np.allclose(np.array(answers, dtype=float), trial.values.astype(float), rtol=1e-4), "answers are not the targets")
+        demand(
+            np.allclose(np.array(answers, dtype=float), trial.values.astype(float), rtol=1e-4),
+            "answers are not the targets",
+        )
 
 
 def answers_are_json(trial: Trial) -> None:
@@ -131,7 +153,10 @@ def answers_are_json(trial: Trial) -> None:
     json.dumps(answers, allow_nan=False)
     demand(len(answers) == ROWS and all("answer" in answer for answer in answers), "an answer is missing")
     if trial.state.classes:
-        demand(all(tuple(answer["probabilities"]) == trial.state.classes for answer in answers), "probabilities do not name the classes in order")
+        demand(
+            all(tuple(answer["probabilities"]) == trial.state.classes for answer in answers),
+            "probabilities do not name the classes in order",
+        )
     demand(trial.task.decode(np.zeros((0, trial.state.outputs)), trial.state, None) == [], "no rows gave answers")
 
 
@@ -150,7 +175,9 @@ def parity_is_reflexive(trial: Trial) -> None:
 
     def same(ours: Array, theirs: Array) -> Array:
         found = trial.task.same(ours, theirs, trial.state, threshold=None, tolerance=1e-4)
-        demand(found.shape == (ROWS,) and found.dtype == bool, f"parity must be (n,) bool, got {found.shape} {found.dtype}")
+        demand(
+            found.shape == (ROWS,) and found.dtype == bool, f"parity must be (n,) bool, got {found.shape} {found.dtype}"
+        )
         return found
 
     right = trial.task.scores(trial.perfect, trial.state)
@@ -164,7 +191,9 @@ def usage_counts(trial: Trial) -> None:
     """Usage counts the unit that is sold, once an answer."""
     answers = trial.task.decode(trial.task.scores(trial.perfect, trial.state), trial.state, None)
     used = trial.task.usage(Rows({}, ROWS), answers)
-    demand(trial.task.unit in used and all(isinstance(count, int) and count >= 0 for count in used.values()), f"got {used}")
+    demand(
+        trial.task.unit in used and all(isinstance(count, int) and count >= 0 for count in used.values()), f"got {used}"
+    )
 
 
 def first_loss(trial: Trial) -> None:
@@ -178,7 +207,9 @@ def first_loss(trial: Trial) -> None:
 
     def loss(outputs: Array) -> float:
         sums, counts = trial.task.losses(torch.from_numpy(outputs.astype(np.float32)), target, trial.state)
-        demand(tuple(sums.shape) == tuple(counts.shape) == (ROWS,), "sums and counts must have a value for each example")
+        demand(
+            tuple(sums.shape) == tuple(counts.shape) == (ROWS,), "sums and counts must have a value for each example"
+        )
         return float(sums.sum() / counts.sum())
 
     known, found = trial.task.first_loss(trial.state), loss(np.zeros((ROWS, trial.state.outputs)))

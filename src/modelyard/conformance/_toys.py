@@ -62,7 +62,14 @@ def columns(*, texts_only: bool) -> tuple[Column, ...]:
     """The inputs of the toys."""
     if texts_only:
         return (Column(name="subject", type="text"), Column(name="note", type="text"))
-    kinds = {"amount": "number", "visits": "number", "colour": "category", "member": "boolean", "joined": "date", "note": "text"}
+    kinds = {
+        "amount": "number",
+        "visits": "number",
+        "colour": "category",
+        "member": "boolean",
+        "joined": "date",
+        "note": "text",
+    }
     return tuple(Column(name=name, type=kind) for name, kind in kinds.items())
 
 
@@ -71,7 +78,10 @@ def strange(inputs: tuple[Column, ...]) -> Rows:
     rows: list[dict[str, Any]] = [{}]
     rows += [{column.name: text for column in inputs if column.type in ("text", "category")} for text in STRANGE]
     rows += [{column.name: value for column in inputs if column.type == "number"} for value in NUMBERS]
-    rows += [{column.name: moment for column in inputs if column.type == "date"} for moment in ("0001-01-01", "1969-12-31T23:59:59", "9999-12-31")]
+    rows += [
+        {column.name: moment for column in inputs if column.type == "date"}
+        for moment in ("0001-01-01", "1969-12-31T23:59:59", "9999-12-31")
+    ]
     return from_records(rows, inputs)
 
 
@@ -88,7 +98,15 @@ def toy(task_name: str, *, rows: int = 64, task: Task | None = None) -> Toy:
     if not state.classes:
         moved = np.log(learnt) if state.transform == "log" else learnt
         learnt = (moved - state.mean) / state.scale
-    return Toy(part, state, table.take(slice(0, rows)), table.take(slice(rows, None)), learnt[:rows], learnt[rows:], strange(inputs))
+    return Toy(
+        part,
+        state,
+        table.take(slice(0, rows)),
+        table.take(slice(rows, None)),
+        learnt[:rows],
+        learnt[rows:],
+        strange(inputs),
+    )
 
 
 def targets(kind: str, sides: Array) -> Array:

@@ -138,7 +138,9 @@ def _record(
     )
 
 
-def _compare(test: Trial, metrics: list[Metric], ours: Sample, answers: tuple[Array, Array], prices: money.Prices | None) -> Compared:
+def _compare(
+    test: Trial, metrics: list[Metric], ours: Sample, answers: tuple[Array, Array], prices: money.Prices | None
+) -> Compared:
     """A candidate's figures, and ours minus its own on the choosing metric, on the same resamples."""
     theirs = test.sample(*answers)
     statistics = [*(metric.over(theirs) for metric in metrics), difference(metrics[0], ours, theirs)]
@@ -177,7 +179,9 @@ def _curves(context: Context, test: Trial, sample: Sample) -> dict[str, dict[str
     return curves.for_numbers(sample, context.blueprint.train.seed)
 
 
-def _gates(context: Context, chosen: Predictor, own: dict[str, Estimate], candidates: dict[str, Compared]) -> tuple[Gate, ...]:
+def _gates(
+    context: Context, chosen: Predictor, own: dict[str, Estimate], candidates: dict[str, Compared]
+) -> tuple[Gate, ...]:
     trained = context.record(Trained)
     metric = find(trained.metric, chosen.task.kind)
     models = {candidate.name: candidate.model for candidate in trained.candidates}

@@ -46,7 +46,9 @@ def worst(test: Trial, sample: Sample) -> tuple[Mistake, ...]:
         order = np.argsort(-np.abs(off), kind="stable")[:MOST]
         names = [(float(sample.target[row]), float(sample.scores[row, 0]), float(off[row])) for row in order]
     return tuple(
-        Mistake(row=int(test.row[row]), true=true, answer=answer, score=score, fields=_fields(test.rows.record(int(row))))
+        Mistake(
+            row=int(test.row[row]), true=true, answer=answer, score=score, fields=_fields(test.rows.record(int(row)))
+        )
         for row, (true, answer, score) in zip(order, names, strict=True)
     )
 
@@ -59,4 +61,7 @@ def _given(sample: Sample) -> Array:
 
 
 def _fields(record: dict[str, Any]) -> dict[str, str | float | None]:
-    return {name: value[: CUT - 1] + "…" if isinstance(value, str) and len(value) > CUT else value for name, value in record.items()}
+    return {
+        name: value[: CUT - 1] + "…" if isinstance(value, str) and len(value) > CUT else value
+        for name, value in record.items()
+    }

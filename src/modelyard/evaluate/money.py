@@ -50,7 +50,9 @@ def _each(cost: float | str, test: Trial, where: str) -> Array:
         raise DataError(f"{where}: column {cost!r} holds {kind} values; a cost must be a number")
     missing = int(np.isnan(values).sum())
     if missing:
-        raise DataError(f"{where}: column {cost!r} has no value in {missing} of {count} test rows; every row needs a cost")
+        raise DataError(
+            f"{where}: column {cost!r} has no value in {missing} of {count} test rows; every row needs a cost"
+        )
     return values
 
 

@@ -19,7 +19,9 @@ def columns(context: Context, test: Trial) -> dict[str, Slices]:
     if blueprint.evaluate.slices is not None:
         named |= dict.fromkeys(blueprint.evaluate.slices, "evaluate.slices")
     else:
-        named |= {name: "inputs" for name, kind in test.state.types().items() if kind in ("category", "boolean", "text")}
+        named |= {
+            name: "inputs" for name, kind in test.state.types().items() if kind in ("category", "boolean", "text")
+        }
     named |= dict.fromkeys(blueprint.audit.sensitive, "audit.sensitive")
     found = {}
     for name, where in named.items():

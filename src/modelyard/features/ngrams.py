@@ -82,7 +82,9 @@ def _hashed(texts: Array, sizes: Sequence[int], bits: int, longest: int) -> tupl
     lengths = np.array([len(text) for text in cut])
     codes = np.frombuffer("".join(cut).encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
     row = np.repeat(np.arange(len(cut)), lengths)
-    left = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(codes))  # characters to the row's end, this one included
+    left = np.repeat(np.cumsum(lengths), lengths) - np.arange(
+        len(codes)
+    )  # characters to the row's end, this one included
     found = []
     value = np.zeros(len(codes), dtype=np.uint64)
     for size in range(1, max(sizes) + 1):
@@ -94,7 +96,11 @@ def _hashed(texts: Array, sizes: Sequence[int], bits: int, longest: int) -> tupl
             keep = left >= size
             bucket = (value[keep] >> np.uint64(64 - bits)).astype(np.int64)
             found.append((row[keep].astype(np.int64) << bits) | bucket)
-    keys, counts = np.unique(np.concatenate(found), return_counts=True) if found else (np.zeros(0, np.int64), np.zeros(0, np.int64))
+    keys, counts = (
+        np.unique(np.concatenate(found), return_counts=True)
+        if found
+        else (np.zeros(0, np.int64), np.zeros(0, np.int64))
+    )
     return keys >> bits, keys & ((1 << bits) - 1), counts
 
 
@@ -116,7 +122,18 @@ def encode_characters(texts: Array, features: dict[str, Any]) -> Sparse:
     return Sparse(starts.astype(np.int64), bucket, values, 1 << features["bits"]).normalised()
 
 
-STATISTICS = ("characters", "words", "capitals", "digits", "punctuation", "lines", "links", "tags", "exclamations", "currency")
+STATISTICS = (
+    "characters",
+    "words",
+    "capitals",
+    "digits",
+    "punctuation",
+    "lines",
+    "links",
+    "tags",
+    "exclamations",
+    "currency",
+)
 
 
 def statistics(texts: Array) -> Array:

@@ -78,7 +78,9 @@ def _skewed(raw: Array) -> Array:
     for column in raw.T:
         seen = column[~np.isnan(column)]
         spread = seen.std() if len(seen) else 0.0
-        flags.append(bool(len(seen) and seen.min() >= 0 and spread > 0 and ((seen - seen.mean()) ** 3).mean() / spread**3 > 2))
+        flags.append(
+            bool(len(seen) and seen.min() >= 0 and spread > 0 and ((seen - seen.mean()) ** 3).mean() / spread**3 > 2)
+        )
     return np.array(flags, dtype=bool)
 
 
@@ -90,7 +92,11 @@ def dense_names(features: dict[str, Any]) -> list[str]:
     """A name for each column of `encode_dense`."""
     numbers = number_names(features)
     flags = [f"{name} missing" for name, missing in zip(numbers, features["missing"], strict=True) if missing]
-    hot = [f"{name} = {value}" for name in features["categories"] for value in [*features["values"][name], "(other)", "(missing)"]]
+    hot = [
+        f"{name} = {value}"
+        for name in features["categories"]
+        for value in [*features["values"][name], "(other)", "(missing)"]
+    ]
     return [*numbers, *flags, *hot]
 
 
@@ -128,7 +134,9 @@ def fit_coded(rows: Rows, target: Array, state: State) -> dict[str, Any]:
     overall = float(np.mean(target))
     orders = {}
     for name in features["categories"]:
-        seen, inverse, counts = np.unique([value or "" for value in rows[name]], return_inverse=True, return_counts=True)
+        seen, inverse, counts = np.unique(
+            [value or "" for value in rows[name]], return_inverse=True, return_counts=True
+        )
         means = (np.bincount(inverse, target, minlength=len(seen)) + SMOOTHING * overall) / (counts + SMOOTHING)
         order = np.lexsort((seen, means))
         orders[name] = [str(seen[place]) for place in order if seen[place] != "" and counts[place] > 1]
@@ -144,6 +152,12 @@ def encode_coded(rows: Rows, features: dict[str, Any]) -> Array:
     """(n, d) float64: raw numbers with NaN where missing, then the codes of categories (0: missing or never seen)."""
     codes = features.get("_codes")
     if codes is None:
-        codes = features["_codes"] = {name: {value: number + 1 for number, value in enumerate(order)} for name, order in features["orders"].items()}
-    coded = [np.array([codes[name].get(value, 0) for value in rows[name]], dtype=np.float64) for name in features["categories"]]
+        codes = features["_codes"] = {
+            name: {value: number + 1 for number, value in enumerate(order)}
+            for name, order in features["orders"].items()
+        }
+    coded = [
+        np.array([codes[name].get(value, 0) for value in rows[name]], dtype=np.float64)
+        for name in features["categories"]
+    ]
     return np.column_stack([_numbers(rows, features), *coded])

@@ -106,7 +106,9 @@ def unknown_characters(texts: Sequence[str | None], tokenizer: str) -> tuple[flo
         return 0.0, []
     characters = list(counts)
     missed = [
-        character for character, encoded in zip(characters, found.encode_batch(characters, add_special_tokens=False), strict=True) if place in encoded.ids
+        character
+        for character, encoded in zip(characters, found.encode_batch(characters, add_special_tokens=False), strict=True)
+        if place in encoded.ids
     ]
     missed.sort(key=lambda character: (-counts[character], character))
     return sum(counts[character] for character in missed) / counts.total(), missed

@@ -28,7 +28,16 @@ def lengths(arrays: Arrays, ragged: Sequence[str]) -> Array | None:
     return arrays["length"] if ragged and "length" in arrays else None
 
 
-def steps(count: int, length: Array | None, *, batch_rows: int, batch_tokens: int | None, seed: int, epoch: int, group: bool = True) -> list[Step]:
+def steps(
+    count: int,
+    length: Array | None,
+    *,
+    batch_rows: int,
+    batch_tokens: int | None,
+    seed: int,
+    epoch: int,
+    group: bool = True,
+) -> list[Step]:
     """The optimiser steps of one epoch; every row stands in exactly one pass of one step.
 
     A last row that would stand alone joins the step before (batch normalisation needs two); their number is the same in every epoch.
@@ -38,7 +47,9 @@ def steps(count: int, length: Array | None, *, batch_rows: int, batch_tokens: in
     if length is not None and group:
         span = batch_rows * MEGABATCH
         blocks = [order[start : start + span] for start in range(0, count, span)]
-        order = np.concatenate([block[np.argsort(-length[block], kind="stable")] for block in blocks]) if blocks else order
+        order = (
+            np.concatenate([block[np.argsort(-length[block], kind="stable")] for block in blocks]) if blocks else order
+        )
     found = [order[start : start + batch_rows] for start in range(0, count, batch_rows)]
     if len(found) > 1 and len(found[-1]) == 1:
         found[-2:] = [np.concatenate(found[-2:])]

@@ -80,7 +80,11 @@ class Clock:
         if self.seconds is None:
             return
         self._over = peek(self.decide, f"{self.name}.end") is not None
-        for name in (f"{self.name}.steps", f"{self.name}.stop", *(f"{self.name}.stop.{number}" for number in range(2, 10))):
+        for name in (
+            f"{self.name}.steps",
+            f"{self.name}.stop",
+            *(f"{self.name}.stop.{number}" for number in range(2, 10)),
+        ):
             found = peek(self.decide, name)
             if found is not None:
                 self._pending.append(found)
@@ -110,7 +114,11 @@ class Clock:
         if not self.plans:
             enough = step >= MEASURED and self.elapsed() >= LOOKING * seconds
             if enough or (step > 0 and self.elapsed() > seconds / 2):
-                self._apply(self.decide(f"{self.name}.steps", lambda: {"at": step, "steps": self._affordable(step, seconds * RESERVE)}))
+                self._apply(
+                    self.decide(
+                        f"{self.name}.steps", lambda: {"at": step, "steps": self._affordable(step, seconds * RESERVE)}
+                    )
+                )
         elif step < self.planned and self._calm(step) and self._predicted(step, self.planned) > seconds * THREAT:
             number = len(self.plans)
             name = f"{self.name}.stop" if number == 1 else f"{self.name}.stop.{number}"
@@ -120,7 +128,10 @@ class Clock:
     def _calm(self, step: int) -> bool:
         """Whether enough has been seen since the last decision for another; near the end every step is looked at."""
         assert self.seconds is not None
-        return step - self.plans[-1]["at"] >= max(len(self._recent) // 2, CALM * self.planned) or self.elapsed() > 0.9 * self.seconds
+        return (
+            step - self.plans[-1]["at"] >= max(len(self._recent) // 2, CALM * self.planned)
+            or self.elapsed() > 0.9 * self.seconds
+        )
 
     def damping(self, step: int) -> float:
         """Share of the learning rate that the stops in force leave: a line to 0 from the moment each was decided."""

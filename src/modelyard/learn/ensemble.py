@@ -61,7 +61,12 @@ def choose_temperature(scores: Array, target: Array) -> tuple[float, tuple[float
         return float(np.exp(point[0])), (0.0, *map(float, point[1:])) if free else ()
 
     bounds = [(np.log(0.25), np.log(4.0)), *[(-3.0, 3.0)] * free]
-    found = minimize(lambda point: log_loss(temper(scores, *read(point)), target), np.zeros(1 + free), bounds=bounds, method="L-BFGS-B")
+    found = minimize(
+        lambda point: log_loss(temper(scores, *read(point)), target),
+        np.zeros(1 + free),
+        bounds=bounds,
+        method="L-BFGS-B",
+    )
     if not found.fun < log_loss(scores, target):
         return 1.0, ()
     temperature, bias = read(found.x)
@@ -72,7 +77,9 @@ def grid(positive: Array, most: int = 200) -> Array:
     """Thresholds worth trying: between neighbouring scores, at most `most` of them."""
     seen = np.unique(np.round(positive, 6))
     middles = (seen[1:] + seen[:-1]) / 2 if len(seen) > 1 else np.array([0.5])
-    return np.unique(np.concatenate([middles[np.linspace(0, len(middles) - 1, min(most, len(middles))).astype(int)], [0.5]]))
+    return np.unique(
+        np.concatenate([middles[np.linspace(0, len(middles) - 1, min(most, len(middles))).astype(int)], [0.5]])
+    )
 
 
 def choose_threshold(thresholds: Sequence[float] | Array, cost: Sequence[float] | Array) -> float:

@@ -26,11 +26,17 @@ def settings(threads: int, seed: int, device: Any) -> Iterator[None]:
     """Threads, random state and (on a GPU) deterministic kernels; everything is put back afterwards."""
     import torch
 
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    before = (
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
     with ExitStack() as stack:
         stack.callback(torch.set_num_threads, before[0])
         stack.callback(torch.use_deterministic_algorithms, before[1], warn_only=before[2])
-        stack.enter_context(torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else []))
+        stack.enter_context(
+            torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else [])
+        )
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(device.type == "cuda" or before[1], warn_only=True)
         torch.manual_seed(seed)
@@ -44,7 +50,16 @@ def tensors(arrays: Arrays, device: Any) -> dict[str, Any]:
     return {name: torch.from_numpy(np.ascontiguousarray(values)).to(device) for name, values in arrays.items()}
 
 
-def outputs(forward: Callable[..., Any], arrays: Arrays, *, ragged: Sequence[str], rows: int, tokens: int | None, number_format: str, device: Any) -> Array:
+def outputs(
+    forward: Callable[..., Any],
+    arrays: Arrays,
+    *,
+    ragged: Sequence[str],
+    rows: int,
+    tokens: int | None,
+    number_format: str,
+    device: Any,
+) -> Array:
     """(n, K) float32 of `forward` on all rows, in order, without gradients; rows of like length go together."""
     import torch
 
@@ -56,7 +71,9 @@ def outputs(forward: Callable[..., Any], arrays: Arrays, *, ragged: Sequence[str
     else:
         passes = batches.passes(every, length, tokens or ROWS * int(length.max(initial=1)))
     with torch.inference_mode(), precision.autocast(number_format, device):
-        found = [forward(**tensors(batches.take(arrays, part, ragged), device)).float().cpu().numpy() for part in passes]
+        found = [
+            forward(**tensors(batches.take(arrays, part, ragged), device)).float().cpu().numpy() for part in passes
+        ]
     return np.concatenate(found)[np.argsort(np.concatenate(passes), kind="stable")]
 
 

@@ -48,7 +48,9 @@ class JobSpec(Frozen):
     def key(self) -> str:
         """Everything the result depends on, but for decisions."""
         stem = self.model.replace("-", "_")
-        sources = parts.source_hash(f"models/{stem}.py", "models/_inputs.py", "models/_forest.py", "features", "learn", "tasks")
+        sources = parts.source_hash(
+            f"models/{stem}.py", "models/_inputs.py", "models/_forest.py", "features", "learn", "tasks"
+        )
         return fingerprint([self.model_dump(mode="json"), sources, versions()])
 
     @property
@@ -145,7 +147,16 @@ def _target(work: Work, target: Array) -> Array:
     return target if work.state.classes else transform(target, work.state)
 
 
-def _learn(model: Any, spec: JobSpec, work: Work, train: Examples, held: Examples, features: dict[str, Any], folder: Path, seconds: float) -> Any:
+def _learn(
+    model: Any,
+    spec: JobSpec,
+    work: Work,
+    train: Examples,
+    held: Examples,
+    features: dict[str, Any],
+    folder: Path,
+    seconds: float,
+) -> Any:
     name = f"{spec.candidate}.{spec.fold}.{spec.key[:12]}"
     if isinstance(model, LoopModel):
         from modelyard.learn import loop
@@ -157,7 +168,9 @@ def _learn(model: Any, spec: JobSpec, work: Work, train: Examples, held: Example
             decide=work.decide, name=name, checkpoint_seconds=work.checkpoint_seconds, progress=work.progress,
         )  # fmt: skip
     assert isinstance(model, FitModel)
-    clock = Clock(seconds, lambda what, choose: work.decide(f"{name}.{what}", choose), lambda what: work.decided(f"{name}.{what}"))
+    clock = Clock(
+        seconds, lambda what, choose: work.decide(f"{name}.{what}", choose), lambda what: work.decided(f"{name}.{what}")
+    )
     started = time.monotonic()
     weights = model.fit(train, held, work.state, features, seed=spec.seed, threads=work.threads, clock=clock)
     return _Learnt(weights, facts={}, timings={"fit": round(time.monotonic() - started, 3)})
@@ -172,7 +185,9 @@ def _save(place: Path, features: dict[str, Any], weights: Weights) -> None:
 
 def _save_scores(place: Path, model: Any, work: Work, features: dict[str, Any], held: Examples) -> None:
     """The validation scores, answered from the files just written."""
-    session = parts.build("sessions", "torch" if model.learns == "loop" else "native").open(place, model, features, work.state)
+    session = parts.build("sessions", "torch" if model.learns == "loop" else "native").open(
+        place, model, features, work.state
+    )
     np.savez(place / "validation.npz", scores=work.task.scores(session(held.arrays), work.state))
 
 

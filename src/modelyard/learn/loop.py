@@ -140,7 +140,9 @@ class _Trainer:
     without: int = 0
     """Validations since the best one."""
     stopped: str = ""
-    timings: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("steps", "validation", "precision", "checkpoints"), 0.0))
+    timings: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("steps", "validation", "precision", "checkpoints"), 0.0)
+    )
 
     # -- the whole call ------------------------------------------------------------------------------------------------
 
@@ -211,7 +213,12 @@ class _Trainer:
         if math.isfinite(self.best_value[0]):
             facts["best_metric"] = self.best_value[0] if self.greater else -self.best_value[0]
         weights = {name: tensor.numpy() for name, tensor in tensors.items()}
-        return Learnt(weights, tuple(self.curve), facts, {**{k: round(v, 3) for k, v in self.timings.items()}, "total": round(total, 3)})
+        return Learnt(
+            weights,
+            tuple(self.curve),
+            facts,
+            {**{k: round(v, 3) for k, v in self.timings.items()}, "total": round(total, 3)},
+        )
 
     # -- before the first step -----------------------------------------------------------------------------------------
 
@@ -251,7 +258,9 @@ class _Trainer:
             lambda: {name: self._outputs(self.module.vectors, examples) for name, examples in both.items()},
             {name: len(examples) for name, examples in both.items()},
         )
-        self.train, self.validation = (Examples({"vectors": found[name]}, examples.target) for name, examples in both.items())
+        self.train, self.validation = (
+            Examples({"vectors": found[name]}, examples.target) for name, examples in both.items()
+        )
         self.forward, self.ragged, self.precision = self.module.answer, (), "fp32"
 
     def _resume(self) -> None:
@@ -264,7 +273,9 @@ class _Trainer:
         tensors, state = found
         self.best = checkpoint.under("best", tensors)
         self.curve = [Epoch.model_validate(epoch) for epoch in state["curve"]]
-        self.step, self.best_step, self.without, self.stopped = (state[key] for key in ("step", "best_step", "without", "stopped"))
+        self.step, self.best_step, self.without, self.stopped = (
+            state[key] for key in ("step", "best_step", "without", "stopped")
+        )
         metric, loss = (-math.inf if value is None else value for value in state["best_value"])
         self.best_value = metric, loss
         self.timings.update(state["timings"])
@@ -297,7 +308,11 @@ class _Trainer:
         start = time.monotonic()
         passes = self._epoch_steps(self.step // self.per_epoch)[self.step % self.per_epoch]
         planned = self.clock.schedule()
-        rate = self.options.learning_rate * optimise.share(self.step, planned, self.options) * self.clock.damping(self.step)
+        rate = (
+            self.options.learning_rate
+            * optimise.share(self.step, planned, self.options)
+            * self.clock.damping(self.step)
+        )
         self.rate = rate
         optimise.set_rate(self.optimiser, rate)
         self.module.train()
@@ -341,7 +356,9 @@ class _Trainer:
 
     def _validation_due(self) -> bool:
         inside = self.step % self.per_epoch
-        return bool(self.seen.count) and (inside == 0 or inside % self.validate_every == 0 or self.step == self.clock.planned)
+        return bool(self.seen.count) and (
+            inside == 0 or inside % self.validate_every == 0 or self.step == self.clock.planned
+        )
 
     def _outputs(self, function: Callable[..., Any], examples: Examples) -> Array:
         return forward.outputs(
@@ -356,7 +373,9 @@ class _Trainer:
         start = time.monotonic()
         self.module.eval()
         outputs = self._outputs(self.forward, self.validation)
-        sums, counts = self.task.losses(torch.from_numpy(outputs), self._target(self.validation, np.arange(len(outputs))).cpu(), self.state)
+        sums, counts = self.task.losses(
+            torch.from_numpy(outputs), self._target(self.validation, np.arange(len(outputs))).cpu(), self.state
+        )
         loss = float(sums.sum()) / max(float(counts.sum()), 1e-12)
         value = self._metric(outputs, self.validation.target)
         if math.isfinite(loss) and np.isfinite(outputs).all():
@@ -409,7 +428,10 @@ class _Trainer:
         return {name: tensor.detach().cpu().clone() for name, tensor in self.module.state_dict().items()}
 
     def _save_when_due(self) -> None:
-        if time.monotonic() - self.last_saved >= max(self.checkpoint_seconds, self.save_cost / SLOWEST_CHECKPOINT) and not self.stopped:
+        if (
+            time.monotonic() - self.last_saved >= max(self.checkpoint_seconds, self.save_cost / SLOWEST_CHECKPOINT)
+            and not self.stopped
+        ):
             self._save()
 
     def _save(self, *, finished: bool = False) -> None:
@@ -424,7 +446,11 @@ class _Trainer:
             width = self.state.outputs
             outputs = np.concatenate(self.seen.outputs) if self.seen.outputs else np.zeros((0, width), np.float32)
             rows = np.concatenate(self.seen.rows) if self.seen.rows else np.zeros(0, np.int64)
-            tensors |= {"seen.outputs": torch.from_numpy(outputs), "seen.rows": torch.from_numpy(rows), "random.cpu": torch.get_rng_state()}
+            tensors |= {
+                "seen.outputs": torch.from_numpy(outputs),
+                "seen.rows": torch.from_numpy(rows),
+                "random.cpu": torch.get_rng_state(),
+            }
             if self.device.type == "cuda":
                 tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
         state = {

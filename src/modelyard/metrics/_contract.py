@@ -68,7 +68,9 @@ class Sample:
             labels = scores.argmax(axis=1) if scores.shape[1] > 1 else scores[:, 0]
         labels = np.asarray(labels)
         if not len(target) == len(scores) == len(labels):
-            raise UserError(f"target, scores and labels must be of one length (got {len(target)}, {len(scores)} and {len(labels)})")
+            raise UserError(
+                f"target, scores and labels must be of one length (got {len(target)}, {len(scores)} and {len(labels)})"
+            )
         return cls(target, scores, labels, positive, k, periods)
 
     def __len__(self) -> int:
@@ -81,7 +83,14 @@ class Sample:
 
     def take(self, index: Array) -> Sample:
         """The rows at an index array or mask."""
-        return Sample(self.target[index], self.scores[index], self.labels[index], self.positive, self.k, None if self.periods is None else self.periods[index])
+        return Sample(
+            self.target[index],
+            self.scores[index],
+            self.labels[index],
+            self.positive,
+            self.k,
+            None if self.periods is None else self.periods[index],
+        )
 
     def looked_for(self, name: str) -> int:
         """The positive class; by default the second of two, as in scikit-learn. UserError where more leave it open."""
@@ -89,7 +98,9 @@ class Sample:
             return self.positive
         if self.classes == 2:
             return 1
-        raise UserError(f"{name} needs a positive class among {self.classes}. Name one as evaluate.positive, or use {name}_macro.")
+        raise UserError(
+            f"{name} needs a positive class among {self.classes}. Name one as evaluate.positive, or use {name}_macro."
+        )
 
 
 @dataclass(frozen=True)

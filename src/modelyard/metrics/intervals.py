@@ -59,7 +59,9 @@ class Bootstrap:
             yield counts if member is None else counts[:, member]
             done += size
 
-    def draws(self, statistics: Sequence[Statistic], rows: int, *, groups: Array | None = None) -> list[tuple[float, Array]]:
+    def draws(
+        self, statistics: Sequence[Statistic], rows: int, *, groups: Array | None = None
+    ) -> list[tuple[float, Array]]:
         """Each statistic's value and its defined values on the resamples, the same resamples for all."""
         if not rows:
             return [(float("nan"), np.empty(0)) for _ in statistics]
@@ -88,7 +90,9 @@ class Bootstrap:
             found.append(Estimate(value=value, low=low, high=high, level=self.level))
         return found
 
-    def together(self, statistics: Sequence[Statistic], rows: int, *, groups: Array | None = None) -> list[Estimate | None]:
+    def together(
+        self, statistics: Sequence[Statistic], rows: int, *, groups: Array | None = None
+    ) -> list[Estimate | None]:
         """Intervals that hold all at once at the level: normal, from bootstrap standard errors, Bonferroni-widened.
 
         A percentile interval cannot be widened so far: 1,000 resamples have no 0.9999 quantile.
@@ -103,7 +107,9 @@ class Bootstrap:
                 found.append(Estimate(value=value, low=value - reach, high=value + reach, level=self.level))
         return found
 
-    def _shares(self, statistic: Statistic, value: float, drawn: Array, rows: int, groups: Array | None) -> tuple[float, float]:
+    def _shares(
+        self, statistic: Statistic, value: float, drawn: Array, rows: int, groups: Array | None
+    ) -> tuple[float, float]:
         """Which quantiles of the resampled values bound the interval."""
         tail = (1 - self.level) / 2
         if self.method == "percentile":
@@ -143,7 +149,9 @@ def _undefined(metric: Metric, rows: int) -> DataError:
     )
 
 
-def estimates(metrics: Sequence[Metric], sample: Sample, *, groups: Array | None = None, bootstrap: Bootstrap = _DEFAULT) -> dict[str, Estimate]:
+def estimates(
+    metrics: Sequence[Metric], sample: Sample, *, groups: Array | None = None, bootstrap: Bootstrap = _DEFAULT
+) -> dict[str, Estimate]:
     """Name -> figure with its interval, all on the same resamples; figures undefined on these rows are left out."""
     found = bootstrap.of([metric.over(sample) for metric in metrics], len(sample), groups=groups) if len(sample) else []
     return {metric.name: one for metric, one in zip(metrics, found, strict=False) if one is not None}
@@ -174,7 +182,9 @@ def difference(metric: Metric, ours: Sample, theirs: Sample) -> Statistic:
     return lambda weights: mine(weights) - other(weights)
 
 
-def paired(metric: Metric, ours: Sample, theirs: Sample, *, groups: Array | None = None, bootstrap: Bootstrap = _DEFAULT) -> Estimate:
+def paired(
+    metric: Metric, ours: Sample, theirs: Sample, *, groups: Array | None = None, bootstrap: Bootstrap = _DEFAULT
+) -> Estimate:
     """Ours minus theirs on the same rows and the same resamples; DataError where it is undefined on these rows."""
     if len(ours) != len(theirs):
         raise UserError(f"a paired comparison needs the same rows (got {len(ours)} and {len(theirs)})")

@@ -93,7 +93,9 @@ def _by_quartile(values: Array, spell: Callable[[float, float], str]) -> Slices:
         here = ~missing & (code == number)
         compact[here] = place
         name = spell(float(values[here].min()), float(values[here].max()))
-        names.append(name if name not in names else f"{name} ({place + 1})")  # values that differ beyond the digits shown
+        names.append(
+            name if name not in names else f"{name} ({place + 1})"
+        )  # values that differ beyond the digits shown
     return Slices(compact, (*names, MISSING) if missing.any() else tuple(names))
 
 

@@ -75,7 +75,9 @@ class Model(Frozen):
     def work(self, weights: Weights, features: dict[str, Any], state: State) -> Work:
         """Parameters, FLOPs and bytes; the default counts two FLOPs a weight."""
         count = sum(int(array.size) for array in weights.values())
-        return Work(parameters=count, flops_per_row=2.0 * count, bytes=sum(int(array.nbytes) for array in weights.values()))
+        return Work(
+            parameters=count, flops_per_row=2.0 * count, bytes=sum(int(array.nbytes) for array in weights.values())
+        )
 
     def explain(self, weights: Weights, features: dict[str, Any], state: State) -> dict[str, Any]:
         """Facts for the report: `rules` (text of a tree), `weights` (top features), `layers` (rows of a summary)."""
@@ -88,11 +90,23 @@ class FitModel(Model):
     learns: ClassVar[Literal["fit", "loop"]] = "fit"
 
     @abstractmethod
-    def fit(self, train: Examples, validation: Examples, state: State, features: dict[str, Any], *, seed: int, threads: int, clock: Clock) -> Weights:
+    def fit(
+        self,
+        train: Examples,
+        validation: Examples,
+        state: State,
+        features: dict[str, Any],
+        *,
+        seed: int,
+        threads: int,
+        clock: Clock,
+    ) -> Weights:
         """Learn weights; `validation` may choose a number of trees or a strength, never more."""
 
     @abstractmethod
-    def refit(self, train: Examples, chosen: Weights, state: State, features: dict[str, Any], *, seed: int, threads: int) -> Weights:
+    def refit(
+        self, train: Examples, chosen: Weights, state: State, features: dict[str, Any], *, seed: int, threads: int
+    ) -> Weights:
         """Learn again from all rows, validation rows included, with what they chose in `chosen` (strength, depth, number of trees)."""
 
     @abstractmethod

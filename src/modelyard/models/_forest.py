@@ -22,9 +22,14 @@ def join(trees: Sequence[dict[str, Array]], outputs: Sequence[int]) -> Weights:
     """Trees with their own node numbers -> one set of flat arrays."""
     sizes = [len(tree["feature"]) for tree in trees]
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-    joined = {name: np.concatenate([tree[name] for tree in trees]) for name in ("feature", "threshold", "missing_left", "value")}
+    joined = {
+        name: np.concatenate([tree[name] for tree in trees])
+        for name in ("feature", "threshold", "missing_left", "value")
+    }
     for name in ("left", "right"):
-        joined[name] = np.concatenate([tree[name] + start for tree, start in zip(trees, starts, strict=True)]).astype(np.int32)
+        joined[name] = np.concatenate([tree[name] + start for tree, start in zip(trees, starts, strict=True)]).astype(
+            np.int32
+        )
     joined["feature"] = joined["feature"].astype(np.int32)
     joined["root"] = starts.astype(np.int32)
     joined["output"] = np.asarray(outputs, dtype=np.int32)

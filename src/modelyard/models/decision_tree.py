@@ -34,7 +34,17 @@ class Part(FitModel):
     def encode(self, rows: Rows, features: dict[str, Any]) -> Arrays:
         return {"matrix": _inputs.encode_matrix(rows, features)}
 
-    def fit(self, train: Examples, validation: Examples, state: State, features: dict[str, Any], *, seed: int, threads: int, clock: Clock) -> Weights:
+    def fit(
+        self,
+        train: Examples,
+        validation: Examples,
+        state: State,
+        features: dict[str, Any],
+        *,
+        seed: int,
+        threads: int,
+        clock: Clock,
+    ) -> Weights:
         from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
         best: tuple[float, Weights] | None = None
@@ -42,7 +52,9 @@ class Part(FitModel):
             if number and clock.over("depths", number, 0.5):
                 break
             kind = DecisionTreeClassifier if state.classes else DecisionTreeRegressor
-            learner = kind(max_depth=depth, min_samples_leaf=min(self.smallest_leaf, max(1, len(train) // 4)), random_state=seed)
+            learner = kind(
+                max_depth=depth, min_samples_leaf=min(self.smallest_leaf, max(1, len(train) // 4)), random_state=seed
+            )
             learner.fit(train.arrays["matrix"], train.target)
             weights = _forest.from_sklearn([learner.tree_], state.outputs)
             weights = spread(weights, learner, state)
@@ -52,7 +64,9 @@ class Part(FitModel):
         assert best is not None
         return best[1]
 
-    def refit(self, train: Examples, chosen: Weights, state: State, features: dict[str, Any], *, seed: int, threads: int) -> Weights:
+    def refit(
+        self, train: Examples, chosen: Weights, state: State, features: dict[str, Any], *, seed: int, threads: int
+    ) -> Weights:
         same = self.model_copy(update={"depths": (max(1, int(chosen["depth"][0])),)})
         return same.fit(train, train, state, features, seed=seed, threads=threads, clock=Clock())
 
@@ -81,7 +95,9 @@ def _rules(weights: Weights, names: list[str], state: State) -> list[dict[str, A
     def visit(node: int, depth: int, condition: str) -> None:
         value = weights["value"][node]
         if state.classes:
-            answer: Any = {name: round(float(share), 3) for name, share in zip(state.classes, value, strict=True) if share >= 0.001}
+            answer: Any = {
+                name: round(float(share), 3) for name, share in zip(state.classes, value, strict=True) if share >= 0.001
+            }
         else:
             answer = round(float(value[0]), 4)
         leaf = bool(weights["left"][node] == node)

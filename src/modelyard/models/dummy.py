@@ -22,13 +22,25 @@ class Part(FitModel):
     def encode(self, rows: Rows, features: dict[str, Any]) -> Arrays:
         return {"one": np.ones((len(rows), 1))}
 
-    def fit(self, train: Examples, validation: Examples, state: State, features: dict[str, Any], *, seed: int, threads: int, clock: Clock) -> Weights:
+    def fit(
+        self,
+        train: Examples,
+        validation: Examples,
+        state: State,
+        features: dict[str, Any],
+        *,
+        seed: int,
+        threads: int,
+        clock: Clock,
+    ) -> Weights:
         if not state.classes:
             return {"bias": np.array([train.target.mean()])}
         shares = np.bincount(train.target, minlength=state.outputs) / len(train)
         return {"bias": np.log(np.clip(shares, 1e-12, None))}
 
-    def refit(self, train: Examples, chosen: Weights, state: State, features: dict[str, Any], *, seed: int, threads: int) -> Weights:
+    def refit(
+        self, train: Examples, chosen: Weights, state: State, features: dict[str, Any], *, seed: int, threads: int
+    ) -> Weights:
         return self.fit(train, train, state, features, seed=seed, threads=threads, clock=Clock())
 
     def session(self, weights: Weights, features: dict[str, Any], state: State) -> Session:

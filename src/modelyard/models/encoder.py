@@ -79,16 +79,22 @@ class Part(LoopModel):
 
     def features(self, rows: Rows, target: Array, state: State, *, seed: int) -> dict[str, Any]:
         """Tokenizer, architecture and lengths. DataError where there is no text or the tokenizer does not know its script."""
-        columns = [(column.name, column.type) for column in state.inputs if self.inputs == "all" or column.type == "text"]
+        columns = [
+            (column.name, column.type) for column in state.inputs if self.inputs == "all" or column.type == "text"
+        ]
         if not columns:
-            raise DataError("an encoder needs a text column, and this data has none. Leave it out, or set its option inputs: all")
+            raise DataError(
+                "an encoder needs a text column, and this data has none. Leave it out, or set its option inputs: all"
+            )
         folder = locate(self.pretrained)
         config = _read_config(folder)
         tokenizer = (folder / "tokenizer.json").read_text(encoding="utf-8")
         texts = tokens.texts(rows, columns)
         share = tokens.check_known(texts, tokenizer, self.pretrained)
         limit = min(self.max_length or DEFAULT_LENGTH, _positions(config))
-        found = tokens.fit(tokenizer, pad=int(config.get("pad_token_id") or 0), max_length=limit, truncation=self.truncation)
+        found = tokens.fit(
+            tokenizer, pad=int(config.get("pad_token_id") or 0), max_length=limit, truncation=self.truncation
+        )
         sample = np.random.default_rng(seed).permutation(len(texts))[:2000]
         length = tokens.encode([texts[row] for row in sample], found)["length"]
         if self.max_length is None:
@@ -126,7 +132,13 @@ class Part(LoopModel):
         except ImportError:
             raise MissingExtra("a text encoder", "text") from None
         settings = dict(features["config"])
-        for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "embd_pdrop"):
+        for key in (
+            "hidden_dropout_prob",
+            "attention_probs_dropout_prob",
+            "dropout",
+            "attention_dropout",
+            "embd_pdrop",
+        ):
             if key in settings:
                 settings[key] = self.dropout
         config = AutoConfig.for_model(settings.pop("model_type"), **settings)
@@ -169,7 +181,9 @@ class Part(LoopModel):
         depth = {id(p): len(layers) - 1 - number for number, layer in enumerate(layers) for p in layer.parameters()}
         found: dict[int, list[Any]] = {}
         for name, parameter in module.named_parameters():
-            below = 0 if not name.startswith("trunk.") else depth.get(id(parameter), len(layers) if "embed" in name else 0)
+            below = (
+                0 if not name.startswith("trunk.") else depth.get(id(parameter), len(layers) if "embed" in name else 0)
+            )
             if parameter.requires_grad:
                 found.setdefault(below, []).append(parameter)
         return sorted(found.items(), key=lambda item: item[0])
@@ -180,7 +194,11 @@ class Part(LoopModel):
         """FLOPs of a row of typical length: two for each weight of a layer's matrices and token, and 4 L d for each layer's
         attention and token (scores and mixing; Kaplan et al. 2020, without their causal half)."""
         length, config = features["typical_length"], features["config"]
-        matrices = sum(a.size for name, a in weights.items() if name.startswith("trunk.") and a.ndim == 2 and "embeddings." not in name)
+        matrices = sum(
+            a.size
+            for name, a in weights.items()
+            if name.startswith("trunk.") and a.ndim == 2 and "embeddings." not in name
+        )
         depth = config.get("num_hidden_layers", config.get("n_layers", 0))
         width = config.get("hidden_size", config.get("dim", 0))
         flops = length * (2 * matrices + 4 * length * width * depth) + 2 * weights["head.weight"].size
@@ -190,7 +208,9 @@ class Part(LoopModel):
 
     def explain(self, weights: Weights, features: dict[str, Any], state: State) -> dict[str, Any]:
         """`layers`: every weight with its shape and size."""
-        rows = [{"name": name, "shape": list(array.shape), "parameters": int(array.size)} for name, array in weights.items()]
+        rows = [
+            {"name": name, "shape": list(array.shape), "parameters": int(array.size)} for name, array in weights.items()
+        ]
         return {"layers": rows, "max_length": features["max_length"], "unknown_share": features["unknown_share"]}
 
 
@@ -255,7 +275,9 @@ def locate(pretrained: str) -> Path:
         return _complete(folder, pretrained)
     if pretrained.startswith((".", "/", "~")) or pretrained.count("/") != 1:
         known = ", ".join(PACKAGES)
-        raise MissingDownload(f"no encoder {pretrained!r}: allowed are {known}, a folder that exists, or a hub id such as 'owner/name'")
+        raise MissingDownload(
+            f"no encoder {pretrained!r}: allowed are {known}, a folder that exists, or a hub id such as 'owner/name'"
+        )
     return _complete(_from_hub(pretrained), pretrained)
 
 
@@ -284,7 +306,9 @@ def _from_hub(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=list(FILES), local_files_only=True))
     except (OSError, ValueError):
         if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE"):
-            raise MissingDownload(f"the encoder {name!r} is not on this machine and may not be fetched (downloads: never). {cure}") from None
+            raise MissingDownload(
+                f"the encoder {name!r} is not on this machine and may not be fetched (downloads: never). {cure}"
+            ) from None
     try:
         return Path(snapshot_download(name, allow_patterns=list(FILES)))
     except Exception as error:  # the hub's client raises many kinds: no network, no such repository, no right
@@ -296,7 +320,9 @@ def _complete(folder: Path, name: str) -> Path:
     missing = [file for file in ("config.json", "tokenizer.json") if not (folder / file).is_file()]
     missing += [] if any(folder.glob("*.safetensors")) else ["model.safetensors"]
     if missing:
-        raise MissingDownload(f"the encoder {name!r} lacks {', '.join(missing)} in {folder}. Only safetensors weights are read.")
+        raise MissingDownload(
+            f"the encoder {name!r} lacks {', '.join(missing)} in {folder}. Only safetensors weights are read."
+        )
     return folder
 
 
@@ -307,14 +333,26 @@ def _read_config(folder: Path) -> dict[str, Any]:
     config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if "model_type" not in config:
         raise DataError(f"{folder / 'config.json'} names no model_type; it is no transformer encoder")
-    dropped = ("_name_or_path", "architectures", "transformers_version", "torch_dtype", "dtype", "use_cache", "gradient_checkpointing")
+    dropped = (
+        "_name_or_path",
+        "architectures",
+        "transformers_version",
+        "torch_dtype",
+        "dtype",
+        "use_cache",
+        "gradient_checkpointing",
+    )
     return {key: value for key, value in config.items() if key not in dropped and key != "position_embedding_type"}
 
 
 def _positions(config: dict[str, Any]) -> int:
     """Longest input the encoder can place. RoBERTa's kin count positions from the padding id on."""
     most = int(config.get("max_position_embeddings") or config.get("n_positions") or 8192)
-    return most - int(config.get("pad_token_id") or 0) - 1 if "roberta" in config["model_type"] or config["model_type"] == "camembert" else most
+    return (
+        most - int(config.get("pad_token_id") or 0) - 1
+        if "roberta" in config["model_type"] or config["model_type"] == "camembert"
+        else most
+    )
 
 
 class _quiet:

@@ -41,25 +41,47 @@ class Part(FitModel):
     def encode(self, rows: Rows, features: dict[str, Any]) -> Arrays:
         return {"matrix": _inputs.encode_matrix(rows, features)}
 
-    def fit(self, train: Examples, validation: Examples, state: State, features: dict[str, Any], *, seed: int, threads: int, clock: Clock) -> Weights:
+    def fit(
+        self,
+        train: Examples,
+        validation: Examples,
+        state: State,
+        features: dict[str, Any],
+        *,
+        seed: int,
+        threads: int,
+        clock: Clock,
+    ) -> Weights:
         count = self.trees
         if count > FEWEST:  # a few trees first, so that a small budget grows fewer
             started = time.monotonic()
             self._grow(FEWEST, train, state, seed, threads)
             each = (time.monotonic() - started) / FEWEST
-            count = clock.decide("trees", lambda: int(min(self.trees, max(FEWEST, 0.8 * clock.seconds / max(each, 1e-9)))))
+            count = clock.decide(
+                "trees", lambda: int(min(self.trees, max(FEWEST, 0.8 * clock.seconds / max(each, 1e-9))))
+            )
         return self._grow(count, train, state, seed, threads)
 
     def _grow(self, count: int, train: Examples, state: State, seed: int, threads: int) -> Weights:
         from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
         kind = ExtraTreesClassifier if state.classes else ExtraTreesRegressor
-        learner = kind(n_estimators=count, min_samples_leaf=self.smallest_leaf, max_features=self.column_share, random_state=seed, n_jobs=threads)
+        learner = kind(
+            n_estimators=count,
+            min_samples_leaf=self.smallest_leaf,
+            max_features=self.column_share,
+            random_state=seed,
+            n_jobs=threads,
+        )
         learner.fit(train.arrays["matrix"], train.target)
-        weights = spread(_forest.from_sklearn([tree.tree_ for tree in learner.estimators_], state.outputs), learner, state)
+        weights = spread(
+            _forest.from_sklearn([tree.tree_ for tree in learner.estimators_], state.outputs), learner, state
+        )
         return {**weights, "value": weights["value"].astype(np.float32)}
 
-    def refit(self, train: Examples, chosen: Weights, state: State, features: dict[str, Any], *, seed: int, threads: int) -> Weights:
+    def refit(
+        self, train: Examples, chosen: Weights, state: State, features: dict[str, Any], *, seed: int, threads: int
+    ) -> Weights:
         return self._grow(len(chosen["root"]), train, state, seed, threads)
 
     def session(self, weights: Weights, features: dict[str, Any], state: State) -> Session:

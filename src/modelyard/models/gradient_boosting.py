@@ -15,7 +15,6 @@ from modelyard.models._contract import Arrays, Clock, Examples, FitModel, Sessio
 from modelyard.rows import Array, Rows
 from modelyard.tasks._contract import State
 
-
 FEW_CELLS = 2_000_000
 """Rows x columns up to which one thread grows the trees: two are 1.4 times as fast on a quiet machine, and spin ten times as
 long on a busy one (3,000 x 13 cells: 0.07 s and 0.05 s quiet; 149 s instead of 12 s for a recipe's candidate at load 5)."""
@@ -70,7 +69,17 @@ class Part(FitModel):
     def encode(self, rows: Rows, features: dict[str, Any]) -> Arrays:
         return {"matrix": _inputs.encode_matrix(rows, features)}
 
-    def fit(self, train: Examples, validation: Examples, state: State, features: dict[str, Any], *, seed: int, threads: int, clock: Clock) -> Weights:
+    def fit(
+        self,
+        train: Examples,
+        validation: Examples,
+        state: State,
+        features: dict[str, Any],
+        *,
+        seed: int,
+        threads: int,
+        clock: Clock,
+    ) -> Weights:
         import lightgbm
 
         known = validation.target >= 0 if state.classes else np.ones(len(validation), dtype=bool)
@@ -82,12 +91,16 @@ class Part(FitModel):
         )  # fmt: skip
         return _weights(booster, max(1, booster.best_iteration), state)
 
-    def refit(self, train: Examples, chosen: Weights, state: State, features: dict[str, Any], *, seed: int, threads: int) -> Weights:
+    def refit(
+        self, train: Examples, chosen: Weights, state: State, features: dict[str, Any], *, seed: int, threads: int
+    ) -> Weights:
         import lightgbm
 
         rounds = max(1, len(chosen["root"]) // _per_round(state))
         data = lightgbm.Dataset(train.arrays["matrix"], label=train.target)
-        booster = lightgbm.train(self._parameters(state, seed, threads, train.arrays["matrix"]), data, num_boost_round=rounds)
+        booster = lightgbm.train(
+            self._parameters(state, seed, threads, train.arrays["matrix"]), data, num_boost_round=rounds
+        )
         return _weights(booster, rounds, state)
 
     def _parameters(self, state: State, seed: int, threads: int, matrix: Array) -> dict[str, Any]:
@@ -111,7 +124,10 @@ class Part(FitModel):
         names, gains = _inputs.matrix_names(features), weights["gain"]
         order = np.argsort(-gains)[:20]
         total = float(gains.sum()) or 1.0
-        return {"importance": [[names[place], round(float(gains[place]) / total, 4)] for place in order], "trees": len(weights["root"])}
+        return {
+            "importance": [[names[place], round(float(gains[place]) / total, 4)] for place in order],
+            "trees": len(weights["root"]),
+        }
 
 
 def _per_round(state: State) -> int:

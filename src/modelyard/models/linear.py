@@ -43,9 +43,14 @@ class Part(FitModel):
         names = _inputs.text_columns(state)
         found: dict[str, Any] = {"table": table.fit_dense(rows, state), "words": {}, "characters": {}}
         if self.word_ngrams:
-            found["words"] = ngrams.fit_text({name: rows[name] for name in names}, longest=self.word_ngrams, most=self.terms)
+            found["words"] = ngrams.fit_text(
+                {name: rows[name] for name in names}, longest=self.word_ngrams, most=self.terms
+            )
         if self.characters:
-            found["characters"] = {name: ngrams.fit_characters(rows[name], sizes=(2, 3, 4, 5), bits=17, longest=self.longest) for name in names}
+            found["characters"] = {
+                name: ngrams.fit_characters(rows[name], sizes=(2, 3, 4, 5), bits=17, longest=self.longest)
+                for name in names
+            }
             shape = _inputs.statistics(rows, names)
             found["shape"] = {"mean": shape.mean(axis=0).tolist(), "scale": (shape.std(axis=0) + 1e-6).tolist()}
         return found
@@ -60,14 +65,28 @@ class Part(FitModel):
         blocks += [ngrams.encode_characters(rows[name], inner) for name, inner in features["characters"].items()]
         return {"dense": dense, **({"terms": beside(blocks)} if blocks else {})}
 
-    def fit(self, train: Examples, validation: Examples, state: State, features: dict[str, Any], *, seed: int, threads: int, clock: Clock) -> Weights:
+    def fit(
+        self,
+        train: Examples,
+        validation: Examples,
+        state: State,
+        features: dict[str, Any],
+        *,
+        seed: int,
+        threads: int,
+        clock: Clock,
+    ) -> Weights:
         matrix, held = _matrix(train.arrays), _matrix(validation.arrays)
         best: tuple[float, Weights] | None = None
         learner = self._learner(seed) if state.classes else None
         for number, strength in enumerate(self.strengths):
             if number and clock.over("strengths", number, 0.5):
                 break
-            weights = self._classes(learner, matrix, train, state, strength) if state.classes else self._number(matrix, train, strength)
+            weights = (
+                self._classes(learner, matrix, train, state, strength)
+                if state.classes
+                else self._number(matrix, train, strength)
+            )
             loss = _loss(_outputs(held, weights), validation.target, state)
             if best is None or loss < best[0]:
                 best = loss, {**weights, "strength": np.array([strength])}
@@ -99,11 +118,15 @@ class Part(FitModel):
     def _number(self, matrix: Any, train: Examples, strength: float) -> Weights:
         from sklearn.linear_model import Lasso, Ridge
 
-        learner: Any = Ridge(alpha=1 / strength) if self.penalty == "l2" else Lasso(alpha=0.01 / strength, max_iter=5000)
+        learner: Any = (
+            Ridge(alpha=1 / strength) if self.penalty == "l2" else Lasso(alpha=0.01 / strength, max_iter=5000)
+        )
         learner.fit(matrix, train.target)
         return {"coefficients": np.asarray(learner.coef_).reshape(-1, 1), "bias": np.array([float(learner.intercept_)])}
 
-    def refit(self, train: Examples, chosen: Weights, state: State, features: dict[str, Any], *, seed: int, threads: int) -> Weights:
+    def refit(
+        self, train: Examples, chosen: Weights, state: State, features: dict[str, Any], *, seed: int, threads: int
+    ) -> Weights:
         same = self.model_copy(update={"strengths": (float(chosen["strength"][0]),)})
         return same.fit(train, train, state, features, seed=seed, threads=threads, clock=Clock())
 
@@ -130,7 +153,10 @@ class Part(FitModel):
         column = named[:, shown] - (named[:, 1 - shown] if state.positive else 0)
         order = np.argsort(-np.abs(column))[:30]
         labels = names + words
-        return {"weights": [[labels[place], round(float(column[place]), 4)] for place in order], "strength": float(weights["strength"][0])}
+        return {
+            "weights": [[labels[place], round(float(column[place]), 4)] for place in order],
+            "strength": float(weights["strength"][0]),
+        }
 
 
 SHAPE_WEIGHT = 0.1

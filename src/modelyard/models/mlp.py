@@ -73,7 +73,9 @@ class Part(LoopModel):
         dense = table.encode_dense(rows, features["table"])
         names = list(features["texts"])
         if names:
-            shape = (_inputs.statistics(rows, names) - np.asarray(features["shape"]["mean"])) / np.asarray(features["shape"]["scale"])
+            shape = (_inputs.statistics(rows, names) - np.asarray(features["shape"]["mean"])) / np.asarray(
+                features["shape"]["scale"]
+            )
             words = ngrams.encode_text({name: rows[name] for name in names}, features["texts"])
             # a row of TF-IDF has length 1: scaled so that its terms weigh like standardised columns
             scaled = words.dense() * np.float32(TERM_SCALE)
@@ -102,11 +104,15 @@ class Part(LoopModel):
     def work(self, weights: Weights, features: dict[str, Any], state: State) -> Work:
         """Two FLOPs a weight of each matrix."""
         found = super().work(weights, features, state)
-        return found.model_copy(update={"flops_per_row": float(sum(2 * array.size for array in weights.values() if array.ndim == 2))})
+        return found.model_copy(
+            update={"flops_per_row": float(sum(2 * array.size for array in weights.values() if array.ndim == 2))}
+        )
 
     def explain(self, weights: Weights, features: dict[str, Any], state: State) -> dict[str, Any]:
         """`layers`: every weight with its shape and size."""
-        rows = [{"name": name, "shape": list(array.shape), "parameters": int(array.size)} for name, array in weights.items()]
+        rows = [
+            {"name": name, "shape": list(array.shape), "parameters": int(array.size)} for name, array in weights.items()
+        ]
         return {"layers": rows}
 
 

@@ -29,7 +29,12 @@ def write(
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     # Markdown, not HTML: escaping would show as entities
-    pages = Environment(loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+    pages = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        autoescape=False,
+        keep_trailing_newline=True,
+    )
     chosen = next(variant for variant in compressed.variants if variant.name == compressed.chosen)
     state = artifact.state
     levels = [found.level for found in manifest.metrics.values()]
@@ -52,14 +57,21 @@ def write(
         bias=artifact.bias,
         threshold=artifact.threshold,
         positive=state.positive,
-        compression={"chosen": chosen.name, "agreement": chosen.same, "rows": chosen.rows, "ratio": compressed.size_ratio},
+        compression={
+            "chosen": chosen.name,
+            "agreement": chosen.same,
+            "rows": chosen.rows,
+            "ratio": compressed.size_ratio,
+        },
     )
 
 
 def _sources(prepared: Prepared | None) -> list[str]:
     """File names, without the folders of the machine that built it."""
     files = prepared.source.get("files", []) if prepared else []
-    return [Path(str(file.get("path", file.get("name", "")) if isinstance(file, dict) else file)).name for file in files]
+    return [
+        Path(str(file.get("path", file.get("name", "")) if isinstance(file, dict) else file)).name for file in files
+    ]
 
 
 def _slices(evaluated: Evaluated | None, metric: str) -> list[dict[str, Any]]:

@@ -22,17 +22,26 @@ NOTICES = {
         " SHALL THE AUTHORS OR\nCOPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT"
         " OR\nOTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.\n"
     ),
-    "not declared": ("No licence was declared in the blueprint (package.licence). Until one is, nobody but its owner may use, copy or share it.\n"),
+    "not declared": (
+        "No licence was declared in the blueprint (package.licence). Until one is, nobody but its owner may use, copy or share it.\n"
+    ),
 }
 
 
 def text(name: str, licence: str, pretrained: Sequence[str]) -> str:
     """The file's text; `pretrained` names the weights that training started from."""
-    notice = NOTICES.get(licence.strip().lower(), f"This model is licensed under: {licence}. The full text is that of this licence.\n")
+    notice = NOTICES.get(
+        licence.strip().lower(), f"This model is licensed under: {licence}. The full text is that of this licence.\n"
+    )
     parts = [f"{name}\nLicence: {licence}\n", notice]
     if pretrained:
-        parts.append("Training started from these pretrained weights, whose licences hold for their part:\n" + "".join(f"  {each}\n" for each in pretrained))
-    parts.append("The software in wheels/ and in requirements.txt stands under its own licences; Modelyard's is Apache-2.0.\n")
+        parts.append(
+            "Training started from these pretrained weights, whose licences hold for their part:\n"
+            + "".join(f"  {each}\n" for each in pretrained)
+        )
+    parts.append(
+        "The software in wheels/ and in requirements.txt stands under its own licences; Modelyard's is Apache-2.0.\n"
+    )
     return "\n".join(parts)
 
 

@@ -54,7 +54,9 @@ class Tried:
 
     def agrees(self, answers: Sequence[Mapping[str, Any]]) -> bool:
         """Whether the answers are those, numbers to 1e-4 (a kernel may sum in another order)."""
-        return len(answers) == len(self.answers) and all(_alike(mine, theirs) for mine, theirs in zip(self.answers, answers, strict=True))
+        return len(answers) == len(self.answers) and all(
+            _alike(mine, theirs) for mine, theirs in zip(self.answers, answers, strict=True)
+        )
 
 
 def _alike(mine: Any, theirs: Any) -> bool:
@@ -67,13 +69,26 @@ def _alike(mine: Any, theirs: Any) -> bool:
 
 def attempt(folder: Path) -> Tried:
     """Open the package in a fresh process and answer its examples; PackageError where that fails."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place), "HF_HUB_OFFLINE": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(place for place in sys.path if place),
+        "HF_HUB_OFFLINE": "1",
+    }
     start = time.monotonic()
     try:
-        ended = subprocess.run([sys.executable, "-c", PROGRAM, str(folder)], env=environment, capture_output=True, text=True, timeout=LONGEST, check=False)
+        ended = subprocess.run(
+            [sys.executable, "-c", PROGRAM, str(folder)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=LONGEST,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         raise PackageError(f"{folder} gave no answer within {LONGEST:g} s of a fresh start") from None
     if ended.returncode:
-        raise PackageError(f"{folder} cannot answer in a fresh process: {(ended.stderr.strip().splitlines() or ['no message'])[-1]}")
+        raise PackageError(
+            f"{folder} cannot answer in a fresh process: {(ended.stderr.strip().splitlines() or ['no message'])[-1]}"
+        )
     found = json.loads(ended.stdout.strip().splitlines()[-1])
     return Tried(found["answers"], tuple(found["loaded"]), found["done"] - start)

@@ -34,9 +34,16 @@ LONGEST_EXAMPLE = 300
 
 def run(context: Context) -> Packaged:
     """See `modelyard.package.run`."""
-    failed = [gate for record in context.records.values() for gate in record.gates if record.stage in BEFORE and not gate.passed]
+    failed = [
+        gate
+        for record in context.records.values()
+        for gate in record.gates
+        if record.stage in BEFORE and not gate.passed
+    ]
     if failed and not context.force:
-        raise GateFailed("; ".join(f"{gate.name}: demanded {gate.demanded}, measured {gate.measured}" for gate in failed))
+        raise GateFailed(
+            "; ".join(f"{gate.name}: demanded {gate.demanded}, measured {gate.measured}" for gate in failed)
+        )
     compressed = context.record(Compressed)
     source = context.store.path(compressed.artifact)
     artifact = Artifact.model_validate(read_json(source / "artifact.json"))
@@ -112,7 +119,9 @@ def _examples(context: Context, inputs: tuple[Column, ...]) -> list[dict[str, An
     """A few training rows as the API takes them."""
     frame = read_split(context.store.path("data"), "train")
     rows = from_frame(frame.head(EXAMPLES), {column.name: column.type for column in inputs})
-    return [{column.name: _plain(rows.record(row)[column.name], column) for column in inputs} for row in range(len(rows))]
+    return [
+        {column.name: _plain(rows.record(row)[column.name], column) for column in inputs} for row in range(len(rows))
+    ]
 
 
 def _plain(value: Any, column: Column) -> Any:
@@ -143,7 +152,9 @@ def _fill(context: Context, folder: Path, manifest: Manifest, artifact: Artifact
         compressed=context.record(Compressed),
     )
     write_text(folder / "MODEL_CARD.md", page)
-    started = licence.pretrained_of([parts.build("models", each.model, each.options).model_dump() for each in artifact.members])
+    started = licence.pretrained_of(
+        [parts.build("models", each.model, each.options).model_dump() for each in artifact.members]
+    )
     write_text(folder / "LICENCE.txt", licence.text(manifest.name, manifest.licence, started))
     (folder / "wheels").mkdir()
     wheel.write(folder / "wheels")

@@ -21,8 +21,14 @@ ENTRY_POINTS = "[console_scripts]\nyard = modelyard.cli:main\nmodelyard = modely
 def write(folder: Path) -> Path:
     """Write `modelyard-<version>-py3-none-any.whl` into `folder`."""
     info = f"modelyard-{__version__}.dist-info"
-    contents = {f"modelyard/{file.relative_to(ROOT).as_posix()}": file.read_bytes() for file in sorted(ROOT.rglob("*")) if _shipped(file)}
-    contents[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: modelyard\nVersion: {__version__}\nRequires-Python: >=3.11\n".encode()
+    contents = {
+        f"modelyard/{file.relative_to(ROOT).as_posix()}": file.read_bytes()
+        for file in sorted(ROOT.rglob("*"))
+        if _shipped(file)
+    }
+    contents[f"{info}/METADATA"] = (
+        f"Metadata-Version: 2.1\nName: modelyard\nVersion: {__version__}\nRequires-Python: >=3.11\n".encode()
+    )
     contents[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: modelyard\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     contents[f"{info}/entry_points.txt"] = ENTRY_POINTS.encode()
     record = f"{info}/RECORD"
@@ -37,7 +43,11 @@ def write(folder: Path) -> Path:
 
 
 def _shipped(file: Path) -> bool:
-    return file.is_file() and "__pycache__" not in file.parts and not any(part.startswith(".") for part in file.relative_to(ROOT).parts)
+    return (
+        file.is_file()
+        and "__pycache__" not in file.parts
+        and not any(part.startswith(".") for part in file.relative_to(ROOT).parts)
+    )
 
 
 def _line(name: str, data: bytes) -> str:

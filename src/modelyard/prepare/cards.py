@@ -31,12 +31,19 @@ def facts(series: polars.Series, kind: str) -> dict[str, Any]:
         return numbers(present.to_numpy())
     if kind == "date":
         seconds = present.dt.epoch("us").to_numpy() / 1e6
-        return {"earliest": present.min().isoformat(), "latest": present.max().isoformat(), "histogram": _histogram(seconds)}  # type: ignore[union-attr]
+        return {
+            "earliest": present.min().isoformat(),
+            "latest": present.max().isoformat(),
+            "histogram": _histogram(seconds),
+        }  # type: ignore[union-attr]
     if kind == "text":
         return _text(present)
     counts = present.value_counts(sort=True, name="rows").sort(["rows", present.name], descending=[True, False])
     values = [_spell(value) for value in counts[present.name].head(TOP)]
-    return {"top": [[value, rows] for value, rows in zip(values, counts["rows"].head(TOP), strict=True)], "others": int(counts["rows"][TOP:].sum())}
+    return {
+        "top": [[value, rows] for value, rows in zip(values, counts["rows"].head(TOP), strict=True)],
+        "others": int(counts["rows"][TOP:].sum()),
+    }
 
 
 def _spell(value: Any) -> str:
@@ -79,7 +86,12 @@ def _histogram(values: Array) -> dict[str, Any]:
     if low == high:
         low, high = low - 0.5, high + 0.5
     counts, edges = np.histogram(values, bins=BINS, range=(low, high))
-    return {"edges": edges.tolist(), "counts": counts.tolist(), "below": int((values < low).sum()), "above": int((values > high).sum())}
+    return {
+        "edges": edges.tolist(),
+        "counts": counts.tolist(),
+        "below": int((values < low).sum()),
+        "above": int((values > high).sum()),
+    }
 
 
 def split_card(frame: polars.DataFrame, target: str, path: Path) -> SplitCard:
@@ -92,5 +104,10 @@ def split_card(frame: polars.DataFrame, target: str, path: Path) -> SplitCard:
         stated = {str(name): float(counts[name]) for name in sorted(counts)}
     else:
         values = series.to_numpy().astype(np.float64)
-        stated = {"mean": float(values.mean()), "deviation": float(values.std()), "lowest": float(values.min()), "highest": float(values.max())}
+        stated = {
+            "mean": float(values.mean()),
+            "deviation": float(values.std()),
+            "lowest": float(values.min()),
+            "highest": float(values.max()),
+        }
     return SplitCard(rows=frame.height, target=stated, hash=hash_file(path))

@@ -44,7 +44,12 @@ def mend_text(frame: polars.DataFrame, names: list[str]) -> tuple[polars.DataFra
         lost = int(normal.str.contains("\ufffd", literal=True).sum())
         changed = int((before != normal).sum())
         if changed or lost:
-            detail = {"mojibake": mojibake, "control_characters": controls, "unicode_forms": forms, "undecodable_kept": lost}
+            detail = {
+                "mojibake": mojibake,
+                "control_characters": controls,
+                "unicode_forms": forms,
+                "undecodable_kept": lost,
+            }
             steps.append(CleaningStep(name="encodings", column=name, before=changed, after=0, detail=detail))
             frame = frame.with_columns(normal.alias(name) if normal.dtype == pl.String else normal)
     return frame, steps
@@ -107,7 +112,9 @@ def drop_repeats(frame: polars.DataFrame) -> tuple[polars.DataFrame, CleaningSte
     return kept, CleaningStep(name="repeats", before=frame.height, after=kept.height)
 
 
-def refuse_impossible(frame: polars.DataFrame, clean: Clean, numbers: list[str]) -> tuple[polars.DataFrame, list[CleaningStep]]:
+def refuse_impossible(
+    frame: polars.DataFrame, clean: Clean, numbers: list[str]
+) -> tuple[polars.DataFrame, list[CleaningStep]]:
     """Infinities, and numbers outside `limits`: missing, or their rows dropped, or only counted."""
     import polars as pl
 
@@ -119,18 +126,36 @@ def refuse_impossible(frame: polars.DataFrame, clean: Clean, numbers: list[str])
         low, high = clean.limits.get(name, (None, None))
         values = frame[name]
         wrong = values.is_infinite()
-        for bound, beyond in ((low, values < low if low is not None else None), (high, values > high if high is not None else None)):
+        for bound, beyond in (
+            (low, values < low if low is not None else None),
+            (high, values > high if high is not None else None),
+        ):
             wrong = wrong | beyond if bound is not None and beyond is not None else wrong
         wrong = wrong.fill_null(False)
         count = int(wrong.sum())
         if not count:
             continue
-        detail: dict[str, Any] = {"low": low, "high": high, "done": clean.impossible, "infinite": int(values.is_infinite().sum())}
-        steps.append(CleaningStep(name="impossible", column=name, before=count, after=count if clean.impossible == "keep" else 0, detail=detail))
+        detail: dict[str, Any] = {
+            "low": low,
+            "high": high,
+            "done": clean.impossible,
+            "infinite": int(values.is_infinite().sum()),
+        }
+        steps.append(
+            CleaningStep(
+                name="impossible",
+                column=name,
+                before=count,
+                after=count if clean.impossible == "keep" else 0,
+                detail=detail,
+            )
+        )
         if clean.impossible == "drop":
             frame = frame.filter(~wrong)
         elif clean.impossible == "missing" or detail["infinite"]:
-            gone = wrong if clean.impossible == "missing" else values.is_infinite()  # an infinity cannot be learnt from, nor stand in JSON
+            gone = (
+                wrong if clean.impossible == "missing" else values.is_infinite()
+            )  # an infinity cannot be learnt from, nor stand in JSON
             frame = frame.with_columns(pl.select(pl.when(~gone.fill_null(False)).then(values)).to_series().alias(name))
     return frame, steps
 
@@ -145,7 +170,9 @@ def fences(train: polars.DataFrame, names: list[str]) -> dict[str, tuple[float, 
     return found
 
 
-def clip_outliers(train: polars.DataFrame, clean: Clean, names: list[str]) -> tuple[polars.DataFrame, list[CleaningStep]]:
+def clip_outliers(
+    train: polars.DataFrame, clean: Clean, names: list[str]
+) -> tuple[polars.DataFrame, list[CleaningStep]]:
     """Count numbers beyond the fences in the training rows and, where the blueprint says so, clip them.
 
     Validation and test rows stay as they are: the service will meet such values unclipped.

@@ -60,7 +60,11 @@ def parse(texts: polars.Series) -> polars.Series:
             values[place] = _mail_date(trimmed[int(place)])
         found = pl.Series(trimmed.name, values, dtype=pl.Datetime("us"))
     table = pl.DataFrame({"text": distinct, "date": found})
-    return pl.DataFrame({"text": texts}).join(table, on="text", how="left", maintain_order="left")["date"].alias(texts.name)
+    return (
+        pl.DataFrame({"text": texts})
+        .join(table, on="text", how="left", maintain_order="left")["date"]
+        .alias(texts.name)
+    )
 
 
 def _slash_order(texts: polars.Series) -> tuple[str, ...]:

@@ -48,14 +48,28 @@ def divide(table: polars.DataFrame, blueprint: Blueprint, roles: Roles, wanted: 
     groups = duplicates.clusters(table.height, pairs)
     by = split.by if split.by != "auto" else ("stratified" if wanted.kind == "classes" else "random")
     if by == "group":
-        groups = duplicates.clusters(table.height, np.concatenate([pairs, grouping.column_pairs(table[str(split.column)])]))
+        groups = duplicates.clusters(
+            table.height, np.concatenate([pairs, grouping.column_pairs(table[str(split.column)])])
+        )
     times = _times(table, str(split.column), roles) if by == "time" else None
-    strata = _strata(wanted, classes) if by in ("stratified", "group", "column") else np.zeros(table.height, dtype=np.int64)
+    strata = (
+        _strata(wanted, classes) if by in ("stratified", "group", "column") else np.zeros(table.height, dtype=np.int64)
+    )
     marks = grouping.marks(table, [*roles.inputs, wanted.name])
-    rules = _Rules(groups, classes, strata, marks, times, (1 - split.validation - split.test, split.validation, split.test), blueprint.train.seed)
+    rules = _Rules(
+        groups,
+        classes,
+        strata,
+        marks,
+        times,
+        (1 - split.validation - split.test, split.validation, split.test),
+        blueprint.train.seed,
+    )
     if GIVEN in table.columns or by == "column":
         values = table[GIVEN] if GIVEN in table.columns else table[str(split.column)]
-        division = _given(values.to_list(), rules, by="files" if GIVEN in table.columns else "column", column=split.column)
+        division = _given(
+            values.to_list(), rules, by="files" if GIVEN in table.columns else "column", column=split.column
+        )
     elif times is not None:
         side, (first, last) = splitting.by_time(times, groups, shares=rules.shares)
         unknown = int(np.isnan(times).sum())
@@ -90,17 +104,30 @@ def _given(values: list[str | None], rules: _Rules, *, by: str, column: str | No
     steps, suspects = [], []
     if lost.any():
         detail = {SPLITS[number]: int((lost & (side == number)).sum()) for number in (TRAIN, VALIDATION)}
-        steps.append(CleaningStep(name="repeated_across_splits", before=len(side), after=len(side) - int(lost.sum()), detail=detail))
+        steps.append(
+            CleaningStep(
+                name="repeated_across_splits", before=len(side), after=len(side) - int(lost.sum()), detail=detail
+            )
+        )
         suspects.append(Suspect(kind="repeated_across_splits", column=None, value=float(lost.sum()), detail=detail))
         side = np.where(lost, DROPPED, side)
     for absent in (TEST, VALIDATION):
         if not (side == absent).any():
             if SPLITS[absent] in given:
-                raise DataError(f"every given {SPLITS[absent]} row repeats a row of another split. Give other {SPLITS[absent]} rows.")
+                raise DataError(
+                    f"every given {SPLITS[absent]} row repeats a row of another split. Give other {SPLITS[absent]} rows."
+                )
             _hold_out(side, absent, rules)
     made = [split for split in SPLITS if split not in given]
     where = "the files are the splits" if by == "files" else f"the column {column} says it"
-    return Division(by, where + (f"; {' and '.join(made)} rows are held out of train" if made else ""), side, rules.groups, steps, suspects)
+    return Division(
+        by,
+        where + (f"; {' and '.join(made)} rows are held out of train" if made else ""),
+        side,
+        rules.groups,
+        steps,
+        suspects,
+    )
 
 
 def _repeated(side: Array, groups: Array) -> Array:
@@ -123,7 +150,9 @@ def _hold_out(side: Array, absent: int, rules: _Rules) -> None:
         side[rows[whole[groups]]] = absent
         return
     shares = (1 - share, share, 0.0) if absent == VALIDATION else (1 - share, 0.0, share)
-    side[rows] = splitting.by_groups(groups, rules.classes[rows], rules.marks[rows], strata=rules.strata[rows], shares=shares, seed=rules.seed)
+    side[rows] = splitting.by_groups(
+        groups, rules.classes[rows], rules.marks[rows], strata=rules.strata[rows], shares=shares, seed=rules.seed
+    )
 
 
 def _classes(wanted: Target) -> tuple[list[str], Array]:
@@ -138,14 +167,18 @@ def _strata(wanted: Target, classes: Array) -> Array:
     if wanted.kind == "classes":
         return classes
     values = wanted.values.to_numpy()
-    return np.searchsorted(np.unique(np.quantile(values, np.linspace(0, 1, STRATA + 1)[1:-1])), values, side="right").astype(np.int64)
+    return np.searchsorted(
+        np.unique(np.quantile(values, np.linspace(0, 1, STRATA + 1)[1:-1])), values, side="right"
+    ).astype(np.int64)
 
 
 def _times(table: polars.DataFrame, column: str, roles: Roles) -> Array:
     import polars as pl
 
     kind = roles.types.get(column)
-    values = table[column].dt.epoch("us").cast(pl.Float64) / 1e6 if kind == "date" else inference.numbers_of(table[column])
+    values = (
+        table[column].dt.epoch("us").cast(pl.Float64) / 1e6 if kind == "date" else inference.numbers_of(table[column])
+    )
     if values is None or kind is None:
         raise DataError(
             f"prepare.split.column: the column {column!r} is no time: {kind} ({roles.reasons.get(column, 'the target')}). "
@@ -166,5 +199,9 @@ def _reason(by: str, wanted: Target, column: str | None) -> str:
     if by == "group":
         return f"rows of one {column} stay together"
     if by == "stratified":
-        return "the target has classes: each keeps its share on every side" if wanted.kind == "classes" else "the target keeps its spread on every side"
+        return (
+            "the target has classes: each keeps its share on every side"
+            if wanted.kind == "classes"
+            else "the target keeps its spread on every side"
+        )
     return "the target is a number" if wanted.kind == "number" else "rows are drawn at random"

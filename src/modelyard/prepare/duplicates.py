@@ -93,7 +93,13 @@ def _word_hashes(words: polars.Series) -> Array:
     distinct = words.unique()
     hashes = [int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "little") for word in distinct]
     table = pl.DataFrame({"word": distinct, "hash": hashes}, schema={"word": pl.String, "hash": pl.UInt64})
-    return words.rename("word").to_frame().join(table, on="word", how="left", maintain_order="left")["hash"].to_numpy().astype(_U64)
+    return (
+        words.rename("word")
+        .to_frame()
+        .join(table, on="word", how="left", maintain_order="left")["hash"]
+        .to_numpy()
+        .astype(_U64)
+    )
 
 
 def _mix(values: Array) -> Array:
@@ -156,7 +162,9 @@ def _candidates(signatures: Array, threshold: float) -> Array:
         again = np.flatnonzero(ordered[1:] == ordered[:-1]) + 1
         if not len(again):
             continue
-        heads: Array = np.maximum.accumulate(np.where(np.concatenate([[True], ordered[1:] != ordered[:-1]]), np.arange(len(ordered)), 0))
+        heads: Array = np.maximum.accumulate(
+            np.where(np.concatenate([[True], ordered[1:] != ordered[:-1]]), np.arange(len(ordered)), 0)
+        )
         found.append(np.stack([order[again - 1], order[again]], axis=1))
         found.append(np.stack([order[heads[again]], order[again]], axis=1))
     if not found:

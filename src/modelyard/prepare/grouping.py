@@ -23,7 +23,9 @@ SMALL_SHARE = 0.1
 LARGEST_CLUSTER = 0.5
 
 
-def duplicate_pairs(frame: polars.DataFrame, types: Mapping[str, str], *, threshold: float | None, text_task: bool) -> tuple[Array, dict[str, int]]:
+def duplicate_pairs(
+    frame: polars.DataFrame, types: Mapping[str, str], *, threshold: float | None, text_task: bool
+) -> tuple[Array, dict[str, int]]:
     """Pairs (m, 2) of rows that repeat each other, and counts for the record. `types` are the inputs'."""
     keys = _equal_inputs(frame, list(types))
     exact = duplicates.equal(keys)
@@ -35,7 +37,12 @@ def duplicate_pairs(frame: polars.DataFrame, types: Mapping[str, str], *, thresh
         pairs += _near(frame, texts, threshold, text_task=text_task)
     joined = np.concatenate(pairs)
     sizes = np.bincount(duplicates.clusters(frame.height, joined))
-    return joined, {"clusters": int((sizes > 1).sum()), "rows": int(sizes[sizes > 1].sum()), "exact": len(exact), "largest": int(sizes.max())}
+    return joined, {
+        "clusters": int((sizes > 1).sum()),
+        "rows": int(sizes[sizes > 1].sum()),
+        "exact": len(exact),
+        "largest": int(sizes.max()),
+    }
 
 
 def _equal_inputs(frame: polars.DataFrame, names: list[str]) -> Array:
@@ -59,7 +66,9 @@ def _near(frame: polars.DataFrame, texts: list[str], threshold: float, *, text_t
     unspaced = {name: bool(scripts.script(frame[name])["unspaced"]) for name in texts}
     pairs = []
     if text_task:
-        joined = frame.select(pl.concat_str([pl.col(name) for name in texts], separator="\n", ignore_nulls=True)).to_series()
+        joined = frame.select(
+            pl.concat_str([pl.col(name) for name in texts], separator="\n", ignore_nulls=True)
+        ).to_series()
         pairs.append(duplicates.near(joined, threshold, unspaced=any(unspaced.values())))
     if not text_task or len(texts) > 1:
         for name in texts:
@@ -78,6 +87,8 @@ def marks(frame: polars.DataFrame, names: Sequence[str]) -> Array:
     """(n,) 64-bit hashes of rows by their content, so that a split does not depend on the order of rows."""
     import polars as pl
 
-    texts = frame.select(pl.concat_str([pl.col(name).cast(pl.String).fill_null("\x00") for name in names], separator="\x1f")).to_series()
+    texts = frame.select(
+        pl.concat_str([pl.col(name).cast(pl.String).fill_null("\x00") for name in names], separator="\x1f")
+    ).to_series()
     found = [int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") for text in texts]
     return np.array(found, dtype=np.uint64)

@@ -33,7 +33,10 @@ _GROUPED = r"^\s*[-+]?[$€£¥₹]?\s?\d{1,3}(,\d{3})+(\.\d+)?\s?[$€£¥₹]?
 _COMMA = r"^\s*[-+]?\d+(,\d+)?\s*$"
 _CODE = r"^\s*0\d+\s*$"
 _IDENTIFIER = r"^[\w./:@+={}#-]{1,128}$"
-_ID_NAME = re.compile(r"(^|[_\s.-])(id|ids|key|uuid|guid|index|idx|hash|rowid|row_number|unnamed_1|unnamed: 0)$|^(id|unnamed)[_\s:-]|[a-z]I[Dd]$", re.I)
+_ID_NAME = re.compile(
+    r"(^|[_\s.-])(id|ids|key|uuid|guid|index|idx|hash|rowid|row_number|unnamed_1|unnamed: 0)$|^(id|unnamed)[_\s:-]|[a-z]I[Dd]$",
+    re.I,
+)
 _CAMEL_ID = re.compile(r"[a-z]I[Dd]$|^I[Dd]$|^ID")
 
 
@@ -59,9 +62,13 @@ def plain_text(series: polars.Series) -> polars.Series:
     if series.dtype.is_float() or series.dtype.is_decimal():
         values = series.cast(pl.Float64).fill_nan(None)
         distinct = values.drop_nulls().unique()
-        return values.replace_strict(distinct, [f"{value:.15g}" for value in distinct], default=None, return_dtype=pl.String)
+        return values.replace_strict(
+            distinct, [f"{value:.15g}" for value in distinct], default=None, return_dtype=pl.String
+        )
     if series.dtype.is_nested() or series.dtype in (pl.Object, pl.Binary):
-        return pl.Series(series.name, [None if value is None else str(value) for value in series.to_list()], dtype=pl.String)
+        return pl.Series(
+            series.name, [None if value is None else str(value) for value in series.to_list()], dtype=pl.String
+        )
     return series.cast(pl.String)
 
 
@@ -108,7 +115,11 @@ def _spread(series: polars.Series, distinct: polars.Series, read: polars.Series)
     import polars as pl
 
     table = pl.DataFrame({"text": distinct, "value": read})
-    return pl.DataFrame({"text": series}).join(table, on="text", how="left", maintain_order="left")["value"].alias(series.name)
+    return (
+        pl.DataFrame({"text": series})
+        .join(table, on="text", how="left", maintain_order="left")["value"]
+        .alias(series.name)
+    )
 
 
 def guess(series: polars.Series) -> Guess:
@@ -147,7 +158,11 @@ def guess(series: polars.Series) -> Guess:
 
 def _guess_number(series: polars.Series, present: polars.Series, distinct: int) -> Guess:
     if _is_counter(series, present, distinct):
-        return Guess("ignore", f"identifier: {distinct} whole numbers, no two equal, named or counted like row numbers", identifier=True)
+        return Guess(
+            "ignore",
+            f"identifier: {distinct} whole numbers, no two equal, named or counted like row numbers",
+            identifier=True,
+        )
     return Guess("number", f"numbers, {distinct} distinct")
 
 
@@ -178,7 +193,11 @@ def _guess_text(series: polars.Series, present: polars.Series, distinct: int) ->
             return _guess_number(series, numbers, distinct)
         told = f"; {unread} that are not count as missing" if unread else ""
         return Guess("number", f"texts that are numbers, {numbers.drop_nulls().n_unique()} distinct{told}")
-    if distinct <= 2 and set(present.str.strip_chars().str.to_lowercase().unique()) <= {*TRUE, *FALSE} and distinct == 2:
+    if (
+        distinct <= 2
+        and set(present.str.strip_chars().str.to_lowercase().unique()) <= {*TRUE, *FALSE}
+        and distinct == 2
+    ):
         return Guess("boolean", f"two values: {' and '.join(sorted(present.unique()))}")
     if dates.looks_like_dates(present):
         unread = dates.parse(present).null_count()
@@ -235,7 +254,9 @@ def convert(series: polars.Series, kind: str) -> tuple[polars.Series, int]:
     unread = series.is_not_null() & converted.is_null()
     if unread.any() and converted.null_count() == series.len():
         example = series.filter(unread)[0]
-        raise DataError(f"data.columns.{series.name}: is declared a {kind}, but no value can be read as one (for example {str(example)[:60]!r})")
+        raise DataError(
+            f"data.columns.{series.name}: is declared a {kind}, but no value can be read as one (for example {str(example)[:60]!r})"
+        )
     return converted.alias(series.name), int(unread.sum())
 
 
@@ -245,7 +266,11 @@ def _to_number(series: polars.Series) -> polars.Series:
     if series.dtype.is_numeric() or series.dtype == pl.Boolean:
         return series.cast(pl.Float64)
     if series.dtype.is_temporal():
-        return series.dt.total_microseconds() / 1e6 if series.dtype == pl.Duration else series.cast(pl.Datetime("us")).dt.epoch("us") / 1e6
+        return (
+            series.dt.total_microseconds() / 1e6
+            if series.dtype == pl.Duration
+            else series.cast(pl.Datetime("us")).dt.epoch("us") / 1e6
+        )
     texts = plain_text(series)
     distinct = texts.drop_nulls().unique()
     return _spread(texts, distinct, _numeric(distinct))
@@ -268,7 +293,9 @@ def _to_date(series: polars.Series) -> polars.Series:
         moment = series.cast(pl.Datetime("us")) if series.dtype == pl.Date else series.dt.cast_time_unit("us")
         zoned = getattr(moment.dtype, "time_zone", None)
         return moment.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if zoned else moment
-    if series.dtype.is_numeric():  # declared only: seconds since 1970, as a request gives them; milliseconds where they must be
+    if (
+        series.dtype.is_numeric()
+    ):  # declared only: seconds since 1970, as a request gives them; milliseconds where they must be
         seconds = series.cast(pl.Float64)
         scale = 1e3 if (seconds.abs().median() or 0) > 1e11 else 1e6  # type: ignore[operator]
         return (seconds * scale).cast(pl.Int64, strict=False).cast(pl.Datetime("us"))

@@ -26,7 +26,9 @@ LEAST_ROWS = 30
 """With fewer rows a column is that good by chance."""
 
 
-def suspects(frame: polars.DataFrame, target: polars.Series, cards: Sequence[ColumnCard], *, seed: int) -> list[Suspect]:
+def suspects(
+    frame: polars.DataFrame, target: polars.Series, cards: Sequence[ColumnCard], *, seed: int
+) -> list[Suspect]:
     """Columns that alone predict the target. `frame` and `target` are training rows."""
     if target.len() < LEAST_ROWS:
         return []
@@ -44,8 +46,20 @@ def suspects(frame: polars.DataFrame, target: polars.Series, cards: Sequence[Col
         series = frame[card.name].gather(rows)
         value = alone(series, wanted[rows], fold, kind="identifier" if identifier else card.type)
         if value >= TOO_GOOD:
-            detail = {"measure": "roc_auc" if wanted.ndim == 2 else "r2", "role": card.role, "rows": len(rows), "limit": TOO_GOOD}
-            found.append(Suspect(kind="identifier" if identifier else "predicts_target", column=card.name, value=round(value, 4), detail=detail))
+            detail = {
+                "measure": "roc_auc" if wanted.ndim == 2 else "r2",
+                "role": card.role,
+                "rows": len(rows),
+                "limit": TOO_GOOD,
+            }
+            found.append(
+                Suspect(
+                    kind="identifier" if identifier else "predicts_target",
+                    column=card.name,
+                    value=round(value, 4),
+                    detail=detail,
+                )
+            )
     return found
 
 
@@ -59,7 +73,11 @@ def _target(target: polars.Series) -> Array:
     names = sorted(counts[target.name].head(20).to_list())  # the 20 largest classes tell enough
     looked_for = names[1:] if len(names) == 2 else names  # of two, one says it all
     values = target.to_numpy()
-    return np.stack([values == name for name in looked_for], axis=1).astype(np.float64) if names else np.zeros((len(values), 1))
+    return (
+        np.stack([values == name for name in looked_for], axis=1).astype(np.float64)
+        if names
+        else np.zeros((len(values), 1))
+    )
 
 
 def _sample(wanted: Array, rng: np.random.Generator) -> Array:
@@ -71,7 +89,9 @@ def _sample(wanted: Array, rng: np.random.Generator) -> Array:
         halves = [np.flatnonzero(wanted[:, 0] == value) for value in (0.0, 1.0)]
         small = min(len(half) for half in halves)
         wants = [min(len(half), max(SAMPLE // 2, SAMPLE - small)) for half in halves]
-        return np.sort(np.concatenate([rng.choice(half, want, replace=False) for half, want in zip(halves, wants, strict=True)]))
+        return np.sort(
+            np.concatenate([rng.choice(half, want, replace=False) for half, want in zip(halves, wants, strict=True)])
+        )
     return np.sort(rng.choice(count, SAMPLE, replace=False))
 
 
@@ -80,7 +100,12 @@ def alone(series: polars.Series, wanted: Array, fold: Array, *, kind: str) -> fl
     import polars as pl
 
     if kind in ("number", "date", "boolean") or (kind == "identifier" and series.dtype.is_numeric()):
-        values = (series.cast(pl.Datetime("us")).dt.epoch("us") if kind == "date" else series).cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        values = (
+            (series.cast(pl.Datetime("us")).dt.epoch("us") if kind == "date" else series)
+            .cast(pl.Float64)
+            .fill_null(float("nan"))
+            .to_numpy()
+        )
         codes = _bins(values)
     else:
         texts = series.cast(pl.String)
@@ -158,4 +183,8 @@ def time_backwards(times: Mapping[str, Array], column: str, *, by_time: bool) ->
     late = int((train > test.min()).sum())
     backwards = late > LATE_SHARE * len(train) if by_time else bool(np.median(train) > np.median(test))
     detail: dict[str, Any] = {"rows": late, "of": len(train), "by_time": by_time}
-    return Suspect(kind="time_backwards", column=column, value=round(late / len(train), 4), detail=detail) if backwards else None
+    return (
+        Suspect(kind="time_backwards", column=column, value=round(late / len(train), 4), detail=detail)
+        if backwards
+        else None
+    )

@@ -49,7 +49,9 @@ def load(data: Data, folder: Path) -> Loaded:
     for split, more in (("validation", data.validation), ("test", data.test)):
         if more is not None:
             if split in sources and len(sources) > 1:
-                raise DataError(f"data.{split}: rows for {split} already stand in the folder {data.source!r}. Name only one of the two.")
+                raise DataError(
+                    f"data.{split}: rows for {split} already stand in the folder {data.source!r}. Name only one of the two."
+                )
             sources[split] = resolve(more, folder)
     read_twice = _twice([file for files in sources.values() for file in files])
     if read_twice:
@@ -59,7 +61,9 @@ def load(data: Data, folder: Path) -> Loaded:
     for split, files in sources.items():
         for file in files:
             frame, facts = _read_file(file, data.missing)
-            records.append({"name": file.relative_to(common).as_posix(), **facts, **({"split": split} if given else {})})
+            records.append(
+                {"name": file.relative_to(common).as_posix(), **facts, **({"split": split} if given else {})}
+            )
             frames.append(frame.with_columns(pl.lit(split).alias(GIVEN)) if given else frame)
     return Loaded(_together(frames), records, given)
 
@@ -77,7 +81,9 @@ def from_python(frame: Any, place: Path) -> Path:
         with replacing(place) as temporary:
             table.write_parquet(temporary)
     except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
-        raise DataError(f"the frame of type {type(frame).__name__} cannot be read as a table: {str(error).splitlines()[0][:200]}") from None
+        raise DataError(
+            f"the frame of type {type(frame).__name__} cannot be read as a table: {str(error).splitlines()[0][:200]}"
+        ) from None
     return place
 
 
@@ -112,16 +118,26 @@ def resolve(given: str | Sequence[str], folder: Path) -> list[Path]:
         if place.is_dir():
             found = _in_folder(place)
             if not found:
-                raise DataError(f"data: the folder {str(place)!r} holds no file that can be read. Known endings: {' '.join(_suffixes())}")
+                raise DataError(
+                    f"data: the folder {str(place)!r} holds no file that can be read. Known endings: {' '.join(_suffixes())}"
+                )
         elif place.exists():
             found = [place]
         elif glob.has_magic(item):
-            found = [match for match in sorted(map(Path, glob.glob(str(place), recursive=True))) if match.is_file() and _part(match)]
+            found = [
+                match
+                for match in sorted(map(Path, glob.glob(str(place), recursive=True)))
+                if match.is_file() and _part(match)
+            ]
             if not found:
                 raise DataError(f"data: no file matches {str(place)!r}. Known endings: {' '.join(_suffixes())}")
         else:
-            near = nearest(place.name, [other.name for other in place.parent.iterdir()]) if place.parent.is_dir() else ""
-            raise DataError(f"data: no file {str(place)!r}.{near} Paths are relative to the blueprint's folder, {folder}.")
+            near = (
+                nearest(place.name, [other.name for other in place.parent.iterdir()]) if place.parent.is_dir() else ""
+            )
+            raise DataError(
+                f"data: no file {str(place)!r}.{near} Paths are relative to the blueprint's folder, {folder}."
+            )
         files.extend(file.resolve() for file in found)
     return list(dict.fromkeys(files))
 
@@ -143,7 +159,11 @@ def _given_splits(source: str | Sequence[str], folder: Path) -> dict[str, list[P
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    inside = (file for file in sorted(folder.rglob("*")) if not any(part.startswith(".") for part in file.relative_to(folder).parts))
+    inside = (
+        file
+        for file in sorted(folder.rglob("*"))
+        if not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    )
     return [file for file in inside if file.is_file() and _part(file)]
 
 
@@ -169,7 +189,9 @@ def _read_file(path: Path, missing: Sequence[str]) -> tuple[polars.DataFrame, di
         raise DataError(f"{path}: has columns but no rows")
     ours = sorted({ROW, GROUP, GIVEN} & set(frame.columns))
     if ours:
-        raise DataError(f"{path}: the column name {ours[0]!r} is kept for modelyard's own use. Rename or drop that column.")
+        raise DataError(
+            f"{path}: the column name {ours[0]!r} is kept for modelyard's own use. Rename or drop that column."
+        )
     return frame, {"bytes": path.stat().st_size, "rows": frame.height, "hash": hash_file(path), **part.facts(path)}
 
 
@@ -187,8 +209,12 @@ def _together(frames: list[polars.DataFrame]) -> polars.DataFrame:
     mixed = {name for name, found in kinds.items() if len(found) > 1 and not all(kind.is_numeric() for kind in found)}
     nested = {name for name in mixed if any(kind.is_nested() or kind == pl.Binary for kind in kinds[name])}
     if nested:
-        raise DataError(f"the column {min(nested)!r} has different kinds of values in different files. Give the files equal columns.")
-    casts = [frame.with_columns(pl.col(name).cast(pl.String) for name in frame.columns if name in mixed) for frame in frames]
+        raise DataError(
+            f"the column {min(nested)!r} has different kinds of values in different files. Give the files equal columns."
+        )
+    casts = [
+        frame.with_columns(pl.col(name).cast(pl.String) for name in frame.columns if name in mixed) for frame in frames
+    ]
     return pl.concat(casts, how="diagonal_relaxed")
 
 

@@ -38,7 +38,9 @@ class Roles:
         return self.types[name] if name in self.inputs else "ignore"
 
 
-def assign(frame: polars.DataFrame, target: Target, declared: Mapping[str, str], *, task: str | None, split_column: str | None) -> Roles:
+def assign(
+    frame: polars.DataFrame, target: Target, declared: Mapping[str, str], *, task: str | None, split_column: str | None
+) -> Roles:
     """Types, roles and task. DataError where nothing is left to read."""
     names = [name for name in frame.columns if name != target.name]
     guesses = {name: guess(frame[name]) for name in names}
@@ -69,7 +71,9 @@ def assign(frame: polars.DataFrame, target: Target, declared: Mapping[str, str],
     return Roles(task, types, tuple(inputs), reasons)
 
 
-def _why_not(name: str, kind: str, declared: Mapping[str, str], *, reads_text: bool, split_column: str | None) -> str | None:
+def _why_not(
+    name: str, kind: str, declared: Mapping[str, str], *, reads_text: bool, split_column: str | None
+) -> str | None:
     """Why no model reads a column; an empty text where its type says so already; None where models read it."""
     said = declared.get(name, "ignore")
     if kind == "ignore":

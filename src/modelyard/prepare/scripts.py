@@ -41,7 +41,11 @@ def script(texts: polars.Series) -> dict[str, Any]:
     if unspaced and top in ("Han", "Kana", "Latin") and east_asian >= UNSPACED_SHARE:
         top = "Kana" if shares.get("Kana", 0.0) >= KANA_SHARE * east_asian else "Han"
     ordered = dict(sorted(shares.items(), key=lambda item: -item[1]))
-    return {"script": top, "scripts": {name: round(share, 4) for name, share in ordered.items() if share >= 0.0001}, "unspaced": unspaced}
+    return {
+        "script": top,
+        "scripts": {name: round(share, 4) for name, share in ordered.items() if share >= 0.0001},
+        "unspaced": unspaced,
+    }
 
 
 def _pattern(blocks: str) -> str:

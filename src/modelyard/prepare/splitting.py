@@ -16,7 +16,9 @@ from modelyard.rows import SPLITS, Array
 TRAIN, VALIDATION, TEST = range(3)
 
 
-def by_groups(groups: Array, classes: Array, marks: Array, *, strata: Array, shares: tuple[float, float, float], seed: int) -> Array:
+def by_groups(
+    groups: Array, classes: Array, marks: Array, *, strata: Array, shares: tuple[float, float, float], seed: int
+) -> Array:
     """Sides (n,) of rows: every group on one side, every stratum spread by `shares` as well as its groups allow, every class in train.
 
     `groups`, `classes`, `strata` (n,) count from 0 (all 0 where there are none); `marks` (n,) are 64-bit hashes of the rows' content.
@@ -130,7 +132,9 @@ def given(values: Sequence[str | None], synonyms: dict[str, str], column: str) -
     missing = sum(word is None for word in words)
     if strange or missing:
         what = f"the values {', '.join(map(repr, strange[:5]))}" if strange else f"{missing} rows without a value"
-        raise DataError(f"prepare.split.column: the column {column!r} holds {what}. Allowed: {', '.join(sorted(synonyms))}")
+        raise DataError(
+            f"prepare.split.column: the column {column!r} holds {what}. Allowed: {', '.join(sorted(synonyms))}"
+        )
     side = np.array([SPLITS.index(synonyms[word]) for word in words if word is not None])
     if not (side == TRAIN).any():
         raise DataError(f"prepare.split.column: the column {column!r} gives no training rows. Mark them 'train'.")

@@ -30,7 +30,10 @@ def run(context: Context, frame: Any = None) -> Prepared:
         table, wanted, roles, cleaned = _clean(blueprint, loaded)
         advance(1)
         pairs, counts = grouping.duplicate_pairs(
-            table, roles.input_types(), threshold=blueprint.prepare.near_duplicates, text_task=roles.task.startswith("text")
+            table,
+            roles.input_types(),
+            threshold=blueprint.prepare.near_duplicates,
+            text_task=roles.task.startswith("text"),
         )
         advance(1)
         division = divide(table, blueprint, roles, wanted, pairs)
@@ -67,7 +70,9 @@ def _load(context: Context, frame: Any) -> tuple[Loaded, list[Derived]]:
     place = reading.from_python(frame, context.store.path("data", "source.parquet"))
     data = blueprint.data.model_copy(update={"source": str(place.resolve())})
     reason = f"a frame of type {type(frame).__name__} was given; its rows are kept here"
-    return reading.load(data, blueprint.folder), [Derived(path="data.source", value=str(place.resolve()), reason=reason)]
+    return reading.load(data, blueprint.folder), [
+        Derived(path="data.source", value=str(place.resolve()), reason=reason)
+    ]
 
 
 def _clean(blueprint: Blueprint, loaded: Loaded) -> tuple[polars.DataFrame, Target, Roles, list[CleaningStep]]:
@@ -95,7 +100,9 @@ def _clean(blueprint: Blueprint, loaded: Loaded) -> tuple[polars.DataFrame, Targ
     column = split.column if split.by in ("group", "time", "column") else None
     wanted = Target(name, wanted.kind, table[name])
     target.check(wanted)
-    roles = assign(table.drop([ROW, GIVEN], strict=False), wanted, data.columns, task=blueprint.task, split_column=column)
+    roles = assign(
+        table.drop([ROW, GIVEN], strict=False), wanted, data.columns, task=blueprint.task, split_column=column
+    )
     table, unread = _typed(table, roles)
     numbers = [column for column, kind in roles.types.items() if kind == "number"]
     table, impossible = cleaning.refuse_impossible(table, clean, numbers)
@@ -112,8 +119,14 @@ def _refuse_unknown(blueprint: Blueprint, names: list[str]) -> None:
     named += [("prepare.clean.limits", name) for name in blueprint.prepare.clean.limits]
     named += [("evaluate.slices", name) for name in blueprint.evaluate.slices or ()]
     named += [("audit.sensitive", name) for name in blueprint.audit.sensitive]
-    named += [("evaluate.costs", cost) for cost in (costs.false_positive, costs.false_negative) if isinstance(cost, str)] if costs else []
-    faults = [f"{where}: the data has no column {name!r}.{nearest(name, names)}" for where, name in named if name not in names]
+    named += (
+        [("evaluate.costs", cost) for cost in (costs.false_positive, costs.false_negative) if isinstance(cost, str)]
+        if costs
+        else []
+    )
+    faults = [
+        f"{where}: the data has no column {name!r}.{nearest(name, names)}" for where, name in named if name not in names
+    ]
     if faults:
         raise DataError("\n".join([*faults, f"Columns: {', '.join(names[:40])}" + (" …" if len(names) > 40 else "")]))
 
@@ -129,7 +142,9 @@ def _typed(table: polars.DataFrame, roles: Roles) -> tuple[polars.DataFrame, lis
     return table.with_columns(columns), steps
 
 
-def _sides(table: polars.DataFrame, division: Division, blueprint: Blueprint, roles: Roles) -> tuple[dict[str, polars.DataFrame], list[CleaningStep]]:
+def _sides(
+    table: polars.DataFrame, division: Division, blueprint: Blueprint, roles: Roles
+) -> tuple[dict[str, polars.DataFrame], list[CleaningStep]]:
     """The three splits with `__row__` and `__group__`; outliers are counted, and clipped where asked, in the training rows."""
     import polars as pl
 
@@ -167,7 +182,12 @@ def _columns(table: polars.DataFrame, roles: Roles, wanted: Target) -> list[Colu
 
 
 def _suspects(
-    splits: dict[str, polars.DataFrame], columns: list[ColumnCard], name: str, roles: Roles, division: Division, blueprint: Blueprint
+    splits: dict[str, polars.DataFrame],
+    columns: list[ColumnCard],
+    name: str,
+    roles: Roles,
+    division: Division,
+    blueprint: Blueprint,
 ) -> list[Suspect]:
     skip = {blueprint.prepare.split.column} if division.by == "column" else set()
     tried = [card for card in columns if card.name not in skip]
@@ -178,17 +198,29 @@ def _suspects(
     return found + division.suspects
 
 
-def _moments(splits: dict[str, polars.DataFrame], columns: list[ColumnCard], division: Division, blueprint: Blueprint) -> dict[str, dict[str, Array]]:
+def _moments(
+    splits: dict[str, polars.DataFrame], columns: list[ColumnCard], division: Division, blueprint: Blueprint
+) -> dict[str, dict[str, Array]]:
     """The times of each split's rows, by column: the one that splits, or every date where the splits were given."""
     import polars as pl
 
     if division.times is not None:
-        return {str(blueprint.prepare.split.column): {name: division.times[division.side == number] for number, name in enumerate(SPLITS)}}
+        return {
+            str(blueprint.prepare.split.column): {
+                name: division.times[division.side == number] for number, name in enumerate(SPLITS)
+            }
+        }
     if division.by not in ("files", "column"):
         return {}
     dates = [card.name for card in columns if card.type == "date"]
-    epochs = {column: {name: part[column].dt.epoch("us").cast(pl.Float64) / 1e6 for name, part in splits.items()} for column in dates}
-    return {column: {name: values.fill_null(float("nan")).to_numpy() for name, values in parts.items()} for column, parts in epochs.items()}
+    epochs = {
+        column: {name: part[column].dt.epoch("us").cast(pl.Float64) / 1e6 for name, part in splits.items()}
+        for column in dates
+    }
+    return {
+        column: {name: values.fill_null(float("nan")).to_numpy() for name, values in parts.items()}
+        for column, parts in epochs.items()
+    }
 
 
 def _write(context: Context, split: str, part: polars.DataFrame, name: str) -> SplitCard:
@@ -209,7 +241,11 @@ def _suggestions(columns: list[ColumnCard], division: Division, blueprint: Bluep
         if card.type == "date" and card.distinct > 10:
             reason = "rows carry a date: if the service will answer for later rows than it learnt from, test it on later rows"
             found.append(Suggestion(path="prepare.split.by", value="time", column=card.name, reason=reason))
-        elif card.type in ("category", "number") and inference.named_like_id(card.name) and 10 <= card.distinct <= card.rows / 1.5:
+        elif (
+            card.type in ("category", "number")
+            and inference.named_like_id(card.name)
+            and 10 <= card.distinct <= card.rows / 1.5
+        ):
             reason = "rows of one identifier repeat: if the service will meet new ones, keep each on one side"
             found.append(Suggestion(path="prepare.split.by", value="group", column=card.name, reason=reason))
     return found
@@ -218,7 +254,10 @@ def _suggestions(columns: list[ColumnCard], division: Division, blueprint: Bluep
 def _derived(wanted: Target, roles: Roles, division: Division) -> list[Derived]:
     """What the blueprint may have left open. The same whether it did, so that the resolved blueprint gives the same record."""
     found = [Derived(path="task", value=roles.task, reason=target.task_reason(roles.task, wanted, roles.input_types()))]
-    found += [Derived(path=f"data.columns.{name}", value=roles.declaration(name), reason=roles.reasons[name]) for name in roles.types]
+    found += [
+        Derived(path=f"data.columns.{name}", value=roles.declaration(name), reason=roles.reasons[name])
+        for name in roles.types
+    ]
     if division.by != "files":
         found.append(Derived(path="prepare.split.by", value=division.by, reason=division.reason))
     return found

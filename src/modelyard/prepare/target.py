@@ -43,9 +43,16 @@ def read(series: polars.Series, task: str | None, declared: str | None) -> Targe
     from modelyard.prepare.inference import numbers_of, plain_text
 
     if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object) or series.dtype.is_temporal():
-        raise DataError(f"the target {series.name!r} holds {series.dtype}, which no task answers. It must hold class names or numbers.")
+        raise DataError(
+            f"the target {series.name!r} holds {series.dtype}, which no task answers. It must hold class names or numbers."
+        )
     numbers = None if series.dtype == pl.Boolean else numbers_of(series)
-    kind = TASKS.get(task or "") or {"number": "number", "category": "classes", "boolean": "classes", "text": "classes"}.get(declared or "")
+    kind = TASKS.get(task or "") or {
+        "number": "number",
+        "category": "classes",
+        "boolean": "classes",
+        "text": "classes",
+    }.get(declared or "")
     if kind is None:
         kind = "number" if numbers is not None and numbers.drop_nulls().n_unique() > MANY_VALUES else "classes"
     if kind == "number":
@@ -54,7 +61,9 @@ def read(series: polars.Series, task: str | None, declared: str | None) -> Targe
                 f"the target {series.name!r} is not a number (it holds, for example, {_examples(series)}), so {task or 'regression'!r} cannot "
                 "answer it. Choose task: tabular-classification, or another target."
             )
-        return Target(series.name, "number", pl.select(pl.when(numbers.is_finite()).then(numbers)).to_series().alias(series.name))
+        return Target(
+            series.name, "number", pl.select(pl.when(numbers.is_finite()).then(numbers)).to_series().alias(series.name)
+        )
     texts = plain_text(series).str.strip_chars()
     return Target(series.name, "classes", pl.select(pl.when(texts != "").then(texts)).to_series().alias(series.name))
 
@@ -91,7 +100,9 @@ def check(target: Target) -> None:
         return
     counts = present.value_counts(sort=True)
     if counts.height == 1:
-        raise DataError(f"the target {target.name!r} has one class only, {present[0]!r}: there is nothing to tell apart. Add rows of another class.")
+        raise DataError(
+            f"the target {target.name!r} has one class only, {present[0]!r}: there is nothing to tell apart. Add rows of another class."
+        )
     if counts.height > MOST_CLASSES:
         raise DataError(
             f"the target {target.name!r} has {counts.height:,} classes; at most {MOST_CLASSES:,} are allowed. "
@@ -110,4 +121,6 @@ def _examples(series: polars.Series) -> str:
 
 
 def _some(names: list[str], most: int = 12) -> str:
-    return ", ".join(name[:40] for name in names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(name[:40] for name in names[:most]) + (
+        f" and {len(names) - most} more" if len(names) > most else ""
+    )

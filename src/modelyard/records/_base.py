@@ -107,7 +107,11 @@ def machine() -> dict[str, str]:
     """What this computer is: processor, cores this process may use, memory, instruction sets that matter, system."""
     import os
 
-    facts = {"system": platform.platform(), "python": platform.python_version(), "cores": str(len(os.sched_getaffinity(0)))}
+    facts = {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "cores": str(len(os.sched_getaffinity(0))),
+    }
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         facts["processor"] = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

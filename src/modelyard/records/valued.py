@@ -204,4 +204,6 @@ class Valued(Record):
 
 def trace_key(path: str) -> str:
     """The key of `trace` for a number's path in the record."""
-    return ".".join(step for step in path.split(".") if not step.isdigit() and step not in (*SCENARIOS, "columns", "values"))
+    return ".".join(
+        step for step in path.split(".") if not step.isdigit() and step not in (*SCENARIOS, "columns", "values")
+    )

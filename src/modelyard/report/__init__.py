@@ -96,5 +96,9 @@ def _absent(world: World, name: str) -> Any:
     from modelyard.report import html
 
     stopped = world.stopped_at
-    text = world.words("absent.gate", stage=world.words.name("section", stopped)) if stopped else world.words("absent.not_run", stage=name)
+    text = (
+        world.words("absent.gate", stage=world.words.name("section", stopped))
+        if stopped
+        else world.words("absent.not_run", stage=name)
+    )
     return html.tag("div", text, class_="absent")

@@ -89,4 +89,6 @@ def said(language: str) -> tuple[tuple[re.Pattern[str], str], ...]:
     file = FOLDER / "said" / f"{language}.toml"
     if not file.exists():
         return ()
-    return tuple((re.compile(rule["pattern"]), rule["into"]) for rule in tomllib.loads(file.read_text(encoding="utf-8"))["rules"])
+    return tuple(
+        (re.compile(rule["pattern"]), rule["into"]) for rule in tomllib.loads(file.read_text(encoding="utf-8"))["rules"]
+    )

@@ -24,7 +24,9 @@ def series(number: int) -> str:
     return f"s{number % SERIES + 1}"
 
 
-def compact(value: float, steps: Sequence[tuple[float, str]] = ((1e3, "k"), (1e6, "M"), (1e9, "B"), (1e12, "T"))) -> str:
+def compact(
+    value: float, steps: Sequence[tuple[float, str]] = ((1e3, "k"), (1e6, "M"), (1e9, "B"), (1e12, "T"))
+) -> str:
     """A tick's text: short, with k, M, B (or a language's own steps) from ten thousand on."""
     for size, name in reversed(steps):
         if abs(value) >= max(size, 1e4):
@@ -53,7 +55,12 @@ def log_ticks(low: float, high: float) -> list[float]:
     """Powers of ten inside a range, with 2 and 5 between them where there are few."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     factors = (1, 2, 5) if high / low < 200 else (1,)
-    return [factor * 10.0**power for power in powers for factor in factors if low * 0.999 <= factor * 10.0**power <= high * 1.001]
+    return [
+        factor * 10.0**power
+        for power in powers
+        for factor in factors
+        if low * 0.999 <= factor * 10.0**power <= high * 1.001
+    ]
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,15 @@ class Axis:
     marks: Sequence[float] | None = None
 
     @classmethod
-    def around(cls, values: Iterable[float], name: str = "", *, zero: bool = False, log: bool = False, form: Callable[[float], str] = compact) -> Axis:
+    def around(
+        cls,
+        values: Iterable[float],
+        name: str = "",
+        *,
+        zero: bool = False,
+        log: bool = False,
+        form: Callable[[float], str] = compact,
+    ) -> Axis:
         """An axis that holds all values with a little air; `zero` starts it there."""
         known = [value for value in values if math.isfinite(value) and (value > 0 or not log)]
         low, high = (min(known), max(known)) if known else (0.0, 1.0)
@@ -110,7 +125,9 @@ class Chart:
         across = LEFT + self.x.share(x) * (self.width - LEFT - RIGHT)
         return round(across, 1), round(self.height - BOTTOM - self.y.share(y) * (self.height - TOP - BOTTOM), 1)
 
-    def line(self, xs: Sequence[float], ys: Sequence[float], style: str, *, dashed: bool = False, steps: bool = False) -> Chart:
+    def line(
+        self, xs: Sequence[float], ys: Sequence[float], style: str, *, dashed: bool = False, steps: bool = False
+    ) -> Chart:
         """A line through points; `steps` holds each value until the next."""
         points = [self.at(x, y) for x, y in zip(xs, ys, strict=True)]
         if steps:
@@ -127,7 +144,9 @@ class Chart:
         self.drawn.append(tag("polygon", points=path, class_=f"band {style}"))
         return self
 
-    def dots(self, points: Iterable[tuple[float, float]], style: str, *, titles: Sequence[Markup] = (), radius: float = 4) -> Chart:
+    def dots(
+        self, points: Iterable[tuple[float, float]], style: str, *, titles: Sequence[Markup] = (), radius: float = 4
+    ) -> Chart:
         """Points; a title is an SVG <title> element shown on hovering."""
         for number, (x, y) in enumerate(points):
             across, up = self.at(x, y)
@@ -144,17 +163,43 @@ class Chart:
             while any(abs(up - other) < 13 and abs(across - beside) < 150 for beside, other in taken):
                 up += 13
             taken.append((across, up))
-            self.drawn.append(tag("text", name, x=across + (-10 if late else 10), y=up + 4, text_anchor="end" if late else "start", class_="name"))
+            self.drawn.append(
+                tag(
+                    "text",
+                    name,
+                    x=across + (-10 if late else 10),
+                    y=up + 4,
+                    text_anchor="end" if late else "start",
+                    class_="name",
+                )
+            )
         return self
 
     def bars(self, edges: Sequence[float], heights: Sequence[float], style: str) -> Chart:
         """Bars between edges (one more than heights), from zero."""
         for left, right, height in zip(edges, edges[1:], heights, strict=False):
             (x, y), (end, floor) = self.at(left, height), self.at(right, 0)
-            self.drawn.append(tag("rect", x=x, y=min(y, floor), width=round(max(end - x - 1, 0.5), 1), height=round(abs(floor - y), 1), class_=f"bar {style}"))
+            self.drawn.append(
+                tag(
+                    "rect",
+                    x=x,
+                    y=min(y, floor),
+                    width=round(max(end - x - 1, 0.5), 1),
+                    height=round(abs(floor - y), 1),
+                    class_=f"bar {style}",
+                )
+            )
         return self
 
-    def rule(self, *, x: float | None = None, y: float | None = None, name: object = "", style: str = "rule", low: bool = False) -> Chart:
+    def rule(
+        self,
+        *,
+        x: float | None = None,
+        y: float | None = None,
+        name: object = "",
+        style: str = "rule",
+        low: bool = False,
+    ) -> Chart:
         """A line across the whole plot at one value, with its name (of an upright one at the top, or `low` at its foot)."""
         if x is not None:
             across, _ = self.at(x, self.y.low)
@@ -171,10 +216,16 @@ class Chart:
                 if name
                 else None
             )
-            self.drawn.append(join(tag("line", x1=across, x2=across, y1=TOP, y2=self.height - BOTTOM, class_=style), text))
+            self.drawn.append(
+                join(tag("line", x1=across, x2=across, y1=TOP, y2=self.height - BOTTOM, class_=style), text)
+            )
         if y is not None:
             _, up = self.at(self.x.low, y)
-            text = tag("text", name, x=self.width - RIGHT - 4, y=up - 5, text_anchor="end", class_="name") if name else None
+            text = (
+                tag("text", name, x=self.width - RIGHT - 4, y=up - 5, text_anchor="end", class_="name")
+                if name
+                else None
+            )
             self.drawn.append(join(tag("line", x1=LEFT, x2=self.width - RIGHT, y1=up, y2=up, class_=style), text))
         return self
 
@@ -196,9 +247,19 @@ class Chart:
             drawn.append(tag("line", x1=across, x2=across, y1=floor, y2=floor + 4, class_="gridline"))
             drawn.append(tag("text", self.x.form(value), x=across, y=floor + 16, text_anchor="middle", class_="tick"))
         drawn.append(tag("line", x1=LEFT, x2=end, y1=floor, y2=floor, class_="axis"))
-        drawn.append(tag("text", self.x.name, x=(LEFT + end) / 2, y=self.height - 6, text_anchor="middle", class_="name"))
+        drawn.append(
+            tag("text", self.x.name, x=(LEFT + end) / 2, y=self.height - 6, text_anchor="middle", class_="name")
+        )
         middle = (TOP + floor) / 2
-        drawn.append(tag("text", self.y.name, transform=f"translate(11 {middle:g}) rotate(-90)", text_anchor="middle", class_="name"))
+        drawn.append(
+            tag(
+                "text",
+                self.y.name,
+                transform=f"translate(11 {middle:g}) rotate(-90)",
+                text_anchor="middle",
+                class_="name",
+            )
+        )
         return drawn
 
 
@@ -243,7 +304,9 @@ class Track:
     def _across(self, value: float) -> str:
         return f"{3 + 94 * min(max(self.axis.share(value), 0.0), 1.0):.2f}%"
 
-    def row(self, value: float, low: float | None, high: float | None, style: str, *, title: Markup | None = None) -> Markup:
+    def row(
+        self, value: float, low: float | None, high: float | None, style: str, *, title: Markup | None = None
+    ) -> Markup:
         """A dot with its interval."""
         crossing = None
         if self.reference is not None:
@@ -251,7 +314,9 @@ class Track:
             crossing = tag("line", x1=here, x2=here, y1="0", y2="100%", class_=self.reference_style)
         reach = None
         if low is not None and high is not None:
-            reach = tag("line", x1=self._across(low), x2=self._across(high), y1="50%", y2="50%", class_=f"reach {style}")
+            reach = tag(
+                "line", x1=self._across(low), x2=self._across(high), y1="50%", y2="50%", class_=f"reach {style}"
+            )
         if not self.axis.low <= value <= self.axis.high:
             low_side = value < self.axis.low
             dot = tag(
@@ -271,8 +336,14 @@ class Track:
         """The row of ticks under the others."""
         marks = self.axis.ticks(3)
         marks = marks[::2] if len(marks) > 4 else marks  # a cell is narrow on a phone
-        written = [tag("text", self.axis.form(value), x=self._across(value), y="12", text_anchor="middle", class_="tick") for value in marks]
-        lines = [tag("line", x1=self._across(value), x2=self._across(value), y1="0", y2="3", class_="axis") for value in marks]
+        written = [
+            tag("text", self.axis.form(value), x=self._across(value), y="12", text_anchor="middle", class_="tick")
+            for value in marks
+        ]
+        lines = [
+            tag("line", x1=self._across(value), x2=self._across(value), y1="0", y2="3", class_="axis")
+            for value in marks
+        ]
         return tag("svg", *lines, *written, class_="track scale", aria_hidden="true")
 
 
@@ -282,7 +353,17 @@ def shares(parts: Sequence[tuple[float, str, Markup | None]]) -> Markup:
     drawn, start = [], 0.0
     for amount, style, title in parts:
         width = 100 * amount / total
-        drawn.append(tag("rect", title, x=f"{start:.3f}%", y="0", width=f"{max(width - 0.25, 0.1):.3f}%", height="100%", class_=f"bar {style}"))
+        drawn.append(
+            tag(
+                "rect",
+                title,
+                x=f"{start:.3f}%",
+                y="0",
+                width=f"{max(width - 0.25, 0.1):.3f}%",
+                height="100%",
+                class_=f"bar {style}",
+            )
+        )
         start += width
     return tag("svg", *drawn, class_="shares", aria_hidden="true")
 
@@ -290,7 +371,10 @@ def shares(parts: Sequence[tuple[float, str, Markup | None]]) -> Markup:
 def meter(share: float, style: str = "s1") -> Markup:
     """A share of a whole as a short bar."""
     return tag(
-        "svg", tag("rect", x="0", y="0", width=f"{100 * min(max(share, 0), 1):.2f}%", height="100%", class_=f"bar {style}"), class_="meter", aria_hidden="true"
+        "svg",
+        tag("rect", x="0", y="0", width=f"{100 * min(max(share, 0), 1):.2f}%", height="100%", class_=f"bar {style}"),
+        class_="meter",
+        aria_hidden="true",
     )
 
 

@@ -17,7 +17,9 @@ _VOID = {"br", "hr", "meta", "circle", "line", "rect", "path", "polyline", "poly
 def tag(name: str, *children: Any, **attributes: Any) -> Markup:
     """An element. `class_`, `data_source` → `class`, `data-source`; attributes that are None or False are left out."""
     written = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"' for key, value in attributes.items() if value is not None and value is not False
+        f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
+        for key, value in attributes.items()
+        if value is not None and value is not False
     )
     if name in _VOID and not children:
         return Markup(f"<{name}{written}/>")
@@ -45,7 +47,13 @@ def paragraph(*children: Any, class_: str | None = None) -> Markup:
 def card(title: Any, *body: Any, note: Any = None, wide: bool = False, kind: str = "") -> Markup:
     """A titled box in a grid."""
     classes = " ".join(filter(None, ("card", "wide" if wide else "", kind)))
-    return tag("section", tag("h3", title) if title else None, paragraph(note, class_="note") if note else None, *body, class_=classes)
+    return tag(
+        "section",
+        tag("h3", title) if title else None,
+        paragraph(note, class_="note") if note else None,
+        *body,
+        class_=classes,
+    )
 
 
 def grid(*cards: Any, class_: str = "") -> Markup:
@@ -60,7 +68,15 @@ def figure(drawing: Any, label: str, *, caption: Any = None, legend: Sequence[tu
     return tag("figure", drawing, tag("figcaption", below) if below else None, role="group", aria_label=label)
 
 
-def table(head: Sequence[Any], rows: Iterable[Sequence[Any]], *, label: str, numeric: Iterable[int] = (), class_: str = "", tall: bool = False) -> Markup:
+def table(
+    head: Sequence[Any],
+    rows: Iterable[Sequence[Any]],
+    *,
+    label: str,
+    numeric: Iterable[int] = (),
+    class_: str = "",
+    tall: bool = False,
+) -> Markup:
     """A table in a box that scrolls by itself; the first cell of each row is its header. `numeric` columns are set right; a `tall` one is cut."""
     right = set(numeric)
 
@@ -69,9 +85,22 @@ def table(head: Sequence[Any], rows: Iterable[Sequence[Any]], *, label: str, num
 
     header = tag("tr", *(cell("th", column, name, "col") for column, name in enumerate(head)))
     body = [
-        tag("tr", *(cell("th" if column == 0 else "td", column, content, "row" if column == 0 else None) for column, content in enumerate(row))) for row in rows
+        tag(
+            "tr",
+            *(
+                cell("th" if column == 0 else "td", column, content, "row" if column == 0 else None)
+                for column, content in enumerate(row)
+            ),
+        )
+        for row in rows
     ]
-    inner = tag("table", tag("caption", label, class_="hidden"), tag("thead", header), tag("tbody", *body), class_=class_ or None)
+    inner = tag(
+        "table",
+        tag("caption", label, class_="hidden"),
+        tag("thead", header),
+        tag("tbody", *body),
+        class_=class_ or None,
+    )
     return tag("div", inner, class_="scroll tall" if tall else "scroll", tabindex="0", role="region", aria_label=label)
 
 

@@ -14,7 +14,23 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
-Style = Literal["plain", "metric", "percent", "points", "count", "short", "seconds", "bytes", "money", "hourly", "rate", "factor", "ratio", "date", "months"]
+Style = Literal[
+    "plain",
+    "metric",
+    "percent",
+    "points",
+    "count",
+    "short",
+    "seconds",
+    "bytes",
+    "money",
+    "hourly",
+    "rate",
+    "factor",
+    "ratio",
+    "date",
+    "months",
+]
 Say = Callable[[str], str]
 """Key of the catalogue -> text: unit names differ between languages."""
 
@@ -139,7 +155,9 @@ def sizes(say: Say) -> dict[str, float]:
     """What each printed unit of a language is worth, to read numbers back."""
     known = {say("unit." + name): size for name, size in (*_TIMES, *_BYTES)}
     known |= {name: size for size, name in steps(say)}
-    hourly = [say("money." + currency).partition("{amount}")[2].strip() + say("unit.per_hour") for currency in CURRENCIES]
+    hourly = [
+        say("money." + currency).partition("{amount}")[2].strip() + say("unit.per_hour") for currency in CURRENCIES
+    ]
     known |= dict.fromkeys(hourly, 1 / 3600)
     return known | {say("unit.percent").strip(): 0.01, say("unit.points").strip(): 0.01}
 

@@ -31,7 +31,12 @@ class Traced:
         value: Any = None
         if isinstance(self.value, Mapping):
             value = self.value.get(key)
-        elif isinstance(self.value, Sequence) and not isinstance(self.value, str) and isinstance(key, int) and -len(self.value) <= key < len(self.value):
+        elif (
+            isinstance(self.value, Sequence)
+            and not isinstance(self.value, str)
+            and isinstance(key, int)
+            and -len(self.value) <= key < len(self.value)
+        ):
             key %= len(self.value)
             value = self.value[key]
         joint = "" if self.source.endswith("#") else "."
@@ -130,7 +135,12 @@ def _work_out(source: str, documents: Mapping[str, Any]) -> float:
         value = plain(resolve(piece, documents))
         if total is None or value is None:
             raise KeyError(source)
-        total = {"+": total + value, "-": total - value, "*": total * value, "/": total / value if value else float("nan")}[sign]
+        total = {
+            "+": total + value,
+            "-": total - value,
+            "*": total * value,
+            "/": total / value if value else float("nan"),
+        }[sign]
     if total is None:
         raise KeyError(source)
     return total

@@ -46,7 +46,9 @@ class World:
         if (folder / BLUEPRINT).is_file():
             from ruamel.yaml import YAML
 
-            documents[BLUEPRINT] = YAML(typ="safe", pure=True).load((folder / BLUEPRINT).read_text(encoding="utf-8")) or {}
+            documents[BLUEPRINT] = (
+                YAML(typ="safe", pure=True).load((folder / BLUEPRINT).read_text(encoding="utf-8")) or {}
+            )
         declared = documents.get(BLUEPRINT, {}).get("report", {}).get("language", "en")
         return cls(folder, documents, Words(language or declared))
 
@@ -89,7 +91,15 @@ class World:
         """An axis that holds all values."""
         return charts.Axis.around(values, name, zero=zero, log=log, form=self.tick)
 
-    def number(self, given: Traced, style: Style = "plain", *, decimals: int | None = None, element: str = "span", **attributes: Any) -> Markup:
+    def number(
+        self,
+        given: Traced,
+        style: Style = "plain",
+        *,
+        decimals: int | None = None,
+        element: str = "span",
+        **attributes: Any,
+    ) -> Markup:
         """A number with its source as a tooltip, or a dash where the record has none."""
         value = given.number
         if value is None:
@@ -98,7 +108,14 @@ class World:
         currency = given.unit.split("/")[0] or self.currency
         text = show(value, style, self.words.plain, currency=currency, decimals=decimals)
         classes = " ".join(filter(None, ("n", attributes.pop("class_", ""))))
-        return html.tag(element, text, class_=classes, data_source=given.source, title=f"{given.value} ← {given.source}", **attributes)
+        return html.tag(
+            element,
+            text,
+            class_=classes,
+            data_source=given.source,
+            title=f"{given.value} ← {given.source}",
+            **attributes,
+        )
 
     def count(self, number: int, what: str) -> Markup:
         """How many there are of something in the records, such as failed gates."""
@@ -109,7 +126,9 @@ class World:
         """`0.967 (0.958 to 0.975)` from an Estimate; one number where it has no bounds."""
         if not given["low"].there:
             return self.number(given["value"] if isinstance(given.value, Mapping) else given, style)
-        return self.words("number.interval", value=self.value(given, style), brackets=self.brackets(self.bounds(given, style)))
+        return self.words(
+            "number.interval", value=self.value(given, style), brackets=self.brackets(self.bounds(given, style))
+        )
 
     def brackets(self, bounds: Markup) -> Markup:
         """Bounds in brackets, which a phone puts on a line of their own."""
@@ -122,7 +141,11 @@ class World:
     def bounds(self, given: Traced, style: Style = "metric") -> Markup:
         """`0.958 to 0.975` from an Estimate."""
         decimals = self._decimals(given, style)
-        return self.words("number.bounds", low=self.number(given["low"], style, decimals=decimals), high=self.number(given["high"], style, decimals=decimals))
+        return self.words(
+            "number.bounds",
+            low=self.number(given["low"], style, decimals=decimals),
+            high=self.number(given["high"], style, decimals=decimals),
+        )
 
     def _decimals(self, given: Traced, style: Style) -> int | None:
         known = [number for key in ("value", "low", "high") if (number := given[key].number) is not None]

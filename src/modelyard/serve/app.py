@@ -100,7 +100,9 @@ class App:
         try:
             response = _json(content)
         except ValueError:  # a value so far out that arithmetic overflowed: no answer is better than NaN
-            raise invalid_rows([(_endless(answered.answers), None, "has values so extreme that the model has no finite answer")]) from None
+            raise invalid_rows(
+                [(_endless(answered.answers), None, "has values so extreme that the model has no finite answer")]
+            ) from None
         request.scope["rows"] = len(rows)
         self.meters.rows(len(rows))
         spans = (read - begun, checked - read, answered.waited, answered.computed, clock() - done)
@@ -139,7 +141,13 @@ class App:
             path = scope["path"] if scope["path"] in _PATHS else "other"
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self.meters.end(path, status, seconds)
-            facts = {"request_id": identity, "method": method, "path": path, "status": status, "ms": round(seconds * 1e3, 3)}
+            facts = {
+                "request_id": identity,
+                "method": method,
+                "path": path,
+                "status": status,
+                "ms": round(seconds * 1e3, 3),
+            }
             if "rows" in scope:
                 facts["rows"] = scope["rows"]
             if path not in _PROBES or status >= 500:
@@ -187,7 +195,12 @@ def _routes(app: App) -> Any:
     async def misrouted(request: Any, error: HTTPException) -> Any:
         path, headers = request.scope["path"], dict(error.headers or {})
         if error.status_code == 405:
-            refusal = Refused(405, "method_not_allowed", f"this path answers {headers.get('Allow', 'other methods')}.", headers=headers)
+            refusal = Refused(
+                405,
+                "method_not_allowed",
+                f"this path answers {headers.get('Allow', 'other methods')}.",
+                headers=headers,
+            )
         elif error.status_code == 404:
             refusal = Refused(404, "not_found", f"no such path. There are: {', '.join(_PATHS[:-1])}")
         else:
@@ -248,7 +261,9 @@ def _json(content: Any, *, status: int = 200, headers: Mapping[str, str] | None 
     from starlette.responses import Response
 
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
-    return Response(text.encode("utf-8", "replace"), status, headers={**(headers or {}), "content-type": "application/json"})
+    return Response(
+        text.encode("utf-8", "replace"), status, headers={**(headers or {}), "content-type": "application/json"}
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -60,7 +60,9 @@ class Served:
             status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii", errors="replace")
             return int(re.search(r"^VmHWM:\s+(\d+) kB", status, re.M)[1]) * 1024  # type: ignore[index]
         except (OSError, TypeError):
-            shown = subprocess.run(["ps", "-o", "rss=", "-p", str(self.pid)], capture_output=True, text=True, check=False).stdout
+            shown = subprocess.run(
+                ["ps", "-o", "rss=", "-p", str(self.pid)], capture_output=True, text=True, check=False
+            ).stdout
             return int(shown.strip() or 0) * 1024
 
     def _await_ready(self, began: float) -> None:
@@ -72,7 +74,9 @@ class Served:
             elif self._is_ready():
                 return
             time.sleep(0.005)
-        raise PackageError(f"the packaged service did not start: {self._log.read_text(errors='replace')[-2000:].strip() or 'no message'}")
+        raise PackageError(
+            f"the packaged service did not start: {self._log.read_text(errors='replace')[-2000:].strip() or 'no message'}"
+        )
 
     def _announced(self) -> int:
         found = re.search(r'"event": "listening", "url": "http://[^"]*:(\d+)"', self._log.read_text(errors="replace"))

@@ -77,7 +77,12 @@ class Engine:
             return Answered(answers, self._predictor.task.usage(rows, answers), 0.0, seconds)
         expected = self._queued_rows * self.row_time
         if expected > self._limits.queue_time:
-            raise Refused(429, "overloaded", f"the queue is {expected:.1f} s long. Try again later.", headers={"Retry-After": str(math.ceil(expected))})
+            raise Refused(
+                429,
+                "overloaded",
+                f"the queue is {expected:.1f} s long. Try again later.",
+                headers={"Retry-After": str(math.ceil(expected))},
+            )
         self._queued_rows += count
         loop = asyncio.get_running_loop()
         future = self._thread.submit(self._answer, rows)
@@ -86,9 +91,13 @@ class Engine:
             async with asyncio.timeout(self._limits.answer_time):
                 answers, seconds = await asyncio.wrap_future(future)
         except TimeoutError:
-            raise Refused(504, "timeout", f"no answer within {self._limits.answer_time:g} s. Send fewer rows at a time.") from None
+            raise Refused(
+                504, "timeout", f"no answer within {self._limits.answer_time:g} s. Send fewer rows at a time."
+            ) from None
         self._learn(seconds, count)
-        return Answered(answers, self._predictor.task.usage(rows, answers), time.perf_counter() - asked - seconds, seconds)
+        return Answered(
+            answers, self._predictor.task.usage(rows, answers), time.perf_counter() - asked - seconds, seconds
+        )
 
     def close(self) -> None:
         """Let the thread go; what it is working on is finished first."""

@@ -46,5 +46,8 @@ def say(event: str, **facts: Any) -> None:
 
 def say_failure(error: BaseException, **facts: Any) -> None:
     """An unexpected error: its kind and where it was raised. Its message may quote a request, so it stays out."""
-    where = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    where = [
+        f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)
+    ]
     LOGGER.error("failure", extra={"facts": {**facts, "error": type(error).__name__, "where": where[-8:]}})

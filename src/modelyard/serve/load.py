@@ -41,7 +41,14 @@ def drive(plan: Json) -> Json:
     """
     check(plan)
     allowed = plan.get("seconds", MOST_SECONDS) + plan.get("grace", 0.0) + 30.0
-    done = subprocess.run([sys.executable, "-m", "modelyard.serve.load"], input=json.dumps(plan), capture_output=True, text=True, timeout=allowed, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "modelyard.serve.load"],
+        input=json.dumps(plan),
+        capture_output=True,
+        text=True,
+        timeout=allowed,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 

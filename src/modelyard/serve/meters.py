@@ -26,12 +26,28 @@ class Meters:
         disable_created_metrics()  # a second series for each counter, which nobody plots
         self.registry = CollectorRegistry()
         given: dict[str, Any] = {"registry": self.registry}
-        self._requests = Counter("modelyard_requests", "Requests answered, by path and status.", ["path", "status"], **given)
-        self._latency = Histogram("modelyard_request_seconds", "Time to answer a request, in the service.", ["path"], buckets=LATENCY, **given)
-        self._parts = Histogram("modelyard_stage_seconds", "Time a prediction spends in each part of the service.", ["stage"], buckets=LATENCY, **given)
+        self._requests = Counter(
+            "modelyard_requests", "Requests answered, by path and status.", ["path", "status"], **given
+        )
+        self._latency = Histogram(
+            "modelyard_request_seconds", "Time to answer a request, in the service.", ["path"], buckets=LATENCY, **given
+        )
+        self._parts = Histogram(
+            "modelyard_stage_seconds",
+            "Time a prediction spends in each part of the service.",
+            ["stage"],
+            buckets=LATENCY,
+            **given,
+        )
         self._rows = Counter("modelyard_rows", "Rows answered.", **given)
         self._in_flight = Gauge("modelyard_in_flight", "Requests being answered.", multiprocess_mode="livesum", **given)
-        model = Gauge("modelyard_model_info", "The model that answers; always 1.", ["name", "version"], multiprocess_mode="max", **given)
+        model = Gauge(
+            "modelyard_model_info",
+            "The model that answers; always 1.",
+            ["name", "version"],
+            multiprocess_mode="max",
+            **given,
+        )
         model.labels(name, version).set(1)
         if FOLDER not in os.environ:
             ProcessCollector(registry=self.registry)  # resident memory, processor time, open files

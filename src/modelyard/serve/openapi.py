@@ -19,7 +19,15 @@ MOST_VALUES = 50
 """Categories listed in a field's description; a longer list hides the rest of the page."""
 
 
-def describe(*, name: str, version: str, description: str, state: State, limits: Limits, examples: Sequence[Mapping[str, Any]] = ()) -> Json:
+def describe(
+    *,
+    name: str,
+    version: str,
+    description: str,
+    state: State,
+    limits: Limits,
+    examples: Sequence[Mapping[str, Any]] = (),
+) -> Json:
     """The whole document. `examples` are real or made rows; by default one is made of the columns' examples."""
     rows = [dict(row) for row in examples] or [example_row(state.inputs)]
     error = {"description": "Refused; the error says why.", "content": {"application/json": {"schema": _ref("Error")}}}
@@ -46,7 +54,12 @@ def describe(*, name: str, version: str, description: str, state: State, limits:
         "responses": {
             "200": {
                 "description": "One answer a row, in order.",
-                "headers": {"X-Request-ID": {"schema": {"type": "string"}, "description": "Quote it when you ask about this answer."}},
+                "headers": {
+                    "X-Request-ID": {
+                        "schema": {"type": "string"},
+                        "description": "Quote it when you ask about this answer.",
+                    }
+                },
                 "content": {"application/json": {"schema": _ref("Answers")}},
             },
             **dict.fromkeys(("400", "408", "413", "415", "422", "429", "500", "503", "504"), error),
@@ -58,12 +71,19 @@ def describe(*, name: str, version: str, description: str, state: State, limits:
         "paths": {
             "/v1/predict": {"post": predict},
             "/healthz": {"get": _plain("healthz", "Is the process alive?", {"200": "It is."})},
-            "/readyz": {"get": _plain("readyz", "Should it be sent requests?", {"200": "Yes.", "503": "Not yet, or no more."})},
+            "/readyz": {
+                "get": _plain("readyz", "Should it be sent requests?", {"200": "Yes.", "503": "Not yet, or no more."})
+            },
             "/metrics": {
                 "get": {
                     "operationId": "metrics",
                     "summary": "Counters for Prometheus",
-                    "responses": {"200": {"description": "Text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+                    "responses": {
+                        "200": {
+                            "description": "Text format.",
+                            "content": {"text/plain": {"schema": {"type": "string"}}},
+                        }
+                    },
                 }
             },
         },
@@ -85,7 +105,9 @@ _PLACEHOLDER: Json = {"number": 0, "boolean": True, "category": "other", "text":
 def _example(column: Column) -> Any:
     given = column.example
     if given is None:
-        given = column.values[0] if column.values else column.low if column.low is not None else _PLACEHOLDER[column.type]
+        given = (
+            column.values[0] if column.values else column.low if column.low is not None else _PLACEHOLDER[column.type]
+        )
     if column.type == "boolean":
         return given if isinstance(given, str) else bool(given)
     if column.type == "date" and isinstance(given, (int, float)) and not isinstance(given, bool):
@@ -137,7 +159,9 @@ def _field(column: Column, example: Any) -> Json:
         known = ", ".join(column.values[:MOST_VALUES])
         facts.append(f"Seen in training: {known}{', …' if len(column.values) > MOST_VALUES else ''}.")
     if column.low is not None and column.high is not None and column.type in ("number", "date"):
-        low, high = (_day(column.low), _day(column.high)) if column.type == "date" else (f"{column.low:g}", f"{column.high:g}")
+        low, high = (
+            (_day(column.low), _day(column.high)) if column.type == "date" else (f"{column.low:g}", f"{column.high:g}")
+        )
         facts.append(f"In training from {low} to {high}.")
     if column.missing:
         facts.append(f"Missing in {column.missing:.1%} of the training rows.")
@@ -150,7 +174,11 @@ def _field(column: Column, example: Any) -> Json:
 
 
 def _schemas(state: State, limits: Limits, example: Mapping[str, Any]) -> Json:
-    answer: Json = {"type": "object", "required": ["answer"], "properties": {"answer": {"type": "number", "description": state.target}}}
+    answer: Json = {
+        "type": "object",
+        "required": ["answer"],
+        "properties": {"answer": {"type": "number", "description": state.target}},
+    }
     if state.classes:
         answer["properties"] = {
             "answer": {"type": "string", "enum": list(state.classes), "description": state.target},
@@ -161,7 +189,12 @@ def _schemas(state: State, limits: Limits, example: Mapping[str, Any]) -> Json:
             },
         }
         answer["required"] = ["answer", "probabilities"]
-    text, whole, null_text, null_whole = {"type": "string"}, {"type": "integer"}, {"type": ["string", "null"]}, {"type": ["integer", "null"]}
+    text, whole, null_text, null_whole = (
+        {"type": "string"},
+        {"type": "integer"},
+        {"type": ["string", "null"]},
+        {"type": ["integer", "null"]},
+    )
     fault = {"row": null_whole, "field": null_text, "message": text}
     return {
         "Row": row_schema(state.inputs, example),
@@ -179,7 +212,10 @@ def _schemas(state: State, limits: Limits, example: Mapping[str, Any]) -> Json:
                 "type": "object",
                 "required": ["type", "message", "field", "row"],
                 "properties": {
-                    "type": {"type": "string", "description": "For programs: `invalid_rows`, `body_too_large`, `overloaded`, …"},
+                    "type": {
+                        "type": "string",
+                        "description": "For programs: `invalid_rows`, `body_too_large`, `overloaded`, …",
+                    },
                     "message": {"type": "string", "description": "For people."},
                     "field": {**null_text, "description": "The field that is wrong, where there is one."},
                     "row": {**null_whole, "description": "Its row, counted from 0."},
@@ -200,7 +236,11 @@ def _ref(name: str) -> Json:
 
 
 def _plain(operation: str, summary: str, codes: Mapping[str, str]) -> Json:
-    return {"operationId": operation, "summary": summary, "responses": {code: {"description": text} for code, text in codes.items()}}
+    return {
+        "operationId": operation,
+        "summary": summary,
+        "responses": {code: {"description": text} for code, text in codes.items()},
+    }
 
 
 def _request_id() -> Json:

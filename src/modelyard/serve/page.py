@@ -17,7 +17,9 @@ from typing import Any
 def page(description: dict[str, Any]) -> str:
     """The HTML of a service's page."""
     template = files("modelyard.serve").joinpath("page.html").read_text(encoding="utf-8")
-    data = json.dumps(description, ensure_ascii=False).replace("<", "\\u003c")  # `</script>` in a category must not end the script
+    data = json.dumps(description, ensure_ascii=False).replace(
+        "<", "\\u003c"
+    )  # `</script>` in a category must not end the script
     return template.replace("__OPENAPI__", data)
 
 

@@ -27,7 +27,9 @@ def check_headers(headers: Mapping[str, str]) -> None:
     """Refuse what would not be read as it was meant: compressed bodies and encodings other than UTF-8."""
     coding = headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("", "identity"):
-        raise Refused(415, "unsupported_encoding", f"Content-Encoding {coding[:40]!r} is not accepted. Send the JSON as it is.")
+        raise Refused(
+            415, "unsupported_encoding", f"Content-Encoding {coding[:40]!r} is not accepted. Send the JSON as it is."
+        )
     _, _, charset = headers.get("content-type", "").lower().partition("charset=")
     charset = charset.split(";")[0].strip(" \"'")
     if charset not in ("", "utf-8", "utf8", "us-ascii"):
@@ -51,7 +53,12 @@ async def read_body(stream: AsyncIterator[bytes], declared: str | None, limits: 
                     if size > DISCARD * limits.max_body:
                         break
     except TimeoutError:
-        raise Refused(408, "slow_request", f"the body did not arrive within {limits.body_time:g} s.", headers={"Connection": "close"}) from None
+        raise Refused(
+            408,
+            "slow_request",
+            f"the body did not arrive within {limits.body_time:g} s.",
+            headers={"Connection": "close"},
+        ) from None
     if over:
         raise Refused(
             413, "body_too_large", f"the body has more than {limits.max_body} bytes. Send fewer rows at a time.",
@@ -77,14 +84,18 @@ def _records(given: Any, known: set[str]) -> list[Any]:
     if isinstance(given, list):
         raise invalid_rows([(None, None, 'must be an object: {"rows": [{...}, ...]} or the fields of one row')])
     if not isinstance(given, dict):
-        raise invalid_rows([(None, None, f'must be an object: {{"rows": [{{...}}]}} or the fields of one row (got {_kind(given)})')])
+        raise invalid_rows(
+            [(None, None, f'must be an object: {{"rows": [{{...}}]}} or the fields of one row (got {_kind(given)})')]
+        )
     many = isinstance(given.get("rows"), list) or ("rows" in given and "rows" not in known)
     one = isinstance(given.get("row"), dict) or ("row" in given and "row" not in known)
     if not many and not one:
         return [given]
     envelope = "rows" if many else "row"
     for name in given.keys() - {envelope}:
-        raise invalid_rows([(None, name, f"unknown field beside {envelope!r}. Put the fields of a row inside {envelope!r}.")])
+        raise invalid_rows(
+            [(None, name, f"unknown field beside {envelope!r}. Put the fields of a row inside {envelope!r}.")]
+        )
     inner = given[envelope]
     if many and not isinstance(inner, list):
         raise invalid_rows([(None, "rows", f"must be a list of objects (got {_kind(inner)})")])
@@ -100,12 +111,17 @@ def check_records(records: Sequence[Any], inputs: Sequence[Column]) -> Rows:
     faults: list[Fault] = []
     shapes = [(number, record) for number, record in enumerate(records) if not isinstance(record, dict)]
     if shapes:
-        raise invalid_rows([(number, None, f"must be an object of fields (got {_kind(record)})") for number, record in shapes])
+        raise invalid_rows(
+            [(number, None, f"must be an object of fields (got {_kind(record)})") for number, record in shapes]
+        )
     known = [column.name for column in inputs]
     texts = [column.name for column in inputs if column.type == "text"]
     for number, record in enumerate(records):
         unknown = [name for name in record if name not in known]
-        faults += [(number, name[:200], f"unknown field.{nearest(name[:200], known)} Allowed: {_names(known)}") for name in unknown]
+        faults += [
+            (number, name[:200], f"unknown field.{nearest(name[:200], known)} Allowed: {_names(known)}")
+            for name in unknown
+        ]
         for name in texts:  # a file may say 12 where a text stands; a client that sends 12 has mixed up its fields
             value = record.get(name)
             if value is not None and not isinstance(value, str):

@@ -8,7 +8,13 @@ from typing import Any
 from modelyard.records.served import Refusal
 from modelyard.serve.client import Served
 
-WRONG = {"number": "no number", "boolean": "perhaps", "date": "the day before", "category": ["a", "list"], "text": {"an": "object"}}
+WRONG = {
+    "number": "no number",
+    "boolean": "perhaps",
+    "date": "the day before",
+    "category": ["a", "list"],
+    "text": {"an": "object"},
+}
 """A value that no column of the type accepts."""
 STRANGER = "no_such_field"
 
@@ -19,7 +25,9 @@ def bad_requests(description: dict[str, Any]) -> list[tuple[str, str, str, bytes
     example, limit = row["examples"][0], description["components"]["schemas"]["Rows"]["properties"]["rows"]["maxItems"]
     path = "/v1/predict"
 
-    def post(name: str, value: Any, status: int = 422, field: str | None = None) -> tuple[str, str, str, bytes | None, int, str | None]:
+    def post(
+        name: str, value: Any, status: int = 422, field: str | None = None
+    ) -> tuple[str, str, str, bytes | None, int, str | None]:
         return name, "POST", path, value if isinstance(value, bytes) else json.dumps(value).encode(), status, field
 
     cases = [

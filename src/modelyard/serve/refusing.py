@@ -18,7 +18,15 @@ Fault = tuple[int | None, str | None, str]
 class Refused(Exception):
     """A request that is not answered, and why."""
 
-    def __init__(self, status: int, type: str, message: str, *, faults: Sequence[Fault] = (), headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        type: str,
+        message: str,
+        *,
+        faults: Sequence[Fault] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status, self.type, self.message = status, type, message
         self.faults, self.headers = tuple(faults), dict(headers or {})
@@ -28,7 +36,9 @@ class Refused(Exception):
         row, field = self.faults[0][:2] if self.faults else (None, None)
         error: dict[str, Any] = {"type": self.type, "message": self.message, "field": field, "row": row}
         if self.faults:
-            error["faults"] = [{"row": row, "field": field, "message": text} for row, field, text in self.faults[:MOST_FAULTS]]
+            error["faults"] = [
+                {"row": row, "field": field, "message": text} for row, field, text in self.faults[:MOST_FAULTS]
+            ]
         return {"error": error, "request_id": request_id}
 
 

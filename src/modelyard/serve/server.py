@@ -55,7 +55,9 @@ def serve(
             return _serve_here(application, sock, listening=listening)
     _refuse_broken(package, force=force)
     with _bound(host, port) as sock, _shared_meters():
-        return _supervise(lambda: _serve_here(_application(package, force=force, limits=limits), sock), sock, workers, listening)
+        return _supervise(
+            lambda: _serve_here(_application(package, force=force, limits=limits), sock), sock, workers, listening
+        )
 
 
 def _application(package: Path, *, force: bool, limits: Limits | None) -> Any:
@@ -96,8 +98,12 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
     except (OSError, OverflowError) as error:
-        cure = "Name another with --port, or 0 for any free one." if isinstance(error, OSError) else "Allowed: 0 to 65535."
-        raise UserError(f"cannot listen on {host} port {port}: {getattr(error, 'strerror', None) or error}. {cure}") from None
+        cure = (
+            "Name another with --port, or 0 for any free one." if isinstance(error, OSError) else "Allowed: 0 to 65535."
+        )
+        raise UserError(
+            f"cannot listen on {host} port {port}: {getattr(error, 'strerror', None) or error}. {cure}"
+        ) from None
     with sock:
         yield sock
 
@@ -175,14 +181,18 @@ def _shared_meters() -> Iterator[None]:
             del os.environ[FOLDER]
 
 
-def _supervise(work: Callable[[], int], sock: socket.socket, workers: int, listening: Callable[[str], None] | None) -> int:
+def _supervise(
+    work: Callable[[], int], sock: socket.socket, workers: int, listening: Callable[[str], None] | None
+) -> int:
     """Fork `workers` processes that accept from one socket; start a dead one again; pass SIGTERM on and wait for all."""
     from modelyard.serve.meters import forget
 
     children: dict[int, float] = {}
     stopping = False
     quick_deaths = 0
-    alive, hold = os.pipe()  # only the supervisor holds the writing end: when it is killed, its workers see the pipe close
+    alive, hold = (
+        os.pipe()
+    )  # only the supervisor holds the writing end: when it is killed, its workers see the pipe close
 
     def fork() -> None:
         pid = os.fork()
@@ -254,7 +264,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--force", action="store_true")
-    parser.add_argument("--with-parent", action="store_true", help="drain when standard input closes: the starter is gone")
+    parser.add_argument(
+        "--with-parent", action="store_true", help="drain when standard input closes: the starter is gone"
+    )
     given = parser.parse_args(arguments)
     if given.with_parent:
         threading.Thread(target=_end_with_parent, args=(0,), daemon=True).start()

@@ -90,7 +90,9 @@ def run(context: Context) -> Served:
 
 def _level_time(context: Context) -> tuple[float, tuple[Derived, ...]]:
     serve = context.blueprint.serve
-    if context.blueprint.size != "tiny" or ("level_time" in serve.model_fields_set and serve.level_time.value != TINY_LEVEL):
+    if context.blueprint.size != "tiny" or (
+        "level_time" in serve.model_fields_set and serve.level_time.value != TINY_LEVEL
+    ):
         return serve.level_time.value, ()
     # also told where the resolved blueprint says it, so that it runs to the same record
     reason = "size is tiny: the load test only checks that it runs"
@@ -121,7 +123,9 @@ def _sample(context: Context, types: dict[str, str]) -> list[dict[str, Any]]:
     frame = pl.read_parquet(place, columns=list(types))  # only what a client would send: labels are not read
     frame = frame.sample(min(SAMPLE, frame.height), seed=context.blueprint.train.seed, shuffle=True)
     rows = from_frame(frame, types)
-    records = [{name: value for name, value in rows.record(row).items() if value is not None} for row in range(len(rows))]
+    records = [
+        {name: value for name, value in rows.record(row).items() if value is not None} for row in range(len(rows))
+    ]
     return [record for record in records if any(value != "" for value in record.values())]
 
 

@@ -30,7 +30,9 @@ def level(result: dict[str, Any], *, rate: float, seconds: float, target: float)
     achieved = result["answered"] / max(seconds, result["seconds"])
     latency = mean = None
     if "p50" in result:
-        latency = Latency(requests=result["requests"], **{name: _seconds(result[name]) for name in ("p50", "p95", "p99")})
+        latency = Latency(
+            requests=result["requests"], **{name: _seconds(result[name]) for name in ("p50", "p95", "p99")}
+        )
         mean = _seconds(result["mean"])
     kept_up = achieved >= KEPT_UP * result["requests"] / max(seconds, result["seconds"])
     sustained = not result["errors"] and latency is not None and latency.p95.value <= target and kept_up

@@ -13,7 +13,15 @@ from modelyard.models._contract import Arrays
 from modelyard.rows import Array
 
 
-def by_length(arrays: Arrays, ragged: Sequence[str], run: Callable[[Arrays], Array], *, rows: int = 32, multiple: int = 1, longest: int = 0) -> Array:
+def by_length(
+    arrays: Arrays,
+    ragged: Sequence[str],
+    run: Callable[[Arrays], Array],
+    *,
+    rows: int = 32,
+    multiple: int = 1,
+    longest: int = 0,
+) -> Array:
     """Outputs (n, K) of `run`, called on at most `rows` rows of similar `length` at a time; the order of rows is kept.
 
     Ragged arrays (n, L) are cut to each batch's longest row, rounded up to a `multiple` where that stays within `longest`:
@@ -21,7 +29,10 @@ def by_length(arrays: Arrays, ragged: Sequence[str], run: Callable[[Arrays], Arr
     """
     count = len(next(iter(arrays.values())))
     if "length" not in arrays or not ragged:
-        pieces = [run({name: array[start : start + rows * 8] for name, array in arrays.items()}) for start in range(0, count, rows * 8)]
+        pieces = [
+            run({name: array[start : start + rows * 8] for name, array in arrays.items()})
+            for start in range(0, count, rows * 8)
+        ]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
     order = np.argsort(arrays["length"], kind="stable")
     outputs: Array | None = None

@@ -44,7 +44,9 @@ class Part(Frozen):
         try:
             graph = onnxruntime.InferenceSession(str(folder / self.file), options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise PackageError(f"{folder / self.file} is not a graph that ONNX Runtime {onnxruntime.__version__} reads: {error}") from None
+            raise PackageError(
+                f"{folder / self.file} is not a graph that ONNX Runtime {onnxruntime.__version__} reads: {error}"
+            ) from None
         kinds = {given.name: TYPES[given.type] for given in graph.get_inputs()}
 
         def run(arrays: Arrays) -> Array:

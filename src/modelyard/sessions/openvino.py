@@ -67,7 +67,9 @@ class Part(Frozen):
         try:
             compiled = core.compile_model(core.read_model(folder / self.file), "CPU", settings)
         except Exception as error:
-            raise PackageError(f"{folder / self.file} is not a graph that OpenVINO {openvino.__version__} reads: {error}") from None
+            raise PackageError(
+                f"{folder / self.file} is not a graph that OpenVINO {openvino.__version__} reads: {error}"
+            ) from None
         inputs = [(_name(given), given.get_element_type().to_dtype()) for given in compiled.inputs]
         own = threading.local()  # a request serves one thread at a time
 
@@ -77,7 +79,9 @@ class Part(Frozen):
             given = {place: np.ascontiguousarray(arrays[name], dtype=kind) for place, (name, kind) in enumerate(inputs)}
             return np.array(own.request.infer(given, share_inputs=True)[0])
 
-        return lambda arrays: by_length(arrays, model.ragged, run, rows=self.rows, multiple=self.multiple, longest=self.longest)
+        return lambda arrays: by_length(
+            arrays, model.ragged, run, rows=self.rows, multiple=self.multiple, longest=self.longest
+        )
 
 
 def _name(given: Any) -> str:

@@ -36,7 +36,9 @@ class Part(Frozen):
         device = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
 
         def forward(arrays: Arrays) -> Array:
-            tensors = {name: torch.from_numpy(np.ascontiguousarray(values)).to(device) for name, values in arrays.items()}
+            tensors = {
+                name: torch.from_numpy(np.ascontiguousarray(values)).to(device) for name, values in arrays.items()
+            }
             bf16 = self.precision == "bf16"
             with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
                 return network(**tensors).float().cpu().numpy()  # type: ignore[no-any-return]
@@ -63,7 +65,9 @@ def load_module(folder: Path, model: LoopModel, features: dict[str, Any], state:
     try:
         network.load_state_dict(load_file(folder / "weights.safetensors"))
     except (OSError, RuntimeError, ValueError) as error:
-        raise PackageError(f"the weights in {folder} do not fit the model {model.__class__.__module__}: {error}") from None
+        raise PackageError(
+            f"the weights in {folder} do not fit the model {model.__class__.__module__}: {error}"
+        ) from None
     return network.eval().requires_grad_(False)
 
 

@@ -26,9 +26,13 @@ def fit(task: str, values: Array, target: str, inputs: Sequence[Column], positiv
     counts = Counter(str(value) for value in values)
     classes = sorted(counts)
     if len(classes) < 2:
-        raise DataError(f"target {target!r} has only one class in the training rows ({', '.join(classes)}); at least two are needed")
+        raise DataError(
+            f"target {target!r} has only one class in the training rows ({', '.join(classes)}); at least two are needed"
+        )
     if len(classes) > MOST_CLASSES:
-        raise DataError(f"target {target!r} has {len(classes)} classes; at most {MOST_CLASSES} are allowed. Is it a number or an id?")
+        raise DataError(
+            f"target {target!r} has {len(classes)} classes; at most {MOST_CLASSES} are allowed. Is it a number or an id?"
+        )
     if positive is not None and positive not in counts:
         raise DataError(f"evaluate.positive: no class {positive!r} in target {target!r}. Classes: {', '.join(classes)}")
     if len(classes) == 2 and positive is None:
@@ -80,7 +84,8 @@ def decode(scores: Array, state: State, threshold: float | None) -> list[dict[st
     decided = labels(scores, state, threshold).tolist()
     rounded = np.round(scores, 6).tolist()
     return [
-        {"answer": state.classes[choice], "probabilities": dict(zip(state.classes, row, strict=True))} for choice, row in zip(decided, rounded, strict=True)
+        {"answer": state.classes[choice], "probabilities": dict(zip(state.classes, row, strict=True))}
+        for choice, row in zip(decided, rounded, strict=True)
     ]
 
 

@@ -14,7 +14,12 @@ def portfolio(size: str, columns: Sequence[Column]) -> dict[str, dict[str, Any]]
     boosting: dict[str, dict[str, Any]] = {
         "gradient-boosting": {},
         "gradient-boosting-random": {"model": "gradient-boosting", "extra_trees": True},
-        "gradient-boosting-slow": {"model": "gradient-boosting", "learning_rate": 0.02, "leaves": 8, "column_share": 0.5},
+        "gradient-boosting-slow": {
+            "model": "gradient-boosting",
+            "learning_rate": 0.02,
+            "leaves": 8,
+            "column_share": 0.5,
+        },
         "gradient-boosting-wide": {"model": "gradient-boosting", "leaves": 63, "smallest_leaf": 5, "column_share": 0.7},
     }
     if size == "tiny":

@@ -63,7 +63,11 @@ def spent(world: World, queue: list[tuple[str, dict[str, Any]]]) -> float:
     """Seconds of the budget that jobs already done have used, in this run's earlier life or another's."""
     store = world.context.store
     specs = [spec_of(world, name, options, fold) for name, options in queue for fold in _folds_of(world)]
-    return sum(float(read_json(store.path(spec.folder, "job.json"))["timings"]["total"]) for spec in specs if jobs.done(spec, store.folder))
+    return sum(
+        float(read_json(store.path(spec.folder, "job.json"))["timings"]["total"])
+        for spec in specs
+        if jobs.done(spec, store.folder)
+    )
 
 
 def prune(world: World, queue: list[tuple[str, dict[str, Any]]]) -> None:
@@ -127,7 +131,9 @@ def _final(world: World, specs: list[jobs.JobSpec], done: list[Job], learns: str
     def fits() -> bool:
         return bool(done[0].timings["total"] < world.left())
 
-    if again.model not in world.task.baselines and not context.decide(f"{again.candidate}.{again.key[:12]}.refit", fits):
+    if again.model not in world.task.baselines and not context.decide(
+        f"{again.candidate}.{again.key[:12]}.refit", fits
+    ):
         return specs
     everything = np.sort(np.concatenate([world.folds[0].train, world.folds[0].validation]))
     work = replace(_work(world, 0, 0.0), train=world.rows.take(everything), train_target=world.target[everything])
@@ -187,7 +193,9 @@ def _work(world: World, fold: int, seconds: float) -> jobs.Work:
     )  # fmt: skip
 
 
-def _describe(world: World, options: dict[str, Any], scores: Array, done: list[Job], final: list[jobs.JobSpec]) -> Candidate:
+def _describe(
+    world: World, options: dict[str, Any], scores: Array, done: list[Job], final: list[jobs.JobSpec]
+) -> Candidate:
     """Validation figures, work and explanation of a trained candidate; its own artifact is written beside its jobs."""
     from safetensors.numpy import load_file
 
@@ -206,14 +214,20 @@ def _describe(world: World, options: dict[str, Any], scores: Array, done: list[J
 
 def _member(spec: jobs.JobSpec) -> Member:
     session = "torch" if parts.load("models", spec.model).learns == "loop" else "native"
-    return Member(candidate=spec.candidate, model=spec.model, options=spec.options, folder=Path(spec.folder).name, session=session)
+    return Member(
+        candidate=spec.candidate, model=spec.model, options=spec.options, folder=Path(spec.folder).name, session=session
+    )
 
 
 def estimates(world: World, scores: Array, threshold: float | None) -> dict[str, Estimate]:
     """Figures on the validation rows with intervals; rows of one group are drawn together."""
     chosen = [metrics.find(name) for name in dict.fromkeys([world.metric.name, *world.task.metrics])]
     positive = world.positive
-    chosen = [metric for metric in chosen if metric.applies(world.state.outputs if world.state.classes else 1, positive)]
+    chosen = [
+        metric for metric in chosen if metric.applies(world.state.outputs if world.state.classes else 1, positive)
+    ]
     evaluate = world.context.blueprint.evaluate
-    bootstrap = metrics.Bootstrap(count=min(evaluate.bootstrap, 200), level=evaluate.level, seed=world.context.blueprint.train.seed)
+    bootstrap = metrics.Bootstrap(
+        count=min(evaluate.bootstrap, 200), level=evaluate.level, seed=world.context.blueprint.train.seed
+    )
     return metrics.estimates(chosen, world.measure(scores, world.target[world.held], threshold), bootstrap=bootstrap)

@@ -66,7 +66,11 @@ def _threshold(world: World, scores: Array, target: Array) -> tuple[float | None
         wrong = missed = np.ones(len(target))
         reason = f"best {world.metric.name} on the validation rows"
     else:
-        return None, f"{world.metric.name} ranks, so the likeliest class is answered; declare evaluate.costs to choose a threshold", {}
+        return (
+            None,
+            f"{world.metric.name} ranks, so the likeliest class is answered; declare evaluate.costs to choose a threshold",
+            {},
+        )
     thresholds = ensemble.grid(scores[:, positive])
     truth = target == positive
     curve = []
@@ -104,7 +108,9 @@ def _assemble(world: World, weights: dict[str, float], **calibration: Any) -> di
                 for file in ("features.json", "weights.safetensors"):
                     _link(store.path("train", name, member.folder, file), place / folder / file)
                 members.append(member.model_copy(update={"folder": folder, "weight": weight / len(own.members)}))
-        Artifact(name=world.context.blueprint.name, state=world.state, members=tuple(members), **calibration).save(place)
+        Artifact(name=world.context.blueprint.name, state=world.state, members=tuple(members), **calibration).save(
+            place
+        )
         return hash_tree(place)
 
 

@@ -73,7 +73,9 @@ def look(context: Context, started: float) -> tuple[World, list[Derived]]:
     task: Task = parts.build("tasks", prepared.task)
     types = prepared.inputs_types()
     if not types:
-        raise DataError("no input columns are left: every column but the target is ignored. See data.columns in the blueprint.")
+        raise DataError(
+            "no input columns are left: every column but the target is ignored. See data.columns in the blueprint."
+        )
     frames = [read_split(context.store.path("data"), split) for split in ("train", "validation")]
     inputs = input_columns(frames[0], types)
     state = task.fit(frames[0][prepared.target].to_numpy(), prepared.target, inputs, blueprint.evaluate.positive)
@@ -121,7 +123,9 @@ def _split(first: Array, known: Array, groups: Array, target: Array, state: Stat
 
     places = np.flatnonzero(known)
     if state.classes:
-        parts_ = StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(places, target[places], groups[places])
+        parts_ = StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(
+            places, target[places], groups[places]
+        )
     else:
         parts_ = GroupKFold(count, shuffle=True, random_state=seed).split(places, groups=groups[places])
     return [Fold(places[inside], places[outside]) for inside, outside in parts_]

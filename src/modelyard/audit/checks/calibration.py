@@ -23,7 +23,9 @@ probability (sqrt(0.95 x 0.05 / 200))."""
 class Part(Check):
     """Calibration. Figures: `calibration_error` (less chance); of two classes `predicted_to_observed` (rates)."""
 
-    cure: ClassVar[str] = "Give more validation rows, so that the temperature is better known, or keep test and training alike in time."
+    cure: ClassVar[str] = (
+        "Give more validation rows, so that the temperature is better known, or keep test and training alike in time."
+    )
 
     warn: float = Field(0.02, gt=0, lt=1)
     """Expected calibration error, less chance, that is shown: temperature scaling brings most networks below it (Guo
@@ -62,13 +64,22 @@ class Part(Check):
         (Efron and Tibshirani 1993, chapter 10), and the interval is reflected likewise.
         """
         bootstrap = world.bootstrap
-        ((value, drawn),) = bootstrap.draws([calibration_error(probability, came_true)], len(probability), groups=world.groups)
+        ((value, drawn),) = bootstrap.draws(
+            [calibration_error(probability, came_true)], len(probability), groups=world.groups
+        )
         tail = (1 - bootstrap.level) / 2
-        low, middle, high = (max(0.0, float(2 * value - edge)) for edge in (np.quantile(drawn, 1 - tail), drawn.mean(), np.quantile(drawn, tail)))
+        low, middle, high = (
+            max(0.0, float(2 * value - edge))
+            for edge in (np.quantile(drawn, 1 - tail), drawn.mean(), np.quantile(drawn, tail))
+        )
         chance = by_chance(probability, world.seed)
         if value <= np.quantile(chance, bootstrap.level):  # no larger than were every probability right
             low = 0.0
-        return Estimate(value=middle, low=min(low, middle), high=max(high, middle), level=bootstrap.level), value, float(chance.mean())
+        return (
+            Estimate(value=middle, low=min(low, middle), high=max(high, middle), level=bootstrap.level),
+            value,
+            float(chance.mean()),
+        )
 
 
 def by_chance(probability: Array, seed: int) -> Array:

@@ -71,7 +71,9 @@ class Part(Check):
         statistics = {name: alone(name, train, truth, world) for name in columns}
         found = world.bootstrap.together(list(statistics.values()), len(world.sample), groups=world.groups)
         return [
-            Rule(f"{name} alone", estimate, self.warn_alone, self.fail_alone) for name, estimate in zip(statistics, found, strict=True) if estimate is not None
+            Rule(f"{name} alone", estimate, self.warn_alone, self.fail_alone)
+            for name, estimate in zip(statistics, found, strict=True)
+            if estimate is not None
         ]
 
     def _seen(self, world: World) -> Array:
@@ -103,7 +105,9 @@ def _coded(train: Array, test: Array) -> tuple[Array, Array]:
     if train.dtype != object:
         return train[:, None], test[:, None]
     number = {value: place for place, value in enumerate(sorted({value for value in train if value is not None}))}
-    both = [np.array([number.get(value, np.nan) for value in column], dtype=np.float64)[:, None] for column in (train, test)]
+    both = [
+        np.array([number.get(value, np.nan) for value in column], dtype=np.float64)[:, None] for column in (train, test)
+    ]
     return both[0], both[1]
 
 

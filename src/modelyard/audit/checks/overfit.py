@@ -22,7 +22,9 @@ class Part(Check):
     A high training figure alone is no fault (a forest remembers its rows); choosing that does not carry over is.
     """
 
-    cure: ClassVar[str] = "Try fewer candidates, give more validation rows, or split by time or group as the service will see rows."
+    cure: ClassVar[str] = (
+        "Try fewer candidates, give more validation rows, or split by time or group as the service will see rows."
+    )
 
     rows: int = Field(300, ge=0)
     """Training rows that are answered again for the details; 0: none."""

@@ -76,7 +76,9 @@ class Part(Check):
         for number, (name, edit) in enumerate(self._edits(world).items()):
             rng = np.random.default_rng([world.seed, number])
             after = world.answers(edit(rows, world.state.types(), rng), before.target)
-            changed, drop = world.bootstrap.of([mean_of(self._changed(world, before, after)), loss(world, before, after)], len(index), groups=groups)
+            changed, drop = world.bootstrap.of(
+                [mean_of(self._changed(world, before, after)), loss(world, before, after)], len(index), groups=groups
+            )
             if changed is not None:
                 rules.append(Rule(f"{name} changed", changed, self.warn_changed))
             if drop is not None:

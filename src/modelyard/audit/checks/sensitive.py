@@ -33,7 +33,9 @@ class Part(Check):
     """Sensitive columns; numbers are cut at their quartiles. Figures, by group: `selection_ratio` and
     `opportunity_difference` to the group of the highest rate, `recall_gap` or `error_gap` and `bias` to all others."""
 
-    cure: ClassVar[str] = "Look at the group's rows and at what stands in for the column; give more of them or move the threshold."
+    cure: ClassVar[str] = (
+        "Look at the group's rows and at what stands in for the column; give more of them or move the threshold."
+    )
 
     favourable: str | None = None
     """The class people wish for; by default, of two classes, the one that is not looked for (paid back, no fraud)."""
@@ -97,7 +99,9 @@ class Part(Check):
         if self.favourable is not None:
             if self.favourable not in state.classes:
                 known = ", ".join(state.classes) or "none, the answers are numbers"
-                raise DataError(f"audit.checks.sensitive.favourable: no class {self.favourable!r}.{nearest(self.favourable, state.classes)} Classes: {known}")
+                raise DataError(
+                    f"audit.checks.sensitive.favourable: no class {self.favourable!r}.{nearest(self.favourable, state.classes)} Classes: {known}"
+                )
             return state.classes.index(self.favourable)
         two = state.positive is not None and len(state.classes) == 2
         return 1 - state.classes.index(state.positive) if two and state.positive is not None else None

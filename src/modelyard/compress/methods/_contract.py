@@ -79,7 +79,13 @@ class Exportable:
 
 def _plain(array: Any) -> Any:
     """Whole numbers as int64, others as float32: what torch modules are given."""
-    kind = np.int64 if np.issubdtype(array.dtype, np.integer) else np.float32 if np.issubdtype(array.dtype, np.floating) else array.dtype
+    kind = (
+        np.int64
+        if np.issubdtype(array.dtype, np.integer)
+        else np.float32
+        if np.issubdtype(array.dtype, np.floating)
+        else array.dtype
+    )
     return np.ascontiguousarray(array, dtype=kind)
 
 

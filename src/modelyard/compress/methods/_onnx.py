@@ -20,7 +20,14 @@ def graph(member: Exportable) -> Any:
         import torch
 
         with quietly():
-            made = torch.onnx.export(member.program, dynamo=True, input_names=list(member.examples), output_names=[OUTPUT], verbose=False, optimize=True)
+            made = torch.onnx.export(
+                member.program,
+                dynamo=True,
+                input_names=list(member.examples),
+                output_names=[OUTPUT],
+                verbose=False,
+                optimize=True,
+            )
         place = member.workshop / "fp32.onnx"
         made.save(place)
         member.made["onnx"] = place
@@ -46,7 +53,10 @@ def _clean(place: Path) -> Any:
 @contextmanager
 def quietly() -> Iterator[None]:
     """Exporters print and warn about what does not concern this model (torchvision's operators, deprecated calls)."""
-    loggers = [logging.getLogger(name) for name in ("torch", "torch.onnx", "torch.onnx._internal.exporter._registration", "nncf", "root")]
+    loggers = [
+        logging.getLogger(name)
+        for name in ("torch", "torch.onnx", "torch.onnx._internal.exporter._registration", "nncf", "root")
+    ]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)

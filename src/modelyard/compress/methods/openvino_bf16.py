@@ -28,7 +28,9 @@ class Part(Method):
 
     def missing(self) -> str:
         """Libraries, or the processor's matrix unit."""
-        without = "" if "amx_bf16" in machine().get("instructions", "") else "this processor has no bf16 matrix unit (AMX)"
+        without = (
+            "" if "amx_bf16" in machine().get("instructions", "") else "this processor has no bf16 matrix unit (AMX)"
+        )
         return super().missing() or without
 
     def export(self, member: Exportable, folder: Path) -> dict[str, Any]:

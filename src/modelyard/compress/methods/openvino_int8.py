@@ -26,7 +26,10 @@ class Part(Method):
     def export(self, member: Exportable, folder: Path) -> dict[str, Any]:
         """`model.xml` and `model.bin`."""
         count = len(next(iter(member.examples.values())))
-        chosen = [member.row(int(number)) for number in np.unique(np.linspace(0, count - 1, min(self.rows, count)).astype(int))]
+        chosen = [
+            member.row(int(number))
+            for number in np.unique(np.linspace(0, count - 1, min(self.rows, count)).astype(int))
+        ]
         with nncf_quietly() as nncf:
             kind = nncf.ModelType.TRANSFORMER if member.model.ragged else None
             graph = nncf.quantize(converted(member), nncf.Dataset(chosen), model_type=kind, subset_size=len(chosen))

@@ -56,7 +56,9 @@ def decode(raw: bytes, name: str) -> tuple[str, str]:
         if _looks_utf16(raw, encoding):
             return _strict(raw, encoding, name), encoding
     if raw[:10_000].count(0) > len(raw[:10_000]) // 100:
-        raise DataError(f"{name}: is not a text file: it holds null bytes. Save the table as CSV, JSON Lines or Parquet.")
+        raise DataError(
+            f"{name}: is not a text file: it holds null bytes. Save the table as CSV, JSON Lines or Parquet."
+        )
     try:
         return raw.decode("utf-8"), "utf-8"  # a few stray null bytes; cleaning takes them out and counts them
     except UnicodeDecodeError:

@@ -56,7 +56,9 @@ class Part(Source):
             _refuse_ragged(path, text, delimiter, len(names))
         longest = max(int(frame[name].str.len_chars().fill_null(0).to_numpy().max()) for name in frame.columns)
         if longest > LARGEST_FIELD:
-            raise DataError(f"{path}: a field holds {longest:,} characters; the most is {LARGEST_FIELD:,}. Is a quotation mark never closed?")
+            raise DataError(
+                f"{path}: a field holds {longest:,} characters; the most is {LARGEST_FIELD:,}. Is a quotation mark never closed?"
+            )
         return frame
 
     def facts(self, path: Path) -> dict[str, Any]:
@@ -102,7 +104,9 @@ def _header(path: Path, text: str, delimiter: str) -> list[str]:
     names = [name.strip() or f"unnamed_{number}" for number, name in enumerate(names, start=1)]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise DataError(f"{path}:1: the column name {twice[0]!r} stands {names.count(twice[0])} times in the header. Give every column its own name.")
+        raise DataError(
+            f"{path}:1: the column name {twice[0]!r} stands {names.count(twice[0])} times in the header. Give every column its own name."
+        )
     return names
 
 

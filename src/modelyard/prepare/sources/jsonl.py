@@ -30,7 +30,9 @@ class Part(Source):
         text, _ = _encoding.read(path)
         columns: dict[str, list[Any]] = {}
         count = 0
-        for number, line in enumerate(text.split("\n"), start=1):  # not splitlines(): U+2028 is allowed inside a JSON string
+        for number, line in enumerate(
+            text.split("\n"), start=1
+        ):  # not splitlines(): U+2028 is allowed inside a JSON string
             if not line.strip():
                 continue
             for name, value in _object(path, number, line).items():
@@ -53,7 +55,11 @@ def _object(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
-        hint = " This looks like one JSON array; write one object a line." if number == 1 and line.lstrip().startswith("[") else ""
+        hint = (
+            " This looks like one JSON array; write one object a line."
+            if number == 1 and line.lstrip().startswith("[")
+            else ""
+        )
         raise DataError(f"{path}:{number}: is not valid JSON: {str(error)[:120]}.{hint}") from None
     if not isinstance(found, dict):
         raise DataError(f'{path}:{number}: must be a JSON object such as {{"column": 1}} (got {line.strip()[:60]})')
@@ -78,4 +84,6 @@ def _text(value: Any) -> str | None:
     if value is None:
         return None
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text.encode("utf-8", "replace").decode() if not text.isascii() else text  # "\ud800" alone is legal JSON, not UTF-8
+    return (
+        text.encode("utf-8", "replace").decode() if not text.isascii() else text
+    )  # "\ud800" alone is legal JSON, not UTF-8

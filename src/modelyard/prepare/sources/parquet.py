@@ -27,9 +27,13 @@ class Part(Source):
         except (pl.exceptions.PolarsError, OSError) as error:
             raise DataError(f"{path}: is not a readable Parquet file: {str(error).splitlines()[0][:200]}") from None
         except BaseException as error:
-            if type(error).__name__ != "PanicException":  # polars' reader gives up on damaged bytes this way; it is no Exception
+            if (
+                type(error).__name__ != "PanicException"
+            ):  # polars' reader gives up on damaged bytes this way; it is no Exception
                 raise
-            raise DataError(f"{path}: is not a readable Parquet file: its bytes are damaged. Copy or export it again.") from None
+            raise DataError(
+                f"{path}: is not a readable Parquet file: its bytes are damaged. Copy or export it again."
+            ) from None
         if frame.width == 0:
             raise DataError(f"{path}: has no columns")
         return frame

@@ -54,7 +54,9 @@ def spelt(world: World, key: str) -> str:
     if found := re.fullmatch(r"(.+) (alone|changed|drop)", key):
         return words(f"figure_of.{found[2]}", name=spelt(world, found[1])).unescape()
     if (found := re.fullmatch(r"([a-z_]+) (.+)=(.*)", key)) and words.has(f"figure.{found[1]}"):
-        return words("figure_of.group", name=words.name("figure", found[1]), column=found[2], value=found[3] or "–").unescape()
+        return words(
+            "figure_of.group", name=words.name("figure", found[1]), column=found[2], value=found[3] or "–"
+        ).unescape()
     for group in ("figure", "metric"):
         if words.has(f"{group}.{key.replace(' ', '_')}"):
             return words.plain(f"{group}.{key.replace(' ', '_')}")
@@ -78,7 +80,9 @@ def demanded(world: World, gate: Traced) -> Markup:
     pieces = [re.fullmatch(r"(.+) (<=|>=) (\S+)", piece) for piece in gate["demanded"].text.split("; ")]
     if not all(pieces) or gate["name"].text.partition(".")[0] not in ("evaluate", "audit"):
         return world.reason(gate["demanded"])
-    said = world.words.plain("page.remarks").join(f"{spelt(world, found[1])} {'≤' if found[2] == '<=' else '≥'} {found[3]}" for found in pieces if found)
+    said = world.words.plain("page.remarks").join(
+        f"{spelt(world, found[1])} {'≤' if found[2] == '<=' else '≥'} {found[3]}" for found in pieces if found
+    )
     return html.tag("span", said, title=gate["demanded"].text, data_said=gate["demanded"].source)
 
 
@@ -92,7 +96,11 @@ def measured(world: World, gate: Traced) -> Markup:
         return world.interval(figure, metric_style(name))
     if stage == "audit":
         finding = next((one for one in world["audit"]["findings"] if one["name"].text == name), world["nothing"])
-        keys = [key for key, _ in finding["measured"].items() if any(piece.startswith(f"{key} ") for piece in gate["measured"].text.split("; "))]
+        keys = [
+            key
+            for key, _ in finding["measured"].items()
+            if any(piece.startswith(f"{key} ") for piece in gate["measured"].text.split("; "))
+        ]
         if keys:
             said = [html.join(spelt(world, key), " ", world.interval(finding["measured"][key])) for key in keys]
             return html.join(*said, between=world.words.plain("page.remarks"))
@@ -123,8 +131,17 @@ def gates_table(world: World, gates: Sequence[Traced]) -> Markup | None:
     words = world.words
     head = [words("gates.gate"), words("gates.result"), words("gates.demanded"), words("gates.measured")]
     failed = [gate for gate in gates if gate["passed"].value is False]
-    cures = [html.callout("bad", html.tag("strong", gate_name(world, gate)), " ", cure(world, gate)) for gate in failed if gate["cure"]]
-    return html.card(words("gates.title"), html.table(head, gate_rows(world, gates), label=words.plain("gates.title")), *cures, wide=True)
+    cures = [
+        html.callout("bad", html.tag("strong", gate_name(world, gate)), " ", cure(world, gate))
+        for gate in failed
+        if gate["cure"]
+    ]
+    return html.card(
+        words("gates.title"),
+        html.table(head, gate_rows(world, gates), label=words.plain("gates.title")),
+        *cures,
+        wide=True,
+    )
 
 
 def scenario(world: World, given: Traced, style: Style = "money") -> Markup:

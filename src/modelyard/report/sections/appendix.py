@@ -19,7 +19,15 @@ class Part(Section):
     def render(self, world: World) -> Markup:
         """The section's body."""
         return html.join(
-            html.grid(_stages(world), _forecast(world), _machine(world), _versions(world), _gates(world), _derived(world), _decisions(world)),
+            html.grid(
+                _stages(world),
+                _forecast(world),
+                _machine(world),
+                _versions(world),
+                _gates(world),
+                _derived(world),
+                _decisions(world),
+            ),
             _blueprint(world),
         )
 
@@ -83,18 +91,36 @@ def _versions(world: World) -> Markup | None:
 
 
 def _lines(pairs: list[tuple[Any, Any]]) -> Markup:
-    return html.tag("dl", *(html.tag("div", html.tag("dt", name), html.tag("dd", value)) for name, value in pairs), class_="facts lines")
+    return html.tag(
+        "dl",
+        *(html.tag("div", html.tag("dt", name), html.tag("dd", value)) for name, value in pairs),
+        class_="facts lines",
+    )
 
 
 def _gates(world: World) -> Markup | None:
     words, rows = world.words, []
     for stage in STAGES:
         for row, gate in zip(gate_rows(world, world.gates(stage)), world.gates(stage), strict=True):
-            rows.append([html.join(row[0], html.tag("code", gate["name"].text, class_="faint")), words.name("section", stage), *row[1:]])
+            rows.append(
+                [
+                    html.join(row[0], html.tag("code", gate["name"].text, class_="faint")),
+                    words.name("section", stage),
+                    *row[1:],
+                ]
+            )
     if not rows:
         return None
-    head = [words("gates.gate"), words("appendix.stage"), words("gates.result"), words("gates.demanded"), words("gates.measured")]
-    return html.card(words("appendix.gates"), html.table(head, rows, label=words.plain("appendix.gates"), class_="twice"), wide=True)
+    head = [
+        words("gates.gate"),
+        words("appendix.stage"),
+        words("gates.result"),
+        words("gates.demanded"),
+        words("gates.measured"),
+    ]
+    return html.card(
+        words("appendix.gates"), html.table(head, rows, label=words.plain("appendix.gates"), class_="twice"), wide=True
+    )
 
 
 def _derived(world: World) -> Markup | None:
@@ -102,13 +128,22 @@ def _derived(world: World) -> Markup | None:
     words, rows = world.words, []
     for stage in STAGES:
         for derived in world[stage]["derived"]:
-            shown = world.quote(derived["value"]) if not isinstance(derived["value"].value, (dict, list)) else html.tag("code", derived["value"].text)
+            shown = (
+                world.quote(derived["value"])
+                if not isinstance(derived["value"].value, (dict, list))
+                else html.tag("code", derived["value"].text)
+            )
             rows.append([html.tag("code", derived["path"].text), shown, world.reason(derived["reason"])])
     if not rows:
         return None
     head = [words("appendix.key"), words("appendix.value"), words("appendix.reason")]
     table = html.table(head, rows, label=words.plain("appendix.derived"))
-    return html.card(words("appendix.derived"), html.details(words("appendix.show"), table), note=words("appendix.derived_note"), wide=True)
+    return html.card(
+        words("appendix.derived"),
+        html.details(words("appendix.show"), table),
+        note=words("appendix.derived_note"),
+        wide=True,
+    )
 
 
 def _decisions(world: World) -> Markup | None:
@@ -117,8 +152,15 @@ def _decisions(world: World) -> Markup | None:
         rows.append([html.tag("code", name), html.tag("code", given.text, data_source=given.source)])
     if not rows:
         return None
-    table = html.table([words("appendix.decision"), words("appendix.value")], rows, label=words.plain("appendix.decisions"))
-    return html.card(words("appendix.decisions"), html.details(words("appendix.show"), table), note=words("appendix.decisions_note"), wide=True)
+    table = html.table(
+        [words("appendix.decision"), words("appendix.value")], rows, label=words.plain("appendix.decisions")
+    )
+    return html.card(
+        words("appendix.decisions"),
+        html.details(words("appendix.show"), table),
+        note=words("appendix.decisions_note"),
+        wide=True,
+    )
 
 
 def _blueprint(world: World) -> Markup | None:

@@ -27,7 +27,10 @@ class Part(Section):
 
     def render(self, world: World) -> Markup:
         """The section's body."""
-        findings = sorted(world["audit"]["findings"], key=lambda one: _ORDER.index(one["status"].text) if one["status"].text in _ORDER else 9)
+        findings = sorted(
+            world["audit"]["findings"],
+            key=lambda one: _ORDER.index(one["status"].text) if one["status"].text in _ORDER else 9,
+        )
         lights = html.tag("div", *(_finding(world, finding) for finding in findings), class_="checks")
         failed = world.failed("audit")
         return html.join(lights, html.grid(gates_table(world, failed)) if failed else None)
@@ -36,13 +39,21 @@ class Part(Section):
 def _finding(world: World, finding: Traced) -> Markup:
     words, name, status = world.words, finding["name"].text, finding["status"].text
     light = _LIGHT.get(status, "quiet")
-    head = html.tag("div", html.tag("h3", words.name("check", name)), html.badge(light, words.name("status", status)), class_="head")
-    about = html.paragraph(words.name("check_help", name), class_="note") if words.has(f"check_help.{name.replace('-', '_')}") else None
+    head = html.tag(
+        "div", html.tag("h3", words.name("check", name)), html.badge(light, words.name("status", status)), class_="head"
+    )
+    about = (
+        html.paragraph(words.name("check_help", name), class_="note")
+        if words.has(f"check_help.{name.replace('-', '_')}")
+        else None
+    )
     reason = html.paragraph(world.reason(finding["reason"]), class_="small soft") if finding["reason"] else None
     scales = _scales(world, finding)
     rows = [_figure(world, finding, key, estimate, scales) for key, estimate in finding["measured"].items()]
     table_head = [words("audit.figure"), "", words("audit.measured"), words("audit.limit"), ""]
-    table = html.table(table_head, rows, label=words.name("check", name), numeric=(2, 3), class_="forest") if rows else None
+    table = (
+        html.table(table_head, rows, label=words.name("check", name), numeric=(2, 3), class_="forest") if rows else None
+    )
     facts = _details(world, finding["details"])
     more = html.details(words("audit.more"), *facts) if facts else None
     lamp = html.tag("span", class_=f"lamp {light}", aria_hidden="true")
@@ -59,11 +70,15 @@ def _scales(world: World, finding: Traced) -> dict[float | None, charts.Axis]:
     values: dict[float | None, list[float]] = {}
     for key, estimate in finding["measured"].items():
         edge = _edge(finding, key).number
-        values.setdefault(edge, [] if edge is None else [edge, *([0.0] if finding["limits"][key].there else [])]).extend(bounds_of([estimate]))
+        values.setdefault(
+            edge, [] if edge is None else [edge, *([0.0] if finding["limits"][key].there else [])]
+        ).extend(bounds_of([estimate]))
     return {edge: world.around(known) for edge, known in values.items()}
 
 
-def _figure(world: World, finding: Traced, key: str, estimate: Traced, scales: dict[float | None, charts.Axis]) -> list[Any]:
+def _figure(
+    world: World, finding: Traced, key: str, estimate: Traced, scales: dict[float | None, charts.Axis]
+) -> list[Any]:
     """A figure with its interval and its limit in red."""
     words, edge, above = world.words, _edge(finding, key), finding["limits"][key].there
     value, low, high = (estimate[name].number for name in ("value", "low", "high"))
@@ -75,7 +90,11 @@ def _figure(world: World, finding: Traced, key: str, estimate: Traced, scales: d
     elif edge.there:
         state = html.badge("good", words("audit.within"))
     shown = html.join("≤ " if above else "≥ ", world.number(edge, "metric")) if edge.there else "–"
-    drawn = charts.Track(scales[limit], limit, "limit").row(value, low, high, "s2" if broken else "s1") if value is not None else None
+    drawn = (
+        charts.Track(scales[limit], limit, "limit").row(value, low, high, "s2" if broken else "s1")
+        if value is not None
+        else None
+    )
     return [spelt(world, key), drawn, world.interval(estimate), shown, state]
 
 
@@ -108,7 +127,9 @@ def _value(world: World, given: Traced) -> Markup:
     if isinstance(given.value, list):
         return html.join(*(_value(world, item) for item in list(given)[:12]), between=", ")
     if isinstance(given.value, dict):
-        return html.join(*(html.join(spelt(world, key), " ", _value(world, item)) for key, item in given.items()), between=" · ")
+        return html.join(
+            *(html.join(spelt(world, key), " ", _value(world, item)) for key, item in given.items()), between=" · "
+        )
     return world.number(given, "metric" if isinstance(given.value, float) else "count")
 
 
@@ -122,12 +143,19 @@ def _blocks(world: World, given: Traced, label: str) -> list[Markup]:
         return [html.paragraph(_value(world, given), class_="small")]
     if all(_is_estimate(item) for _, item in mappings):
         return [_estimates(world, mappings, label)]
-    if all(isinstance(inner.value, dict) and not _is_estimate(inner) for _, item in mappings for _, inner in item.items()):
-        return [piece for name, item in mappings for piece in (html.tag("p", name, class_="small faint"), *_blocks(world, item, name))]
+    if all(
+        isinstance(inner.value, dict) and not _is_estimate(inner) for _, item in mappings for _, inner in item.items()
+    ):
+        return [
+            piece
+            for name, item in mappings
+            for piece in (html.tag("p", name, class_="small faint"), *_blocks(world, item, name))
+        ]
     columns = list(dict.fromkeys(key for _, item in mappings for key, _ in item.items()))
     keyed = isinstance(given.value, dict)
     rows = [
-        ([spelt(world, name)] if keyed else []) + [_value(world, item[column]) if item[column].there else "–" for column in columns]
+        ([spelt(world, name)] if keyed else [])
+        + [_value(world, item[column]) if item[column].there else "–" for column in columns]
         for name, item in mappings[:MOST]
     ]
     head = ([""] if keyed else []) + [spelt(world, column) for column in columns]
@@ -137,7 +165,14 @@ def _blocks(world: World, given: Traced, label: str) -> list[Markup]:
 def _estimates(world: World, named: Iterable[tuple[str, Traced]], label: str) -> Markup:
     """Named estimates, with what else stands beside them (such as rows)."""
     named = list(named)[:MOST]
-    beside = [key for key in dict.fromkeys(key for _, item in named for key, _ in item.items()) if key not in {*_ESTIMATE, "level"}]
-    rows = [[spelt(world, name), world.interval(item), *(_value(world, item[key]) for key in beside)] for name, item in named]
+    beside = [
+        key
+        for key in dict.fromkeys(key for _, item in named for key, _ in item.items())
+        if key not in {*_ESTIMATE, "level"}
+    ]
+    rows = [
+        [spelt(world, name), world.interval(item), *(_value(world, item[key]) for key in beside)]
+        for name, item in named
+    ]
     head = [world.words("audit.figure"), world.words("audit.measured"), *(spelt(world, key) for key in beside)]
     return html.table(head, rows, label=label, numeric=range(1, len(head)), tall=len(rows) > 12)

@@ -24,7 +24,9 @@ class Part(Section):
         business = world["business"]
         if not business["measured_costs"].there:
             nothing = html.callout("bad", html.paragraph(world.words("business.no_rate")))
-            return html.join(nothing, html.grid(_assumptions(world, business), gates_table(world, world.gates("business"))))
+            return html.join(
+                nothing, html.grid(_assumptions(world, business), gates_table(world, world.gates("business")))
+            )
         return html.join(
             _remarks(world, business),
             html.grid(
@@ -44,9 +46,19 @@ def _remarks(world: World, business: Traced) -> Markup | None:
         given, wanted = (world.number(remark[side], _style(remark[side])) for side in ("given", "wanted"))
         subject = remark["subject"].text
         lines.append(
-            html.tag("li", words(key, subject=words.name("scenario", subject) if subject in ("low", "likely", "high") else subject, given=given, wanted=wanted))
+            html.tag(
+                "li",
+                words(
+                    key,
+                    subject=words.name("scenario", subject) if subject in ("low", "likely", "high") else subject,
+                    given=given,
+                    wanted=wanted,
+                ),
+            )
         )
-    return html.callout("warn", html.tag("strong", words("business.remarks")), html.tag("ul", *lines)) if lines else None
+    return (
+        html.callout("warn", html.tag("strong", words("business.remarks")), html.tag("ul", *lines)) if lines else None
+    )
 
 
 def _style(given: Traced) -> Style:
@@ -84,7 +96,11 @@ _ECONOMICS: tuple[tuple[str, Style], ...] = (
 
 def _unit_economics(world: World, economics: Traced) -> Markup:
     words = world.words
-    pairs = [(words(f"economics.{key}"), scenario(world, economics[key], style)) for key, style in _ECONOMICS if economics[key].there]
+    pairs = [
+        (words(f"economics.{key}"), scenario(world, economics[key], style))
+        for key, style in _ECONOMICS
+        if economics[key].there
+    ]
     return html.card(words("business.unit_economics"), html.facts(pairs), note=words("business.unit_economics_note"))
 
 
@@ -105,7 +121,10 @@ def _plans(world: World, business: Traced) -> Markup:
         rows.append(
             [
                 words("business.included"),
-                *(world.number(term["included"], "count") if term["included"].there else words("business.unlimited") for term in terms),
+                *(
+                    world.number(term["included"], "count") if term["included"].there else words("business.unlimited")
+                    for term in terms
+                ),
             ]
         )
         rows.append([words("business.overage"), *(world.number(term["overage"], "money") for term in terms)])
@@ -120,16 +139,28 @@ def _plans(world: World, business: Traced) -> Markup:
 def _cash(world: World, business: Traced) -> Markup:
     """Cash by month in the three scenarios, with its zero line."""
     words, cash = world.words, business["measured_cash"]
-    series = {name: [number for value in cash[name]["columns"]["cash"]["values"] if (number := value.number) is not None] for name, _ in SCENARIOS}
+    series = {
+        name: [number for value in cash[name]["columns"]["cash"]["values"] if (number := value.number) is not None]
+        for name, _ in SCENARIOS
+    }
     months = list(range(1, 1 + max((len(values) for values in series.values()), default=1)))
     opening = cash["likely"]["opening_cash"].number or 0.0
     everything = [value for values in series.values() for value in values] + [0.0, opening]
     y = world.around(everything, words("business.cash_axis", currency=business["currency"].text).unescape())
-    chart = charts.Chart(world.axis(0, max(months), words.plain("business.month"), marks=list(range(0, max(months) + 1, 6))), y, height=300)
+    chart = charts.Chart(
+        world.axis(0, max(months), words.plain("business.month"), marks=list(range(0, max(months) + 1, 6))),
+        y,
+        height=300,
+    )
     if len(series["low"]) == len(series["high"]) == len(months):
         starts = [cash[name]["opening_cash"].number or 0.0 for name in ("low", "high")]
         lows, highs = [starts[0], *series["low"]], [starts[1], *series["high"]]
-        chart.band([0, *months], [min(pair) for pair in zip(lows, highs, strict=True)], [max(pair) for pair in zip(lows, highs, strict=True)], "s1")
+        chart.band(
+            [0, *months],
+            [min(pair) for pair in zip(lows, highs, strict=True)],
+            [max(pair) for pair in zip(lows, highs, strict=True)],
+            "s1",
+        )
     chart.rule(y=0.0)
     for name, style in SCENARIOS:
         if series[name]:
@@ -137,7 +168,11 @@ def _cash(world: World, business: Traced) -> Markup:
             chart.line(here, [cash[name]["opening_cash"].number or 0.0, *series[name]], style)
             last = cash[name]["columns"]["cash"]["values"][-1]
             money = Traced(f"{last.value!r} {business['currency'].text}", last.source) if last.there else last
-            chart.dots([(here[-1], series[name][-1])], style, titles=[world.number(last if not last.there else money, "money", element="title")])
+            chart.dots(
+                [(here[-1], series[name][-1])],
+                style,
+                titles=[world.number(last if not last.there else money, "money", element="title")],
+            )
     legend = [(style, words.name("scenario", name)) for name, style in SCENARIOS]
     title = words.plain("business.cash_label")
     return html.card(
@@ -154,15 +189,24 @@ def _months(world: World, business: Traced) -> Markup:
     )  # fmt: skip
     rows = []
     for key, style in lines:
-        beyond = words("business.beyond") if key == "runway" else words("business.never") if key.endswith("month") else "–"
-        rows.append([words(f"cash.{key}"), *(world.number(cash[name][key], style) if cash[name][key].there else beyond for name, _ in SCENARIOS)])
+        beyond = (
+            words("business.beyond") if key == "runway" else words("business.never") if key.endswith("month") else "–"
+        )
+        rows.append(
+            [
+                words(f"cash.{key}"),
+                *(world.number(cash[name][key], style) if cash[name][key].there else beyond for name, _ in SCENARIOS),
+            ]
+        )
     for key, style in (("customers", "count"), ("revenue", "money"), ("net", "money"), ("cash", "money")):
         values = [cash[name]["columns"][key]["values"][-1] for name, _ in SCENARIOS]
         if all(value.there for value in values):
             rows.append([words(f"cash.last_{key}"), *(world.number(value, style, decimals=0) for value in values)])
     head = [words("business.figure"), *(words.name("scenario", name) for name, _ in SCENARIOS)]
     return html.card(
-        words("business.cash_says"), html.table(head, rows, label=words.plain("business.cash_says"), numeric=(1, 2, 3)), note=words("business.scenarios_note")
+        words("business.cash_says"),
+        html.table(head, rows, label=words.plain("business.cash_says"), numeric=(1, 2, 3)),
+        note=words("business.scenarios_note"),
     )
 
 
@@ -182,14 +226,21 @@ def _build(world: World, build: Traced) -> Markup | None:
 def _assumptions(world: World, business: Traced) -> Markup:
     words, rows = world.words, []
     for assumption in business["assumptions"]:
-        ours = html.badge("warn", words("business.ours")) if assumption["default"].value else html.badge("good", words("business.declared"))
+        ours = (
+            html.badge("warn", words("business.ours"))
+            if assumption["default"].value
+            else html.badge("good", words("business.declared"))
+        )
         path = assumption["path"].text
         name = words.name("assumption", path.removeprefix("business.").rpartition(".")[2])
         if path.startswith("business.plans."):
             plan = world["blueprint"]["business"]["plans"][int(path.split(".")[2])]["name"].text
             name = f"{plan}: {name}" if plan else name
         values = [world.number(assumption[key], "plain") for key in ("low", "likely", "high")]
-        source = html.join(world.quote(assumption["source"]), html.join(" (", world.quote(assumption["date"]), ")") if assumption["date"] else None)
+        source = html.join(
+            world.quote(assumption["source"]),
+            html.join(" (", world.quote(assumption["date"]), ")") if assumption["date"] else None,
+        )
         label = html.tag("span", name, html.tag("code", path.removeprefix("business."), class_="faint"), class_="twice")
         rows.append([label, *values, world.quote(assumption["unit"]), ours, source])
     head = [
@@ -202,7 +253,12 @@ def _assumptions(world: World, business: Traced) -> Markup:
         words("business.source"),
     ]
     table = html.table(head, rows, label=words.plain("business.assumptions"), numeric=(1, 2, 3))
-    return html.card(words("business.assumptions"), html.details(words("business.show_assumptions"), table), note=words("business.assumptions_note"), wide=True)
+    return html.card(
+        words("business.assumptions"),
+        html.details(words("business.show_assumptions"), table),
+        note=words("business.assumptions_note"),
+        wide=True,
+    )
 
 
 def _rate(world: World, given: Traced) -> Markup:
@@ -215,14 +271,29 @@ def _rate(world: World, given: Traced) -> Markup:
 def _formulas(world: World, business: Traced) -> Markup | None:
     words, rows = world.words, []
     for key, trace in business["trace"].items():
-        how = html.join(world.quote(trace["formula"], class_="formula")) if trace["formula"] else world.quote(trace["origin"], class_="formula")
+        how = (
+            html.join(world.quote(trace["formula"], class_="formula"))
+            if trace["formula"]
+            else world.quote(trace["origin"], class_="formula")
+        )
         rows.append([html.tag("code", key), words.name("kind", trace["kind"].text), how, world.quote(trace["source"])])
     if not rows:
         return None
-    rates = [[world.quote(rate["origin"]), _rate(world, rate["value"]), world.quote(rate["source"]), world.quote(rate["date"])] for rate in business["rates"]]
+    rates = [
+        [
+            world.quote(rate["origin"]),
+            _rate(world, rate["value"]),
+            world.quote(rate["source"]),
+            world.quote(rate["date"]),
+        ]
+        for rate in business["rates"]
+    ]
     head = [words("business.figure"), words("business.kind"), words("business.formula"), words("business.source")]
     table = html.table(head, rows, label=words.plain("business.formulas"))
     rate_head = [words("business.rate"), words("business.value"), words("business.source"), words("business.date")]
     rate_table = html.table(rate_head, rates, label=words.plain("business.rates")) if rates else None
-    body = (html.details(words("business.show_rates"), rate_table) if rate_table else None, html.details(words("business.show_formulas"), table))
+    body = (
+        html.details(words("business.show_rates"), rate_table) if rate_table else None,
+        html.details(words("business.show_formulas"), table),
+    )
     return html.card(words("business.formulas"), *body, note=words("business.formulas_note"), wide=True)

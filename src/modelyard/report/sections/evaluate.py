@@ -37,12 +37,25 @@ class Part(Section):
 def _metrics(world: World, evaluate: Traced) -> Markup:
     words, rows = world.words, []
     for name, estimate in evaluate["metrics"].items():
-        better = words("evaluate.higher") if evaluate["greater_is_better"][name].value is not False else words("evaluate.lower")
+        better = (
+            words("evaluate.higher")
+            if evaluate["greater_is_better"][name].value is not False
+            else words("evaluate.lower")
+        )
         half = evaluate["at_half"][name]
         help_ = words.plain(f"metric_help.{name}") if words.has(f"metric_help.{name}") else ""
         title = html.tag("span", words.name("metric", name), title=help_ or None)
-        chosen = html.tag("span", words("evaluate.choosing"), class_="badge chosen") if name == evaluate["metric"].text else None
-        row = [html.join(title, chosen, between=" "), world.value(estimate, metric_style(name)), world.bounds(estimate, metric_style(name)), better]
+        chosen = (
+            html.tag("span", words("evaluate.choosing"), class_="badge chosen")
+            if name == evaluate["metric"].text
+            else None
+        )
+        row = [
+            html.join(title, chosen, between=" "),
+            world.value(estimate, metric_style(name)),
+            world.bounds(estimate, metric_style(name)),
+            better,
+        ]
         rows.append([*row, world.interval(half, metric_style(name))] if evaluate["at_half"] else row)
     head = [words("evaluate.metric"), words("evaluate.value"), words("evaluate.interval"), words("evaluate.better")]
     if evaluate["at_half"]:
@@ -58,19 +71,46 @@ def _candidates(world: World, evaluate: Traced) -> Markup | None:
     words, metric = world.words, evaluate["metric"].text
     style = metric_style(metric)
     sign = 1 if evaluate["greater_is_better"][metric].value is not False else -1
-    others = sorted(evaluate["candidates"].items(), key=lambda item: -sign * (item[1]["metrics"][metric]["value"].number or 0))
+    others = sorted(
+        evaluate["candidates"].items(), key=lambda item: -sign * (item[1]["metrics"][metric]["value"].number or 0)
+    )
     if not others:
         return None
     chosen = html.tag("span", words("evaluate.chosen"), class_="chosen")
     rows: list[tuple[Any, Traced, str, list[Any]]] = [(chosen, evaluate["metrics"][metric], "s1", ["", ""])]
     for name, one in others:
-        verdict = html.badge("good", words("evaluate.beaten")) if one["better"].value else html.badge("quiet", words("evaluate.not_beaten"))
-        same = one["difference"]["value"].number == 0 and one["difference"]["low"].number == one["difference"]["high"].number
-        further = [world.interval(one["difference"], style), html.badge("quiet", words("evaluate.same")) if same else verdict]
-        rows.append((words.name("candidate", name), one["metrics"][metric], "s8", further if one["difference"].there else ["", ""]))
-    head = [words("evaluate.model"), "", words.name("metric", metric), words("evaluate.difference"), words("evaluate.confident")]
+        verdict = (
+            html.badge("good", words("evaluate.beaten"))
+            if one["better"].value
+            else html.badge("quiet", words("evaluate.not_beaten"))
+        )
+        same = (
+            one["difference"]["value"].number == 0
+            and one["difference"]["low"].number == one["difference"]["high"].number
+        )
+        further = [
+            world.interval(one["difference"], style),
+            html.badge("quiet", words("evaluate.same")) if same else verdict,
+        ]
+        rows.append(
+            (
+                words.name("candidate", name),
+                one["metrics"][metric],
+                "s8",
+                further if one["difference"].there else ["", ""],
+            )
+        )
+    head = [
+        words("evaluate.model"),
+        "",
+        words.name("metric", metric),
+        words("evaluate.difference"),
+        words("evaluate.confident"),
+    ]
     reference = evaluate["metrics"][metric]["value"].number
-    table = forest(world, rows, head=head, label=words.plain("evaluate.candidates"), style=style, reference=reference, numeric=(3,))
+    table = forest(
+        world, rows, head=head, label=words.plain("evaluate.candidates"), style=style, reference=reference, numeric=(3,)
+    )
     return html.card(words("evaluate.candidates"), table, note=words("evaluate.candidates_note"), wide=True)
 
 
@@ -89,10 +129,16 @@ def _curves(world: World, evaluate: Traced) -> list[Markup | None]:
 def _lines(world: World, curves: Traced, kind: str, across: str, up: str) -> Markup | None:
     """One curve, or one a class."""
     words = world.words
-    found = [(name.partition(":")[2], curve) for name, curve in curves.items() if name.partition(":")[0] == kind and len(curve[across])]
+    found = [
+        (name.partition(":")[2], curve)
+        for name, curve in curves.items()
+        if name.partition(":")[0] == kind and len(curve[across])
+    ]
     if not found:
         return None
-    chart = charts.Chart(world.axis(0, 1, words.plain(f"curve.{across}")), world.axis(0, 1, words.plain(f"curve.{up}")), height=300)
+    chart = charts.Chart(
+        world.axis(0, 1, words.plain(f"curve.{across}")), world.axis(0, 1, words.plain(f"curve.{up}")), height=300
+    )
     if kind == "roc":
         chart.line([0, 1], [0, 1], "s8", dashed=True)
     for number, (_, curve) in enumerate(found[: charts.SERIES]):
@@ -105,10 +151,15 @@ def _lines(world: World, curves: Traced, kind: str, across: str, up: str) -> Mar
 
 
 def _calibration(world: World, curves: Traced) -> Markup | None:
-    words, curve = world.words, next((curve for name, curve in curves.items() if name.partition(":")[0] == "calibration"), None)
+    words, curve = (
+        world.words,
+        next((curve for name, curve in curves.items() if name.partition(":")[0] == "calibration"), None),
+    )
     if curve is None or not len(curve["probability"]):
         return None
-    chart = charts.Chart(world.axis(0, 1, words.plain("curve.probability")), world.axis(0, 1, words.plain("curve.frequency")), height=300)
+    chart = charts.Chart(
+        world.axis(0, 1, words.plain("curve.probability")), world.axis(0, 1, words.plain("curve.frequency")), height=300
+    )
     chart.line([0, 1], [0, 1], "s8", dashed=True)
     series = (curve[key].value for key in ("probability", "frequency", "low", "high"))
     points = sorted(zip(*(one if one else [] for one in series), strict=False))
@@ -118,7 +169,9 @@ def _calibration(world: World, curves: Traced) -> Markup | None:
     chart.dots([(point[0], point[1]) for point in points], "s1")
     title = words.plain("curve.calibration")
     legend = [("s1", words("curve.observed")), ("s5", words("curve.interval")), ("s8", words("curve.perfect"))]
-    return html.card(title, html.figure(chart.svg(title), title, legend=legend, caption=words("curve.calibration_note")))
+    return html.card(
+        title, html.figure(chart.svg(title), title, legend=legend, caption=words("curve.calibration_note"))
+    )
 
 
 def _threshold(world: World, curve: Traced, evaluate: Traced) -> Markup | None:
@@ -140,7 +193,10 @@ def _predicted(world: World, curve: Traced) -> Markup | None:
     if not true:
         return None
     ends = world.around([*true, *answers])
-    x, y = world.axis(ends.low, ends.high, words.plain("curve.true")), world.axis(ends.low, ends.high, words.plain("curve.predicted"))
+    x, y = (
+        world.axis(ends.low, ends.high, words.plain("curve.true")),
+        world.axis(ends.low, ends.high, words.plain("curve.predicted")),
+    )
     chart = charts.Chart(x, y, height=320).line([ends.low, ends.high], [ends.low, ends.high], "s8", dashed=True)
     step = max(len(true) // 700, 1)
     chart.dots(list(zip(true, answers, strict=True))[::step], "s1 thin", radius=2.2)
@@ -154,7 +210,11 @@ def _residuals(world: World, curve: Traced) -> Markup | None:
         return None
     if len(edges) == len(rows):
         edges = [*edges, edges[-1] + (edges[-1] - edges[-2] if len(edges) > 1 else 1)]
-    chart = charts.Chart(world.axis(edges[0], edges[-1], words.plain("curve.residual")), world.around(rows, words.plain("curve.rows"), zero=True), height=320)
+    chart = charts.Chart(
+        world.axis(edges[0], edges[-1], words.plain("curve.residual")),
+        world.around(rows, words.plain("curve.rows"), zero=True),
+        height=320,
+    )
     chart.bars(edges, rows, "s1").rule(x=0.0)
     title = words.plain("curve.residuals")
     return html.card(title, html.figure(chart.svg(title), title, caption=words("curve.residuals_note")))
@@ -170,13 +230,30 @@ def _confusion(world: World, evaluate: Traced) -> Markup | None:
         cells = []
         for count in counts:
             share = (count.number or 0) / total
-            cells.append(html.tag("td", world.number(count, "count"), class_="strong" if share > 0.5 else None, style=f"--share:{share:.3f}"))
+            cells.append(
+                html.tag(
+                    "td",
+                    world.number(count, "count"),
+                    class_="strong" if share > 0.5 else None,
+                    style=f"--share:{share:.3f}",
+                )
+            )
         rows.append(html.tag("tr", html.tag("th", world.quote(true), scope="row"), *cells))
     corner = html.tag("th", words("evaluate.true_down"), scope="col", class_="small")
     head = html.tag("tr", corner, *(html.tag("th", world.quote(name), scope="col") for name in confusion["answered"]))
     label = words.plain("evaluate.confusion")
-    table = html.tag("table", html.tag("caption", label, class_="hidden"), html.tag("thead", head), html.tag("tbody", *rows), class_="matrix")
-    return html.card(label, html.tag("div", table, class_="scroll", tabindex="0", role="region", aria_label=label), note=words("evaluate.confusion_note"))
+    table = html.tag(
+        "table",
+        html.tag("caption", label, class_="hidden"),
+        html.tag("thead", head),
+        html.tag("tbody", *rows),
+        class_="matrix",
+    )
+    return html.card(
+        label,
+        html.tag("div", table, class_="scroll", tabindex="0", role="region", aria_label=label),
+        note=words("evaluate.confusion_note"),
+    )
 
 
 def _money(world: World, evaluate: Traced) -> Markup | None:
@@ -194,8 +271,17 @@ def _money(world: World, evaluate: Traced) -> Markup | None:
                 world.interval(estimate),
             ]
         )
-    table = html.table([words("evaluate.decision"), "", words("evaluate.cost_row")], rows, label=words.plain("evaluate.money"), numeric=(2,), class_="forest")
-    saved = [(words("money_of.saved"), world.interval(money["saved"])), (words("money_of.saved_against_never"), world.interval(money["saved_against_never"]))]
+    table = html.table(
+        [words("evaluate.decision"), "", words("evaluate.cost_row")],
+        rows,
+        label=words.plain("evaluate.money"),
+        numeric=(2,),
+        class_="forest",
+    )
+    saved = [
+        (words("money_of.saved"), world.interval(money["saved"])),
+        (words("money_of.saved_against_never"), world.interval(money["saved_against_never"])),
+    ]
     return html.card(words("evaluate.money"), table, html.facts(saved), note=words("evaluate.money_note"), wide=True)
 
 
@@ -205,11 +291,20 @@ def _slices(world: World, evaluate: Traced) -> list[Markup]:
     for column, groups in evaluate["slices"].items():
         rows = []
         for value, group in groups.items():
-            rows.append((value or words("evaluate.empty"), group["metrics"][metric], "s1", [world.number(group["rows"], "count")]))
+            rows.append(
+                (
+                    value or words("evaluate.empty"),
+                    group["metrics"][metric],
+                    "s1",
+                    [world.number(group["rows"], "count")],
+                )
+            )
         head = [words.name("slice", column), "", words.name("metric", metric), words("evaluate.rows")]
         reference = evaluate["metrics"][metric]["value"].number
         label = words("evaluate.slice_of", column=words.name("slice", column))
-        table = forest(world, rows, head=head, label=str(label.unescape()), style=style, reference=reference, numeric=(3,))
+        table = forest(
+            world, rows, head=head, label=str(label.unescape()), style=style, reference=reference, numeric=(3,)
+        )
         cards.append(html.card(label, table, note=words("evaluate.slices_note"), wide=True))
     return cards
 
@@ -222,27 +317,50 @@ def _worst(world: World, evaluate: Traced) -> Markup | None:
     more = None
     if len(items) > SHOWN:
         folded = html.tag("ol", *items[SHOWN:], class_="errors")
-        more = html.details(words("evaluate.more_errors", count=world.count(len(items) - SHOWN, "errors folded")), folded)
-    return html.card(words("evaluate.worst"), html.tag("ol", *items[:SHOWN], class_="errors"), more, note=words("evaluate.worst_note"), wide=True)
+        more = html.details(
+            words("evaluate.more_errors", count=world.count(len(items) - SHOWN, "errors folded")), folded
+        )
+    return html.card(
+        words("evaluate.worst"),
+        html.tag("ol", *items[:SHOWN], class_="errors"),
+        more,
+        note=words("evaluate.worst_note"),
+        wide=True,
+    )
 
 
 def _mistake(world: World, mistake: Traced) -> tuple[Markup, Markup]:
     """What was wrong, and the row: short fields in one line, texts as they are."""
     words, classes = world.words, world.task_kind == "classification"
-    said = words("evaluate.was", true=html.tag("strong", _value(world, mistake["true"])), answer=html.tag("strong", _value(world, mistake["answer"])))
+    said = words(
+        "evaluate.was",
+        true=html.tag("strong", _value(world, mistake["true"])),
+        answer=html.tag("strong", _value(world, mistake["answer"])),
+    )
     if classes:
         score = words("evaluate.probability_true", value=world.number(mistake["score"], "percent"))
     else:
         score = words("evaluate.error", value=world.number(mistake["score"], "metric"))
     row = words("evaluate.row", row=world.number(mistake["row"], "plain", decimals=0))
-    about = html.tag("div", html.tag("div", said), html.tag("div", score, class_="soft"), html.tag("div", row, class_="faint"), class_="about-error")
+    about = html.tag(
+        "div",
+        html.tag("div", said),
+        html.tag("div", score, class_="soft"),
+        html.tag("div", row, class_="faint"),
+        class_="about-error",
+    )
     fields = [(name, value) for name, value in mistake["fields"].items() if value.there]
     long = [(name, value) for name, value in fields if isinstance(value.value, str) and len(value.text) > 60]
-    short = html.join(*(_field(world, name, value) for name, value in fields if (name, value) not in long), between=" · ")
+    short = html.join(
+        *(_field(world, name, value) for name, value in fields if (name, value) not in long), between=" · "
+    )
     line: Markup | None = html.tag("div", short, class_="small soft") if short else None
     if line and len(fields) - len(long) > 12:
         line = html.details(words("evaluate.fields"), line)
-    texts = [html.tag("div", html.tag("span", name, class_="faint small"), world.quote(value, class_="mail")) for name, value in long]
+    texts = [
+        html.tag("div", html.tag("span", name, class_="faint small"), world.quote(value, class_="mail"))
+        for name, value in long
+    ]
     return about, html.tag("div", line, *texts)
 
 
@@ -251,4 +369,8 @@ def _value(world: World, given: Traced) -> Markup:
 
 
 def _field(world: World, name: str, value: Traced) -> Markup:
-    return html.join(html.tag("span", name, class_="faint"), " ", world.quote(value) if isinstance(value.value, str) else world.number(value))
+    return html.join(
+        html.tag("span", name, class_="faint"),
+        " ",
+        world.quote(value) if isinstance(value.value, str) else world.number(value),
+    )

@@ -42,7 +42,12 @@ def _source(world: World, prepare: Traced) -> Markup:
         (words("prepare.ignored"), world.count(counts["ignored"], "columns ignored")),
     ]
     rows = [
-        [world.quote(file["name"]), world.number(file["rows"], "count"), world.number(file["bytes"], "bytes"), html.tag("code", file["hash"].text[:12])]
+        [
+            world.quote(file["name"]),
+            world.number(file["rows"], "count"),
+            world.number(file["bytes"], "bytes"),
+            html.tag("code", file["hash"].text[:12]),
+        ]
         for file in prepare["source"]["files"]
     ]
     head = [words("prepare.file"), words("prepare.rows"), words("prepare.bytes"), words("prepare.hash")]
@@ -60,11 +65,20 @@ def _splits(world: World, prepare: Traced) -> Markup:
             total = splits[name]["rows"] if total is None else total + splits[name]["rows"]
     for name, style in SPLITS:
         if splits[name].there:
-            key = html.tag("span", html.tag("i", class_=f"key square {style}"), " ", words.name("split", name), class_="keyed")
-            rows.append([key, world.number(splits[name]["rows"], "count"), html.tag("code", splits[name]["hash"].text[:12])])
+            key = html.tag(
+                "span", html.tag("i", class_=f"key square {style}"), " ", words.name("split", name), class_="keyed"
+            )
+            rows.append(
+                [key, world.number(splits[name]["rows"], "count"), html.tag("code", splits[name]["hash"].text[:12])]
+            )
     if total is not None:
         rows.append([words("prepare.all"), world.number(total, "count"), ""])
-    table = html.table([words("prepare.split"), words("prepare.rows"), words("prepare.hash")], rows, label=words.plain("prepare.splits"), numeric=(1,))
+    table = html.table(
+        [words("prepare.split"), words("prepare.rows"), words("prepare.hash")],
+        rows,
+        label=words.plain("prepare.splits"),
+        numeric=(1,),
+    )
     by, reason = words.name("by", prepare["split_by"].text), world.reason(prepare["split_reason"])
     note = words("prepare.split_because", by=by, reason=reason) if reason else words("prepare.split_by", by=by)
     return html.card(words("prepare.splits"), charts.shares(parts), table, note=note)
@@ -86,10 +100,17 @@ def _target(world: World, prepare: Traced) -> Markup | None:
             cells.append(
                 world.number(given, "metric")
                 if numeric
-                else html.join(world.number(given, "count"), " ", html.tag("span", world.number(given / splits[name]["rows"], "percent"), class_="faint"))
+                else html.join(
+                    world.number(given, "count"),
+                    " ",
+                    html.tag("span", world.number(given / splits[name]["rows"], "percent"), class_="faint"),
+                )
             )
         rows.append([words.name("target_fact", key) if numeric else key, *cells])
-    head = [words("prepare.figure") if numeric else words("prepare.class"), *(words.name("split", name) for name in known)]
+    head = [
+        words("prepare.figure") if numeric else words("prepare.class"),
+        *(words.name("split", name) for name in known),
+    ]
     table = html.table(head, rows, label=words.plain("prepare.target_in"), numeric=range(1, len(head)))
     return html.card(words("prepare.target_in"), table, note=words("prepare.target_note"), wide=True)
 
@@ -98,7 +119,10 @@ def _cleaning(world: World, prepare: Traced) -> Markup:
     words, rows = world.words, []
     for step in prepare["cleaning"]:
         column = world.quote(step["column"]) if step["column"].there else words("prepare.all_columns")
-        detail = html.join(*(_detail(world, key, given) for key, given in step["detail"].items() if given.there and given.value != 0), between=" · ")
+        detail = html.join(
+            *(_detail(world, key, given) for key, given in step["detail"].items() if given.there and given.value != 0),
+            between=" · ",
+        )
         rows.append(
             [
                 words.name("cleaning", step["name"].text),
@@ -110,27 +134,48 @@ def _cleaning(world: World, prepare: Traced) -> Markup:
         )
     if not rows:
         return html.card(words("prepare.cleaning"), html.paragraph(words("prepare.clean"), class_="soft"))
-    head = [words("prepare.step"), words("prepare.column"), words("prepare.before"), words("prepare.after"), words("prepare.detail")]
+    head = [
+        words("prepare.step"),
+        words("prepare.column"),
+        words("prepare.before"),
+        words("prepare.after"),
+        words("prepare.detail"),
+    ]
     return html.card(
-        words("prepare.cleaning"), html.table(head, rows, label=words.plain("prepare.cleaning"), numeric=(2, 3)), note=words("prepare.cleaning_note"), wide=True
+        words("prepare.cleaning"),
+        html.table(head, rows, label=words.plain("prepare.cleaning"), numeric=(2, 3)),
+        note=words("prepare.cleaning_note"),
+        wide=True,
     )
 
 
 def _detail(world: World, key: str, given: Traced) -> Markup:
     if isinstance(given.value, (dict, list)):
-        return html.tag("span", world.words.name("detail", key), " ", html.tag("code", given.text[:120], data_source=given.source))
+        return html.tag(
+            "span", world.words.name("detail", key), " ", html.tag("code", given.text[:120], data_source=given.source)
+        )
     if key == "measure":
         return html.join(world.words.name("detail", key), " ", world.words.name("metric", given.text))
     if key in ("type", "done", "role"):
         return html.join(world.words.name("detail", key), " ", world.words.name(key, given.text))
-    value = world.quote(given) if isinstance(given.value, (str, bool)) else world.number(given, "metric" if isinstance(given.value, float) else "count")
+    value = (
+        world.quote(given)
+        if isinstance(given.value, (str, bool))
+        else world.number(given, "metric" if isinstance(given.value, float) else "count")
+    )
     return html.join(world.words.name("detail", key), " ", value)
 
 
 def _duplicates(world: World, prepare: Traced) -> Markup | None:
     words = world.words
-    pairs = [(words.name("duplicates", key), world.number(given, "count")) for key, given in prepare["duplicates"].items()]
-    return html.card(words("prepare.duplicates"), html.facts(pairs), note=words("prepare.duplicates_note")) if pairs else None
+    pairs = [
+        (words.name("duplicates", key), world.number(given, "count")) for key, given in prepare["duplicates"].items()
+    ]
+    return (
+        html.card(words("prepare.duplicates"), html.facts(pairs), note=words("prepare.duplicates_note"))
+        if pairs
+        else None
+    )
 
 
 def _suspects(world: World, prepare: Traced) -> Markup:
@@ -138,7 +183,9 @@ def _suspects(world: World, prepare: Traced) -> Markup:
     for suspect in prepare["suspects"]:
         kind = words.name("suspect", suspect["kind"].text)
         column = html.join(" ", world.quote(suspect["column"], element="code")) if suspect["column"].there else None
-        detail = html.join(*(_detail(world, key, given) for key, given in suspect["detail"].items() if given.there), between=" · ")
+        detail = html.join(
+            *(_detail(world, key, given) for key, given in suspect["detail"].items() if given.there), between=" · "
+        )
         items.append(
             html.tag(
                 "li",
@@ -150,8 +197,14 @@ def _suspects(world: World, prepare: Traced) -> Markup:
             )
         )
     if not items:
-        return html.card(words("prepare.suspects"), html.paragraph(html.badge("good", words("prepare.no_suspects"))), note=words("prepare.suspects_note"))
-    return html.card(words("prepare.suspects"), html.tag("ul", *items, class_="plain"), note=words("prepare.suspects_note"))
+        return html.card(
+            words("prepare.suspects"),
+            html.paragraph(html.badge("good", words("prepare.no_suspects"))),
+            note=words("prepare.suspects_note"),
+        )
+    return html.card(
+        words("prepare.suspects"), html.tag("ul", *items, class_="plain"), note=words("prepare.suspects_note")
+    )
 
 
 def _columns(world: World, prepare: Traced) -> Markup:
@@ -161,7 +214,9 @@ def _columns(world: World, prepare: Traced) -> Markup:
     words = world.words
     more = (
         html.details(
-            words("prepare.more_columns", count=world.count(len(cards) - SHOWN, "columns folded")), html.grid(*cards[SHOWN:], class_="tight"), fold=True
+            words("prepare.more_columns", count=world.count(len(cards) - SHOWN, "columns folded")),
+            html.grid(*cards[SHOWN:], class_="tight"),
+            fold=True,
         )
         if len(cards) > SHOWN
         else None
@@ -175,7 +230,9 @@ def _column(world: World, column: Traced) -> Markup:
     words, role = world.words, column["role"].text
     badges = html.join(
         html.tag("span", words.name("type", column["type"].text), class_="badge"),
-        html.tag("span", words.name("role", role), class_=f"badge {'good' if role == 'target' else 'quiet'}") if role != "input" else None,
+        html.tag("span", words.name("role", role), class_=f"badge {'good' if role == 'target' else 'quiet'}")
+        if role != "input"
+        else None,
         between=" ",
     )
     pairs = [
@@ -183,10 +240,21 @@ def _column(world: World, column: Traced) -> Markup:
         (words("prepare.distinct"), world.number(column["distinct"], "count")),
         *_facts(world, column),
     ]
-    lines = html.tag("dl", *(html.tag("div", html.tag("dt", name), html.tag("dd", value)) for name, value in pairs), class_="facts lines")
+    lines = html.tag(
+        "dl",
+        *(html.tag("div", html.tag("dt", name), html.tag("dd", value)) for name, value in pairs),
+        class_="facts lines",
+    )
     name = html.tag("span", column["name"].text, title=column["reason"].text)
     style = {"target": "s2", "input": "s1"}.get(role, "s8")
-    return html.tag("section", html.tag("h3", name), html.tag("div", badges), _picture(world, column, style), lines, class_="card small column")
+    return html.tag(
+        "section",
+        html.tag("h3", name),
+        html.tag("div", badges),
+        _picture(world, column, style),
+        lines,
+        class_="card small column",
+    )
 
 
 def _facts(world: World, column: Traced) -> list[tuple[Any, Any]]:
@@ -196,12 +264,25 @@ def _facts(world: World, column: Traced) -> list[tuple[Any, Any]]:
         span = words("number.bounds", low=world.number(quantiles["0"]), high=world.number(quantiles["1"]))
         return [(words("prepare.median"), world.number(quantiles["0.5"])), (words("prepare.range"), span)]
     if facts["earliest"]:
-        return [(words("prepare.range"), words("number.bounds", low=facts["earliest"].text[:10], high=facts["latest"].text[:10]))]
+        return [
+            (
+                words("prepare.range"),
+                words("number.bounds", low=facts["earliest"].text[:10], high=facts["latest"].text[:10]),
+            )
+        ]
     if facts["characters"]:
         characters = facts["characters"]
-        span = words("number.bounds", low=world.number(characters["0.05"], "count"), high=world.number(characters["0.95"], "count"))
+        span = words(
+            "number.bounds",
+            low=world.number(characters["0.05"], "count"),
+            high=world.number(characters["0.95"], "count"),
+        )
         script = [(words("prepare.script"), words.name("script", facts["script"].text))] if facts["script"] else []
-        return [(words("prepare.characters"), world.number(characters["0.5"], "count")), (words("prepare.middle"), span), *script]
+        return [
+            (words("prepare.characters"), world.number(characters["0.5"], "count")),
+            (words("prepare.middle"), span),
+            *script,
+        ]
     return []
 
 

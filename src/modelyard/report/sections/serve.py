@@ -47,8 +47,13 @@ def _stages(world: World, serve: Traced) -> Markup | None:
     if not stages:
         return None
     top = max((time.number or 0.0 for _, time in stages), default=1.0) or 1.0
-    rows = [[words.name("part", name), charts.meter((time.number or 0) / top), world.number(time, "seconds")] for name, time in stages]
-    table = html.table([words("serve.part"), "", words("serve.time")], rows, label=words.plain("serve.inside"), numeric=(2,))
+    rows = [
+        [words.name("part", name), charts.meter((time.number or 0) / top), world.number(time, "seconds")]
+        for name, time in stages
+    ]
+    table = html.table(
+        [words("serve.part"), "", words("serve.time")], rows, label=words.plain("serve.inside"), numeric=(2,)
+    )
     return html.card(words("serve.inside"), table, note=words("serve.inside_note"))
 
 
@@ -65,7 +70,9 @@ def _sweep(world: World, serve: Traced) -> list[Markup]:
     def milliseconds(key: str) -> list[float]:
         return [max((level["latency"][key].number or 0.0) * 1e3, 1e-3) for level in answered]
 
-    y = world.around([*milliseconds("p50"), *milliseconds("p99"), target or 1.0], words.plain("serve.milliseconds"), log=True)
+    y = world.around(
+        [*milliseconds("p50"), *milliseconds("p99"), target or 1.0], words.plain("serve.milliseconds"), log=True
+    )
     chart, here = charts.Chart(x, y, height=310), [level["offered"].number or 0.0 for level in answered]
     for key, series in (("p99", "s8"), ("p95", "s1"), ("p50", "s3")):
         chart.line(here, milliseconds(key), series)
@@ -86,15 +93,28 @@ def _sweep(world: World, serve: Traced) -> list[Markup]:
         through.dots([(rate, value)], series, titles=[world.number(level["achieved"], "rate", element="title")])
     title = words.plain("serve.through")
     legend = [("s1", words("serve.sustained")), ("s2", words("serve.not_sustained")), ("s8", words("serve.ideal"))]
-    return [first, html.card(title, html.figure(through.svg(title), title, legend=legend, caption=words("serve.through_note")))]
+    return [
+        first,
+        html.card(title, html.figure(through.svg(title), title, legend=legend, caption=words("serve.through_note"))),
+    ]
 
 
 def _levels(world: World, serve: Traced) -> Markup | None:
     words, rows = world.words, []
     for level in serve["measured_levels"]:
         latency = level["latency"]
-        state = html.badge("good", words("serve.sustained")) if level["sustained"].value else html.badge("warn", words("serve.not_sustained"))
-        errors = html.join(*(html.join(kind, ": ", world.number(count, "count")) for kind, count in level["errors"].items()), between=", ") or "0"
+        state = (
+            html.badge("good", words("serve.sustained"))
+            if level["sustained"].value
+            else html.badge("warn", words("serve.not_sustained"))
+        )
+        errors = (
+            html.join(
+                *(html.join(kind, ": ", world.number(count, "count")) for kind, count in level["errors"].items()),
+                between=", ",
+            )
+            or "0"
+        )
         rows.append([
             world.number(level["offered"]), world.number(level["achieved"]), world.number(latency["p50"], "seconds"),
             world.number(latency["p95"], "seconds"), world.number(latency["p99"], "seconds"), world.number(level["requests"], "count"),
@@ -106,19 +126,43 @@ def _levels(world: World, serve: Traced) -> Markup | None:
         words("serve.offered"), words("serve.achieved"), "p50", "p95", "p99", words("serve.requests"), words("serve.errors"), words("serve.sender"), words("serve.state"),
     ]  # fmt: skip
     return html.card(
-        words("serve.levels"), html.table(head, rows, label=words.plain("serve.levels"), numeric=range(8)), note=words("serve.levels_note"), wide=True
+        words("serve.levels"),
+        html.table(head, rows, label=words.plain("serve.levels"), numeric=range(8)),
+        note=words("serve.levels_note"),
+        wide=True,
     )
 
 
 def _refusals(world: World, serve: Traced) -> Markup | None:
     words, rows = world.words, []
     for refusal in serve["refusals"]:
-        state = html.badge("good", words("gates.passed")) if refusal["passed"].value else html.badge("bad", words("gates.failed"))
+        state = (
+            html.badge("good", words("gates.passed"))
+            if refusal["passed"].value
+            else html.badge("bad", words("gates.failed"))
+        )
         field = world.quote(refusal["field"]) if refusal["field"].there else "–"
-        rows.append([words.name("refusal", refusal["name"].text), world.number(refusal["wanted"]), world.number(refusal["got"]), field, state])
+        rows.append(
+            [
+                words.name("refusal", refusal["name"].text),
+                world.number(refusal["wanted"]),
+                world.number(refusal["got"]),
+                field,
+                state,
+            ]
+        )
     if not rows:
         return None
-    head = [words("serve.bad_request"), words("serve.wanted"), words("serve.got"), words("serve.field"), words("serve.state")]
+    head = [
+        words("serve.bad_request"),
+        words("serve.wanted"),
+        words("serve.got"),
+        words("serve.field"),
+        words("serve.state"),
+    ]
     return html.card(
-        words("serve.refusals"), html.table(head, rows, label=words.plain("serve.refusals"), numeric=(1, 2)), note=words("serve.refusals_note"), wide=True
+        words("serve.refusals"),
+        html.table(head, rows, label=words.plain("serve.refusals"), numeric=(1, 2)),
+        note=words("serve.refusals_note"),
+        wide=True,
     )

@@ -42,7 +42,11 @@ def _choice(world: World, train: Traced) -> Markup:
         pairs.append((words("train.temperature"), world.number(train["temperature"])))
     if train["threshold"].there:
         pairs.append((words("train.threshold"), world.number(train["threshold"])))
-    reason = html.paragraph(world.reason(train["threshold_reason"]), class_="small soft") if train["threshold_reason"] else None
+    reason = (
+        html.paragraph(world.reason(train["threshold_reason"]), class_="small soft")
+        if train["threshold_reason"]
+        else None
+    )
     return html.card(words("train.choice"), html.facts(pairs), reason, note=words("train.choice_note"))
 
 
@@ -55,7 +59,9 @@ def _weights(world: World, train: Traced) -> Markup:
     ]
     head = [words("train.candidate"), "", words("train.weight")]
     note = words("train.weights_note") if len(rows) > 1 else words("train.weights_one")
-    return html.card(words("train.weights"), html.table(head, rows, label=words.plain("train.weights"), numeric=(2,)), note=note)
+    return html.card(
+        words("train.weights"), html.table(head, rows, label=words.plain("train.weights"), numeric=(2,)), note=note
+    )
 
 
 def _candidates(world: World, train: Traced) -> Markup:
@@ -64,14 +70,20 @@ def _candidates(world: World, train: Traced) -> Markup:
     rows: list[tuple[Any, Traced, str, list[Any]]] = []
     skipped = []
     sign = 1 if train["greater_is_better"].value is not False else -1
-    tried = sorted(train["candidates"], key=lambda one: -sign * (one["validation"][metric]["value"].number or -sign * 9e99))
+    tried = sorted(
+        train["candidates"], key=lambda one: -sign * (one["validation"][metric]["value"].number or -sign * 9e99)
+    )
     for candidate in tried:
         name = words.name("candidate", candidate["name"].text)
         if candidate["status"].text == "skipped":
-            skipped.append(html.paragraph(html.tag("strong", name), " – ", world.reason(candidate["reason"]), class_="small soft"))
+            skipped.append(
+                html.paragraph(html.tag("strong", name), " – ", world.reason(candidate["reason"]), class_="small soft")
+            )
             continue
         used = bool(weights[candidate["name"].text].number)
-        label = html.join(name, " ", html.tag("span", words("train.used"), class_="badge good chosen") if used else None)
+        label = html.join(
+            name, " ", html.tag("span", words("train.used"), class_="badge good chosen") if used else None
+        )
         further = [
             world.number(candidate["work"]["parameters"], "short"),
             world.number(candidate["work"]["flops_per_row"], "short"),
@@ -82,7 +94,15 @@ def _candidates(world: World, train: Traced) -> Markup:
         words("train.candidate"), "", words.name("metric", metric), words("train.parameters"), words("train.flops"), words("train.seconds"),
     ]  # fmt: skip
     reference = train["validation"][metric]["value"].number
-    table = forest(world, rows, head=head, label=words.plain("train.candidates"), style=style, reference=reference, numeric=(3, 4, 5))
+    table = forest(
+        world,
+        rows,
+        head=head,
+        label=words.plain("train.candidates"),
+        style=style,
+        reference=reference,
+        numeric=(3, 4, 5),
+    )
     return html.card(words("train.candidates"), table, *skipped, note=words("train.candidates_note"), wide=True)
 
 
@@ -107,8 +127,15 @@ def _curves(world: World, train: Traced) -> list[Markup]:
         curve = next((job["curve"] for job in candidate["jobs"] if len(job["curve"]) > 1), None)
         if curve is not None:
             name, loss = words.name("candidate", candidate["name"].text), words.plain("train.loss")
-            cards.append(html.card(words("train.loss_of", name=name), _curve(world, curve, "loss", loss, f"{name}: {loss}")))
-            cards.append(html.card(words("train.metric_of", name=name, metric=metric), _curve(world, curve, "metric", metric, f"{name}: {metric}")))
+            cards.append(
+                html.card(words("train.loss_of", name=name), _curve(world, curve, "loss", loss, f"{name}: {loss}"))
+            )
+            cards.append(
+                html.card(
+                    words("train.metric_of", name=name, metric=metric),
+                    _curve(world, curve, "metric", metric, f"{name}: {metric}"),
+                )
+            )
     return cards
 
 
@@ -117,7 +144,11 @@ def _curve(world: World, curve: Traced, kind: str, axis: str, label: str) -> Mar
     epochs, words = [point["epoch"].number or 0.0 for point in curve], world.words
     train_points = [point[f"train_{kind}"].number or 0.0 for point in curve]
     validation_points = [point[f"validation_{kind}"].number or 0.0 for point in curve]
-    chart = charts.Chart(world.axis(0.0, max(epochs), words.plain("train.epoch")), world.around([*train_points, *validation_points], axis), height=230)
+    chart = charts.Chart(
+        world.axis(0.0, max(epochs), words.plain("train.epoch")),
+        world.around([*train_points, *validation_points], axis),
+        height=230,
+    )
     chart.line(epochs, train_points, "s8", dashed=True).line(epochs, validation_points, "s1")
     titles = [world.number(point[f"validation_{kind}"], "metric", element="title") for point in curve]
     chart.dots(zip(epochs, validation_points, strict=True), "s1", titles=titles, radius=3.5)
@@ -130,7 +161,9 @@ def _threshold(world: World, train: Traced) -> Markup | None:
     thresholds, costs = curve["threshold"].value, curve["cost"].value
     if not thresholds or not costs:
         return None
-    chart = charts.Chart(world.axis(0.0, 1.0, words.plain("train.threshold")), world.around(costs, words.plain("train.cost"), zero=True))
+    chart = charts.Chart(
+        world.axis(0.0, 1.0, words.plain("train.threshold")), world.around(costs, words.plain("train.cost"), zero=True)
+    )
     chart.line(thresholds, costs, "s1")
     if (chosen := train["threshold"].number) is not None:
         chart.rule(x=chosen, name=world.number(train["threshold"], element="tspan"))
@@ -148,10 +181,20 @@ def _inside(world: World, candidate: Traced) -> list[Markup]:
     if len(explain["rules"]):
         folds.append(html.details(words("train.rules_of", name=name), _rules(world, explain["rules"]), fold=True))
     if len(explain["weights"]):
-        folds.append(html.details(words("train.features_of", name=name), _bars(world, explain["weights"], words("train.coefficient"), "plain"), fold=True))
+        folds.append(
+            html.details(
+                words("train.features_of", name=name),
+                _bars(world, explain["weights"], words("train.coefficient"), "plain"),
+                fold=True,
+            )
+        )
     if len(explain["importance"]):
         folds.append(
-            html.details(words("train.importance_of", name=name), _bars(world, explain["importance"], words("train.importance"), "percent"), fold=True)
+            html.details(
+                words("train.importance_of", name=name),
+                _bars(world, explain["importance"], words("train.importance"), "percent"),
+                fold=True,
+            )
         )
     return folds
 
@@ -160,14 +203,23 @@ def _layers(world: World, layers: Traced) -> Markup:
     """Rows of a model summary: whatever columns the model gave, in its order."""
     columns = list(layers[0].value) if isinstance(layers[0].value, dict) else []
     rows = [[_cell(world, layer[column]) for column in columns] for layer in layers]
-    numeric = [number for number, column in enumerate(columns) if layers[0][column].number is not None and not isinstance(layers[0][column].value, str)]
+    numeric = [
+        number
+        for number, column in enumerate(columns)
+        if layers[0][column].number is not None and not isinstance(layers[0][column].value, str)
+    ]
     head = [world.words.name("layer", column) for column in columns]
     return html.table(head, rows, label=world.words.plain("train.layers"), numeric=numeric)
 
 
 def _cell(world: World, given: Traced) -> Markup:
     if isinstance(given.value, list):
-        return html.tag("span", " × ".join("n" if item is None else str(item) for item in given.value), data_source=given.source, class_="shape")
+        return html.tag(
+            "span",
+            " × ".join("n" if item is None else str(item) for item in given.value),
+            data_source=given.source,
+            class_="shape",
+        )
     return world.quote(given) if isinstance(given.value, str) else world.number(given, "count")
 
 
@@ -179,7 +231,9 @@ def _rules(world: World, rules: Traced) -> Markup:
     for node in rules:
         answer = node["answer"]
         if isinstance(answer.value, dict):
-            said: Any = html.join(*(html.join(name, " ", world.number(share, "percent")) for name, share in answer.items()), between=", ")
+            said: Any = html.join(
+                *(html.join(name, " ", world.number(share, "percent")) for name, share in answer.items()), between=", "
+            )
         else:
             said = world.number(answer, "metric")
         mark = "→ " if node["leaf"].value else ""
@@ -202,7 +256,17 @@ def _bars(world: World, pairs: Traced, name: Any, style: Any) -> Markup:
     values = [pair[1].number or 0.0 for pair in pairs]
     top = max((abs(value) for value in values), default=1.0) or 1.0
     rows = [
-        [world.quote(pair[0]), charts.meter(abs(value) / top, "s1" if value >= 0 else "s2"), world.number(pair[1], style)]
+        [
+            world.quote(pair[0]),
+            charts.meter(abs(value) / top, "s1" if value >= 0 else "s2"),
+            world.number(pair[1], style),
+        ]
         for pair, value in zip(pairs, values, strict=True)
     ]
-    return html.table([world.words("train.feature"), "", name], rows, label=world.words.plain("train.feature"), numeric=(2,), tall=True)
+    return html.table(
+        [world.words("train.feature"), "", name],
+        rows,
+        label=world.words.plain("train.feature"),
+        numeric=(2,),
+        tall=True,
+    )

@@ -19,9 +19,16 @@ class Part(Section):
         """The section's body."""
         kind, key = state(world)
         words = world.words
-        pill = html.tag("div", {"good": "✓", "bad": "✕", "warn": "!"}.get(kind, "·"), html.tag("span", words(f"verdict.{key}")), class_="state")
+        pill = html.tag(
+            "div",
+            {"good": "✓", "bad": "✕", "warn": "!"}.get(kind, "·"),
+            html.tag("span", words(f"verdict.{key}")),
+            class_="state",
+        )
         title = html.tag("h1", world.name, id="verdict-title")
-        hero = html.tag("div", pill, title, html.paragraph(_lead(world, key), class_="lead"), _figures(world), class_=f"hero {kind}")
+        hero = html.tag(
+            "div", pill, title, html.paragraph(_lead(world, key), class_="lead"), _figures(world), class_=f"hero {kind}"
+        )
         return html.join(hero, _forced(world), _failures(world), _warnings(world))
 
 
@@ -52,14 +59,22 @@ def _lead(world: World, key: str) -> Markup:
         done = [words.name("section", stage) for stage in STAGES if world[stage].there]
         last = words("verdict.partial_lead", stage=done[-1] if done else "–")
     elif failed:
-        last = words("verdict.failed_lead", failed=world.count(len(failed), "gates failed"), total=world.count(passed + len(failed), "gates"))
+        last = words(
+            "verdict.failed_lead",
+            failed=world.count(len(failed), "gates failed"),
+            total=world.count(passed + len(failed), "gates"),
+        )
     else:
         last = words("verdict.passed_lead", total=world.count(passed, "gates"))
     return html.join(first, last, between=words.plain("verdict.between"))
 
 
 def _figure(name: Any, big: Any, sub: Any, *, bad: bool = False) -> Markup:
-    parts = (html.tag("span", name, class_="name"), html.tag("span", big, class_=f"big{' bad' if bad else ''}"), html.tag("span", sub, class_="sub"))
+    parts = (
+        html.tag("span", name, class_="name"),
+        html.tag("span", big, class_=f"big{' bad' if bad else ''}"),
+        html.tag("span", sub, class_="sub"),
+    )
     return html.tag("div", *parts, class_="kpi")
 
 
@@ -87,7 +102,11 @@ def _quality(world: World) -> Markup | None:
         if theirs.there:
             beside.append(words("verdict.beside", name=words.name("candidate", name), value=world.value(theirs, style)))
     sub = html.join(
-        words("verdict.interval", level=world.number(estimate["level"], "percent", decimals=0), bounds=world.bounds(estimate, style)),
+        words(
+            "verdict.interval",
+            level=world.number(estimate["level"], "percent", decimals=0),
+            bounds=world.bounds(estimate, style),
+        ),
         html.tag("br"),
         words("verdict.baselines", list=html.join(*beside, between=words.plain("verdict.comma"))) if beside else None,
     )
@@ -99,7 +118,11 @@ def _latency(world: World) -> Markup | None:
     if not serve.there:
         return None
     latency = serve["measured_latency"]
-    sub = words("verdict.p50_and_target", p50=world.number(latency["p50"], "seconds"), target=world.number(serve["target_p95"], "seconds"))
+    sub = words(
+        "verdict.p50_and_target",
+        p50=world.number(latency["p50"], "seconds"),
+        target=world.number(serve["target_p95"], "seconds"),
+    )
     late = (latency["p95"].number or 0) > (serve["target_p95"].number or float("inf"))
     return _figure(words("verdict.p95"), world.number(latency["p95"], "seconds"), sub, bad=late)
 
@@ -119,7 +142,10 @@ def _cost(world: World) -> Markup | None:
         return None
     given = costs["per_thousand"]
     sub = words(
-        "verdict.cost_note", machine=world["business"]["machine"].text, low=world.number(given["low"], "money"), high=world.number(given["high"], "money")
+        "verdict.cost_note",
+        machine=world["business"]["machine"].text,
+        low=world.number(given["low"], "money"),
+        high=world.number(given["high"], "money"),
     )
     return _figure(words("verdict.cost"), world.number(given["likely"], "money"), sub)
 
@@ -130,7 +156,9 @@ def _margin(world: World) -> Markup | None:
         return None
     margin = economics["gross_margin"]
     sub = words("verdict.margin_note", ltv=scenario(world, economics["ltv_to_cac"], "ratio"))
-    return _figure(words("verdict.margin"), world.number(margin["likely"], "percent"), sub, bad=(margin["likely"].number or 0) < 0)
+    return _figure(
+        words("verdict.margin"), world.number(margin["likely"], "percent"), sub, bad=(margin["likely"].number or 0) < 0
+    )
 
 
 def _break_even(world: World) -> Markup | None:
@@ -145,14 +173,22 @@ def _break_even(world: World) -> Markup | None:
         if month.there
         else words("verdict.never_breaks_even", months=world.number(business["months"], "count"))
     )
-    big = words("verdict.customers", count=world.number(customers, "count")) if customers.there else words("business.never")
+    big = (
+        words("verdict.customers", count=world.number(customers, "count"))
+        if customers.there
+        else words("business.never")
+    )
     return _figure(words("verdict.break_even"), big, said, bad=not customers.there)
 
 
 def _forced(world: World) -> Markup | None:
     if not forced(world):
         return None
-    return html.callout("bad", html.tag("strong", world.words("verdict.forced_title")), html.paragraph(world.words("verdict.forced_text")))
+    return html.callout(
+        "bad",
+        html.tag("strong", world.words("verdict.forced_title")),
+        html.paragraph(world.words("verdict.forced_text")),
+    )
 
 
 def _failures(world: World) -> Markup | None:
@@ -162,14 +198,31 @@ def _failures(world: World) -> Markup | None:
     words, lines = world.words, []
     for gate in failed:
         said = words("verdict.gate", demanded=demanded(world, gate), measured=measured(world, gate))
-        lines.append(html.tag("li", html.tag("strong", gate_name(world, gate)), " – ", said, html.tag("div", cure(world, gate), class_="small soft")))
+        lines.append(
+            html.tag(
+                "li",
+                html.tag("strong", gate_name(world, gate)),
+                " – ",
+                said,
+                html.tag("div", cure(world, gate), class_="small soft"),
+            )
+        )
     return html.callout("bad", html.tag("strong", words("verdict.failures")), html.tag("ul", *lines))
 
 
 def _warnings(world: World) -> Markup | None:
     """Audit checks worth a look, in one line."""
     words = world.words
-    names = [words.name("check", finding["name"].text) for finding in world["audit"]["findings"] if finding["status"].text == "warning"]
+    names = [
+        words.name("check", finding["name"].text)
+        for finding in world["audit"]["findings"]
+        if finding["status"].text == "warning"
+    ]
     if not names:
         return None
-    return html.callout("warn", html.tag("strong", words("verdict.warnings")), " ", html.join(*names, between=words.plain("verdict.comma")))
+    return html.callout(
+        "warn",
+        html.tag("strong", words("verdict.warnings")),
+        " ",
+        html.join(*names, between=words.plain("verdict.comma")),
+    )
