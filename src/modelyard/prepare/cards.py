@@ -31,11 +31,9 @@ def facts(series: polars.Series, kind: str) -> dict[str, Any]:
         return numbers(present.to_numpy())
     if kind == "date":
         seconds = present.dt.epoch("us").to_numpy() / 1e6
-        return {
-            "earliest": present.min().isoformat(),
-            "latest": present.max().isoformat(),
-            "histogram": _histogram(seconds),
-        }  # type: ignore[union-attr]
+        ends: list[Any] = [present.min(), present.max()]
+        earliest, latest = (end.isoformat() for end in ends)
+        return {"earliest": earliest, "latest": latest, "histogram": _histogram(seconds)}
     if kind == "text":
         return _text(present)
     counts = present.value_counts(sort=True, name="rows").sort(["rows", present.name], descending=[True, False])
