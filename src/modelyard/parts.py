@@ -14,6 +14,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import sys
 from functools import cache
 from hashlib import blake2b
 from importlib.metadata import entry_points
@@ -30,9 +31,14 @@ def _stem(name: str) -> str:
     return name.replace("-", "_")
 
 
-@cache
 def _strangers(shelf: str) -> dict[str, Any]:
-    """Entry points of other packages, by name. Reading them takes milliseconds, so once."""
+    """Entry points of other packages, by name."""
+    return _entries(shelf, tuple(sys.path))
+
+
+@cache
+def _entries(shelf: str, path: tuple[str, ...]) -> dict[str, Any]:
+    """Reading them takes milliseconds, so once for each search path."""
     return {entry.name: entry for entry in entry_points(group=f"modelyard.{shelf}")}
 
 
