@@ -7,7 +7,7 @@ knows no location: its specification and its rows can be sent to another machine
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,10 @@ class JobSpec(Frozen):
         return f"train/{self.candidate}/{'all' if self.fold == ALL else self.fold}-{self.key[:12]}"
 
 
+SCORING_SHARE = 0.08
+"""Share of a gradient-trained job's seconds kept for encoding, saving and its validation scores."""
+
+
 @dataclass(frozen=True)
 class Work:
     """What a job works with on this machine."""
@@ -77,6 +81,9 @@ class Work:
     decide: Callable[[str, Callable[[], Any]], Any]
     decided: Callable[[str], Any]
     progress: Progress
+    tracking: Sequence[str] = ()
+    logs: Path | None = None
+    """Where learning curves are logged."""
 
 
 def done(spec: JobSpec, build: Path) -> bool:
@@ -164,8 +171,10 @@ def _learn(
         return loop.train(
             model, model.module(features, work.state, seed=spec.seed), train, held, task=work.task, state=work.state,
             options=model.loop(features, work.state, len(train)), metric=work.metric, greater_is_better=work.greater_is_better,
-            seed=spec.seed, threads=work.threads, seconds=seconds, folder=folder.with_name(folder.name + ".work"),
-            decide=work.decide, name=name, checkpoint_seconds=work.checkpoint_seconds, progress=work.progress,
+            seed=spec.seed, threads=min(work.threads, model.most_threads or work.threads),
+            seconds=seconds * (1 - SCORING_SHARE), folder=folder.with_name(folder.name + ".work"), decide=work.decide,
+            name=name, checkpoint_seconds=work.checkpoint_seconds, progress=work.progress, tracking=work.tracking,
+            logs=work.logs,
         )  # fmt: skip
     assert isinstance(model, FitModel)
     clock = Clock(

@@ -149,6 +149,9 @@ class LoopModel(Model):
 
     learns: ClassVar[Literal["fit", "loop"]] = "loop"
 
+    most_threads: ClassVar[int | None] = None
+    """Threads that its training can use; null: all."""
+
     @abstractmethod
     def module(self, features: dict[str, Any], state: State, *, seed: int, folder: Any = None) -> Any:
         """A fresh `torch.nn.Module`; `forward(**arrays)` of tensors gives outputs (n, K). Pretrained weights are loaded here."""

@@ -189,7 +189,7 @@ def _work(world: World, fold: int, seconds: float) -> jobs.Work:
         validation=world.rows.take(outside), validation_target=world.target[outside], metric=measure,
         greater_is_better=world.metric.greater_is_better, threads=context.threads, seconds=seconds,
         checkpoint_seconds=context.blueprint.train.checkpoint.to("s"), decide=context.decide, decided=context.store.decided,
-        progress=context.progress,
+        progress=context.progress, tracking=context.blueprint.train.tracking, logs=context.store.path("logs"),
     )  # fmt: skip
 
 
