@@ -23,7 +23,7 @@ CELLS = ["credit", "encoder"]
 SLOWEST, LARGEST = 3.0, 600e6
 """Seconds and bytes: the bars of issue 2."""
 PACKAGED, TRAINED = "packaged", "trained"
-MINUTES = 15.0
+MINUTES = 10.0
 PROGRAM = """
 import json, sys, time
 from importlib.util import find_spec

@@ -24,7 +24,7 @@ CELLS = list(builds.SUBJECTS)
 ROWS = 50
 """Single rows a round."""
 PACKAGED, TRAINED = "packaged", "trained"
-MINUTES = 20.0
+MINUTES = 30.0
 
 
 def run(session: Session) -> None:

@@ -33,9 +33,14 @@ def date_parts(seconds: Array) -> Array:
 
 def _numbers(rows: Rows, features: dict[str, Any]) -> Array:
     """(n, numbers + booleans + date parts) raw."""
-    plain = [rows[name] for name in features["numbers"]]
-    parts = [date_parts(rows[name]) for name in features["dates"]]
-    return np.column_stack([*plain, *parts]) if plain or parts else np.zeros((len(rows), 0))
+    plain, dates = features["numbers"], features["dates"]
+    matrix = np.empty((len(rows), len(plain) + len(dates) * len(DATE_PARTS)))
+    for place, name in enumerate(plain):
+        matrix[:, place] = rows[name]
+    for number, name in enumerate(dates):
+        start = len(plain) + number * len(DATE_PARTS)
+        matrix[:, start : start + len(DATE_PARTS)] = date_parts(rows[name])
+    return matrix
 
 
 def _columns(state: State) -> dict[str, Any]:
@@ -156,8 +161,10 @@ def encode_coded(rows: Rows, features: dict[str, Any]) -> Array:
             name: {value: number + 1 for number, value in enumerate(order)}
             for name, order in features["orders"].items()
         }
-    coded = [
-        np.array([codes[name].get(value, 0) for value in rows[name]], dtype=np.float64)
-        for name in features["categories"]
-    ]
-    return np.column_stack([_numbers(rows, features), *coded])
+    numbers = _numbers(rows, features)
+    matrix = np.empty((len(rows), numbers.shape[1] + len(features["categories"])))
+    matrix[:, : numbers.shape[1]] = numbers
+    for place, name in enumerate(features["categories"], start=numbers.shape[1]):
+        known = codes[name]
+        matrix[:, place] = [known.get(value, 0) for value in rows[name]]
+    return matrix
