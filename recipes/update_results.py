@@ -4,7 +4,7 @@
 
 BUILD is a build folder made by `yard run recipes/<name>/blueprint.yaml`. The name of the build's blueprint finds the README: the one in `recipes/` with the
 marker `<!-- results NAME -->`, or else `recipes/NAME/README.md` with the plain marker `<!-- results -->`. Everything between the marker and the next
-`<!-- /results -->` is replaced; running it twice changes nothing. Only the standard library is used, and the package is not imported.
+`<!-- /results -->` is replaced, and the figure in the project's README; running it twice changes nothing. Only the standard library is used, and the package is not imported.
 
 Read are `evaluate.json` (`metrics` is the chosen model on test, `candidates` the others), and where they exist `train.json` (the weights),
 `serve.json`, `business.json`; a quantity is a number or a text with its unit, such as `0.004 s`. Knows nothing of how records are made.
@@ -207,6 +207,16 @@ def replace(text: str, marker: str, new: str, where: Path) -> str:
     return text[: start + len(marker)] + "\n" + new + text[end:]
 
 
+def summarise(build: Path, name: str) -> None:
+    """Write the choosing metric into the tables of the project's own READMEs, between `<!-- result NAME -->` and `<!-- /result -->`."""
+    evaluated = read(build, "evaluate", needed=True)
+    figure = estimate(evaluated["metrics"].get(evaluated.get("metric")))
+    for path in sorted(RECIPES.parent.glob("README*.md")):
+        text = path.read_text(encoding="utf-8")
+        inline = re.compile(rf"(<!-- result {re.escape(name)} -->).*?(<!-- /result -->)")
+        path.write_text(inline.sub(lambda found: f"{found[1]}{figure}{found[2]}", text), encoding="utf-8")
+
+
 def main() -> int:
     """Update one README; 2 where the build or the marker is missing."""
     parser = argparse.ArgumentParser(description="Write a recipe's result table from a build.")
@@ -232,6 +242,7 @@ def main() -> int:
     temporary = readme.with_suffix(".new")
     temporary.write_text(after, encoding="utf-8")
     temporary.replace(readme)
+    summarise(given.build, name)
     print(f"{readme}: {'unchanged' if after == before else 'updated'} from {given.build}")
     return 0
 

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from compress_builds import PLANTED
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Methods `perturbed`, `absent` and `broken`, found by their entry points like any stranger's."""
     folder = tmp_path_factory.mktemp("plug-in")
