@@ -48,7 +48,7 @@ def test_card_licence_and_requirements(built: Context) -> None:
     assert "Permission is hereby granted" in (folder / "LICENCE.txt").read_text()
     lines = (folder / "requirements.txt").read_text().splitlines()
     names = {line.split("==")[0] for line in lines if "==" in line}
-    assert {"modelyard", "numpy", "pydantic-core", "fastapi", "h11", "safetensors"} <= names
+    assert {"modelyard", "numpy", "pydantic-core", "starlette", "h11", "safetensors"} <= names
     assert names.isdisjoint(
         {"torch", "scikit-learn", "polars", "lightgbm", "openvino", "onnxruntime", "openvino-telemetry"}
     )
