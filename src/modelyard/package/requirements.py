@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, packages_distributions
 
-SERVER = ("numpy", "pydantic", "safetensors", "fastapi", "uvicorn", "prometheus-client", "typer", "rich")
+SERVER = ("numpy", "pydantic", "safetensors", "starlette", "uvicorn", "prometheus-client", "typer", "rich")
 """The service, its page of metrics and its command line."""
 NOT_NEEDED = {
     "openvino-telemetry": "usage statistics; openvino has a stub for its absence",
