@@ -22,9 +22,6 @@ from modelyard.rows import GROUP, ROW
 
 RECIPE = harness.ROOT.parent / "recipes" / "mail-spam"
 IGNORED = {"source": "ignore", "id": "ignore", "sent": "ignore", "sender_domain": "ignore"}
-CANDIDATES: dict[str, dict[str, Any]] = {
-    "linear": {}, "linear-characters": {"model": "linear", "characters": True}, "gradient-boosting": {}, "encoder": {},
-}  # fmt: skip
 FOLDS, SEED = 5, 0
 OURS, PEER = "modelyard", "tfidf"
 DEFAULTS = {"budget": 360.0}
@@ -112,12 +109,18 @@ def _latest(frame: pl.DataFrame, folder: Path) -> pl.Series:
 
 
 def entries(settings: dict[str, Any], cell: str) -> list[Entry]:
-    """Ours and the peer, for a cell."""
+    """Ours, with the recipe's candidates, and the peer, for a cell."""
+    recipe = Blueprint.load(RECIPE / "blueprint.yaml")
     split = {"by": "time", "column": "sent"} if cell == "time" else {"by": "group", "column": "sender_domain"}
     blueprint = {
         "columns": IGNORED,
         "prepare": {"split": split},
-        "train": {"budget": f"{settings['budget']} s", "seed": SEED, "metric": "f1_macro", "candidates": CANDIDATES},
+        "train": {
+            "budget": f"{settings['budget']} s",
+            "seed": SEED,
+            "metric": "f1_macro",
+            "candidates": recipe.train.candidates,
+        },
         "evaluate": {"positive": "spam"},
     }
     peer: dict[str, Any] = {"texts": ["subject", "body"], "group": "sender_domain"}

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import polars
 
 MOST_VALUES = 1000
-LONGEST_EXAMPLE = 300
-"""Characters of a text that an API example shows."""
 
 
 def input_columns(frame: polars.DataFrame, types: Mapping[str, str]) -> tuple[Column, ...]:
@@ -29,9 +27,7 @@ def _column(name: str, kind: InputType, values: Array) -> Column:
         present = [value for value in values if value is not None]
         missing = 1 - len(present) / max(len(values), 1)
         if kind == "text":
-            filled = sorted((value for value in present if value.strip()), key=len)
-            example = filled[len(filled) // 2][:LONGEST_EXAMPLE] if filled else ""
-            return Column(name=name, type=kind, missing=missing, example=example)
+            return Column(name=name, type=kind, missing=missing)  # no example: it would be somebody's text
         counted = sorted(Counter(present).items(), key=lambda item: (-item[1], item[0]))
         names = tuple(name for name, _ in counted[:MOST_VALUES])
         return Column(name=name, type=kind, values=names, missing=missing, example=names[0] if names else None)

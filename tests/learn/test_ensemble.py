@@ -45,6 +45,16 @@ def test_one_good_candidate_stays_alone() -> None:
     assert ensemble.select(scores, lambda values: ensemble.log_loss(values, target)) == {"good": 1.0}
 
 
+def test_equal_weights_until_leaving_out_is_surely_better(sample: tuple[dict[str, np.ndarray], np.ndarray]) -> None:
+    scores, target = sample
+
+    def loss(values: np.ndarray) -> float:
+        return ensemble.log_loss(values, target)
+
+    assert ensemble.keep(scores, loss, lambda new, old: loss(new) < loss(old)) == {"left": 0.5, "right": 0.5}
+    assert ensemble.keep(scores, loss, lambda new, old: False) == pytest.approx(dict.fromkeys(scores, 1 / 3))
+
+
 def test_calibration_finds_a_planted_temperature_and_bias() -> None:
     rng = np.random.default_rng(2)
     logits = rng.normal(0, 2, 20_000)

@@ -18,7 +18,7 @@ from modelyard.package import requirements, run
 from modelyard.packages import open_package
 from modelyard.records._base import Gate, without_times
 from modelyard.records.packaged import Packaged
-from modelyard.rows import from_records
+from modelyard.rows import from_records, read_split
 
 
 def test_it_answers_its_own_examples(built: Context) -> None:
@@ -28,6 +28,15 @@ def test_it_answers_its_own_examples(built: Context) -> None:
     assert len(opened.manifest.examples) == 3 and not opened.refused
     first = opened.manifest.examples[0]
     assert isinstance(first["age"], int) and isinstance(first["member"], bool) and first["since"].startswith("202")
+
+
+def test_examples_are_nobodys_row(built: Context) -> None:
+    """A package travels; its examples must not carry somebody's text or a whole row of the training data."""
+    rows = read_split(built.store.path("data"), "train")
+    columns = ["age", "share", "town", "member", "note"]
+    seen = {tuple(row) for row in rows.select(columns).rows()}
+    for example in open_package(built.store.path("package")).manifest.examples:
+        assert example["note"] not in set(rows["note"]) and tuple(example[name] for name in columns) not in seen
 
 
 def test_gates_of_a_fresh_process_pass(built: Context) -> None:

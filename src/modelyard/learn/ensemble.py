@@ -38,6 +38,28 @@ def select(scores: Mapping[str, Array], loss: Callable[[Array], float]) -> dict[
     return {name: weight / sum(strong.values()) for name, weight in strong.items()}
 
 
+def keep(
+    scores: Mapping[str, Array], loss: Callable[[Array], float], better: Callable[[Array, Array], bool]
+) -> dict[str, float]:
+    """Equal weights of all candidates but those without which the mean is surely better, the most harmful first.
+
+    For service on groups or times that training never saw: weights fitted to the few that were held out do not carry over.
+    On mail by sender domain the greedy ones lost to equal ones by 1.6 points of macro-F1 (docs/log.md).
+    """
+    names = sorted(scores)
+
+    def mean(chosen: Sequence[str]) -> Array:
+        return np.mean([scores[name] for name in chosen], axis=0)  # type: ignore[no-any-return]
+
+    while len(names) > 1:
+        rests = {name: mean([other for other in names if other != name]) for name in names}
+        worst = min(names, key=lambda name: (loss(rests[name]), name))
+        if not better(rests[worst], mean(names)):
+            break
+        names.remove(worst)
+    return {name: 1 / len(names) for name in names}
+
+
 def log_loss(scores: Array, target: Array) -> float:
     """Mean negative logarithm of the true class's probability; rows of unseen classes are left out."""
     known = target >= 0

@@ -29,7 +29,7 @@ class Part(FitModel):
     terms: int = Field(50_000, ge=10)
     """At most so many n-grams of each text column."""
     characters: bool = False
-    """Also hashed character n-grams of 2 to 5, case kept, and the text's shape (capitals, digits, links, ...)."""
+    """Also hashed character n-grams of 2 to 5, case kept."""
     longest: int = Field(2000, ge=50)
     """Characters of a text that the character n-grams read."""
     penalty: Literal["l2", "l1"] = "l2"
@@ -40,29 +40,23 @@ class Part(FitModel):
     """Weigh classes by the inverse of their frequency."""
 
     def features(self, rows: Rows, target: Array, state: State, *, seed: int) -> dict[str, Any]:
-        names = _inputs.text_columns(state)
-        found: dict[str, Any] = {"table": table.fit_dense(rows, state), "words": {}, "characters": {}}
+        blocks = _inputs.text_blocks(state)
+        read = _inputs.texts(rows, blocks)
+        found: dict[str, Any] = {"table": table.fit_dense(rows, state), "blocks": blocks, "words": {}, "characters": {}}
         if self.word_ngrams:
-            found["words"] = ngrams.fit_text(
-                {name: rows[name] for name in names}, longest=self.word_ngrams, most=self.terms
-            )
-        if self.characters:
+            found["words"] = ngrams.fit_text(read, longest=self.word_ngrams, most=self.terms)
+        if self.characters and read:
             found["characters"] = {
-                name: ngrams.fit_characters(rows[name], sizes=(2, 3, 4, 5), bits=17, longest=self.longest)
-                for name in names
+                block: ngrams.fit_characters(text, sizes=SIZES, bits=17, longest=self.longest)
+                for block, text in read.items()
             }
-            shape = _inputs.statistics(rows, names)
-            found["shape"] = {"mean": shape.mean(axis=0).tolist(), "scale": (shape.std(axis=0) + 1e-6).tolist()}
         return found
 
     def encode(self, rows: Rows, features: dict[str, Any]) -> Arrays:
         dense = table.encode_dense(rows, features["table"])
-        if features["characters"]:
-            shape = _inputs.statistics(rows, list(features["characters"]))
-            moved = (shape - np.asarray(features["shape"]["mean"])) / np.asarray(features["shape"]["scale"])
-            dense = np.hstack([dense, np.clip(moved, -table.CUT, table.CUT).astype(np.float32) * SHAPE_WEIGHT])
-        blocks = [ngrams.encode_words(rows[name], words) for name, words in features["words"].items()]
-        blocks += [ngrams.encode_characters(rows[name], inner) for name, inner in features["characters"].items()]
+        read = _inputs.texts(rows, features["blocks"])
+        blocks = [ngrams.encode_words(read[block], words) for block, words in features["words"].items()]
+        blocks += [ngrams.encode_characters(read[block], inner) for block, inner in features["characters"].items()]
         return {"dense": dense, **({"terms": beside(blocks)} if blocks else {})}
 
     def fit(
@@ -146,7 +140,6 @@ class Part(FitModel):
 
     def explain(self, weights: Weights, features: dict[str, Any], state: State) -> dict[str, Any]:
         names = table.dense_names(features["table"])
-        names += _inputs.statistic_names(list(features["characters"])) if features["characters"] else []
         words = [f"{name}: {term}" for name, inner in features["words"].items() for term in inner["terms"]]
         named = np.concatenate([weights["dense"], weights["terms"][: len(words)]])
         shown = state.classes.index(state.positive) if state.positive else -1
@@ -159,8 +152,8 @@ class Part(FitModel):
         }
 
 
-SHAPE_WEIGHT = 0.1
-"""Text statistics beside rows of length 1: a tenth of a deviation keeps them from drowning the n-grams."""
+SIZES = (2, 3, 4, 5)
+"""Lengths of the character n-grams."""
 TYPICAL_TERMS = 300
 """Terms in a typical row, for FLOPs: the median mail of the spam recipe has about so many distinct words and pairs."""
 

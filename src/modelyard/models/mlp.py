@@ -62,11 +62,12 @@ class Part(LoopModel):
 
     def features(self, rows: Rows, target: Array, state: State, *, seed: int) -> dict[str, Any]:
         """Scales, categories, vocabulary."""
-        names = _inputs.text_columns(state)
-        found: dict[str, Any] = {"table": table.fit_dense(rows, state), "texts": {}}
-        if names:
-            found["texts"] = ngrams.fit_text({name: rows[name] for name in names}, longest=1, most=self.terms)
-            shape = _inputs.statistics(rows, names)
+        blocks = _inputs.text_blocks(state)
+        found: dict[str, Any] = {"table": table.fit_dense(rows, state), "blocks": blocks}
+        if blocks:
+            read = _inputs.texts(rows, blocks)
+            found["texts"] = ngrams.fit_text(read, longest=1, most=self.terms)
+            shape = _inputs.statistics(read)
             found["shape"] = {"mean": shape.mean(axis=0).tolist(), "scale": (shape.std(axis=0) + 1e-6).tolist()}
         found["width"] = int(self.encode(rows.take(slice(0, 1)), found)["dense"].shape[1])
         return found
@@ -74,12 +75,12 @@ class Part(LoopModel):
     def encode(self, rows: Rows, features: dict[str, Any]) -> Arrays:
         """`dense` (n, d) float32."""
         dense = table.encode_dense(rows, features["table"])
-        names = list(features["texts"])
-        if names:
-            shape = (_inputs.statistics(rows, names) - np.asarray(features["shape"]["mean"])) / np.asarray(
+        if features["blocks"]:
+            read = _inputs.texts(rows, features["blocks"])
+            shape = (_inputs.statistics(read) - np.asarray(features["shape"]["mean"])) / np.asarray(
                 features["shape"]["scale"]
             )
-            words = ngrams.encode_text({name: rows[name] for name in names}, features["texts"])
+            words = ngrams.encode_text(read, features["texts"])
             # a row of TF-IDF has length 1: scaled so that its terms weigh like standardised columns
             scaled = words.dense() * np.float32(TERM_SCALE)
             dense = np.hstack([dense, np.clip(shape, -table.CUT, table.CUT), scaled])

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from modelyard import __version__, packages, parts
 from modelyard.context import Context
 from modelyard.errors import GateFailed
@@ -19,7 +21,7 @@ from modelyard.records.compressed import Compressed
 from modelyard.records.evaluated import Evaluated
 from modelyard.records.packaged import Packaged
 from modelyard.records.prepared import Prepared
-from modelyard.rows import Column, from_frame, from_records, read_split
+from modelyard.rows import Array, Column, from_frame, from_records, read_split
 from modelyard.store import read_json, replacing_folder, to_json, write_json, write_text
 from modelyard.units import Quantity
 
@@ -28,8 +30,6 @@ LARGEST = 600e6
 BEFORE = ("prepare", "train", "evaluate", "audit", "compress")
 """Stages whose gates a package carries; later ones write `verdict.json`."""
 EXAMPLES = 3
-LONGEST_EXAMPLE = 300
-"""Characters of an example's text."""
 
 
 def run(context: Context) -> Packaged:
@@ -116,25 +116,34 @@ def _found(context: Context, kind: Any) -> Any:
 
 
 def _examples(context: Context, inputs: tuple[Column, ...]) -> list[dict[str, Any]]:
-    """A few training rows as the API takes them."""
+    """A few made-up rows as the API takes them: the quartiles of each column on its own, so that a package shows nobody's row.
+
+    Texts are nobody's either: a sentence that says which column it stands for.
+    """
     frame = read_split(context.store.path("data"), "train")
-    rows = from_frame(frame.head(EXAMPLES), {column.name: column.type for column in inputs})
-    return [
-        {column.name: _plain(rows.record(row)[column.name], column) for column in inputs} for row in range(len(rows))
-    ]
+    rows = from_frame(frame, {column.name: column.type for column in inputs})
+    columns = {column.name: _quartiles(rows[column.name], column) for column in inputs}
+    return [{name: values[number] for name, values in columns.items()} for number in range(EXAMPLES)]
 
 
-def _plain(value: Any, column: Column) -> Any:
-    """A value as a person would send it."""
-    if value is None:
-        return None
+def _quartiles(values: Array, column: Column) -> list[Any]:
+    """`EXAMPLES` values of a column: quartiles of what can be ordered, the commonest categories, a made-up text."""
+    if column.type == "text":
+        return [f"A {column.name} to try." for _ in range(EXAMPLES)]
+    if column.type == "category":
+        return [column.values[number % len(column.values)] if column.values else None for number in range(EXAMPLES)]
+    known = np.sort(values[~np.isnan(values)])
+    shares = np.linspace(0, 1, EXAMPLES + 2)[1:-1]
+    return [_plain(float(known[int(share * (len(known) - 1))]), column) if len(known) else None for share in shares]
+
+
+def _plain(value: float, column: Column) -> Any:
+    """A number as a person would send it."""
     if column.type == "boolean":
         return bool(value)
     if column.type == "date":
         return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    if column.type == "number":
-        return int(value) if column.whole and float(value).is_integer() else value
-    return value[:LONGEST_EXAMPLE]
+    return int(value) if column.whole and value.is_integer() else value
 
 
 def _fill(context: Context, folder: Path, manifest: Manifest, artifact: Artifact, source: Path) -> None:

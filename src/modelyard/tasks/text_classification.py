@@ -22,7 +22,7 @@ class Part(Task):
 
     def candidates(self, size: str, columns: Sequence[Column]) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {
-            "linear": {}, "linear-characters": {"model": "linear", "characters": True},
+            "linear": {}, "linear-characters": {"model": "linear", "word_ngrams": 0, "characters": True},
             "decision-tree": {}, "mlp": {}, "gradient-boosting": {}, "encoder": {},
         }  # fmt: skip
         return found

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from modelyard import metrics
 from modelyard.errors import DataError
 from modelyard.learn import ensemble
 from modelyard.predictor import Artifact, combine, temper
@@ -19,20 +20,19 @@ from modelyard.store import hash_tree, read_json, replacing, replacing_folder
 from modelyard.train.candidates import estimates
 from modelyard.train.world import World
 
+ONE_ERROR = 0.683
+"""Level of an interval that reaches one standard error to either side."""
+
 
 def choose(world: World, trained: list[Candidate], scores: dict[str, Array]) -> Trained:
-    train, target = world.context.blueprint.train, world.target[world.held]
+    target = world.target[world.held]
     usable = {name: found for name, found in scores.items() if name != "dummy"} or scores
     if not usable:
         reasons = "; ".join(f"{candidate.name}: {candidate.reason}" for candidate in trained)
         raise DataError(f"no candidate could be trained: {reasons}")
-    loss = _loss(world, target)
-    best = min(usable, key=lambda name: (loss(usable[name]), name))
-    weights = ensemble.select(usable, loss) if train.ensemble and len(usable) > 1 else {best: 1.0}
+    weights = _weights(world, usable, target)
     total = combine([usable[name] for name in weights], list(weights.values()))
-    if loss(total) > loss(usable[best]):
-        weights, total = {best: 1.0}, usable[best]
-    temperature, bias = ensemble.choose_temperature(total, target) if world.state.classes else (1.0, ())
+    temperature, bias = _calibration(world, total, target)
     total = temper(total, temperature, bias) if world.state.classes else total
     threshold, reason, curve = _threshold(world, total, target)
     hashes = _assemble(world, weights, temperature=temperature, bias=bias, threshold=threshold)
@@ -45,13 +45,56 @@ def choose(world: World, trained: list[Candidate], scores: dict[str, Array]) -> 
     )  # fmt: skip
 
 
-def _loss(world: World, target: Array) -> Callable[[Array], float]:
-    """What the ensemble lowers: the choosing metric where it ranks or measures numbers, else the log loss, because a metric of
+def _weights(world: World, usable: dict[str, Array], target: Array) -> dict[str, float]:
+    """The best candidate alone, or the ensemble of those that earn their place."""
+    loss = _loss(world, target)
+    best = min(usable, key=lambda name: (loss(usable[name]), name))
+    if not world.context.blueprint.train.ensemble or len(usable) == 1:
+        return {best: 1.0}
+    if world.shifts:
+        judge = _judge(world)
+        return ensemble.keep(usable, loss, lambda new, old: _surely(world, judge, new, old, target))
+    weights = ensemble.select(usable, loss)
+    total = combine([usable[name] for name in weights], list(weights.values()))
+    return {best: 1.0} if loss(total) > loss(usable[best]) else weights
+
+
+def _judge(world: World) -> metrics.Metric:
+    """What the ensemble improves: the choosing metric where it ranks or measures numbers, else the log loss, because a metric of
     decided labels jumps with single validation rows."""
-    metric = world.metric
-    if world.state.classes and metric.name not in ("roc_auc", "average_precision", "log_loss", "brier"):
+    ranks = world.metric.name in ("roc_auc", "average_precision", "log_loss", "brier")
+    return metrics.find("log_loss") if world.state.classes and not ranks else world.metric
+
+
+def _loss(world: World, target: Array) -> Callable[[Array], float]:
+    judge = _judge(world)
+    if judge.name == "log_loss":
         return lambda scores: ensemble.log_loss(scores, target)
-    return lambda scores: -metric.sign * metric.of(world.measure(scores, target))
+    return lambda scores: -judge.sign * judge.of(world.measure(scores, target))
+
+
+def _surely(
+    world: World, metric: metrics.Metric, new: Array, old: Array, target: Array, threshold: float | None = None
+) -> bool:
+    """Whether the new scores (or the new threshold) beat the old by more than a standard error over resampled groups.
+
+    The one-standard-error rule (Breiman et al. 1984): among choices that the validation rows cannot tell apart, the plain one.
+    """
+    sample, before = world.measure(new, target, threshold), world.measure(old, target)
+    bootstrap = metrics.Bootstrap(count=200, level=ONE_ERROR, seed=world.context.blueprint.train.seed)
+    gain = metrics.paired(metric, sample, before, groups=world.groups[world.held], bootstrap=bootstrap)
+    return min(metric.sign * gain.low, metric.sign * gain.high) > 0
+
+
+def _calibration(world: World, total: Array, target: Array) -> tuple[float, tuple[float, ...]]:
+    """Temperature and class biases, where the validation rows show that they help."""
+    if not world.state.classes:
+        return 1.0, ()
+    temperature, bias = ensemble.choose_temperature(total, target)
+    tempered = temper(total, temperature, bias)
+    if tempered is total or not _surely(world, metrics.find("log_loss"), tempered, total, target):
+        return 1.0, ()
+    return temperature, bias
 
 
 def _threshold(world: World, scores: Array, target: Array) -> tuple[float | None, str, dict[str, list[float]]]:
@@ -80,7 +123,9 @@ def _threshold(world: World, scores: Array, target: Array) -> tuple[float | None
             curve.append(float((wrong * (said & ~truth) + missed * (~said & truth)).mean()))
         else:
             curve.append(-world.metric.sign * world.metric.of(world.measure(scores, target, float(threshold))))
-    chosen = ensemble.choose_threshold(thresholds, curve)
+    chosen: float | None = ensemble.choose_threshold(thresholds, curve)
+    if costs is None and not _surely(world, world.metric, scores, scores, target, chosen):
+        chosen, reason = None, f"the likeliest class: no threshold is surely better for {world.metric.name}"
     return chosen, reason, {"threshold": [round(float(t), 6) for t in thresholds], "cost": [round(c, 6) for c in curve]}
 
 

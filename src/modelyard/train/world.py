@@ -40,6 +40,10 @@ class World:
     rows: Rows
     values: Array
     target: Array
+    groups: Array
+    """Which rows hang together: copies, and the groups that the split keeps apart."""
+    shifts: bool
+    """Whether service will meet groups or times that training never saw: validation rows are then one draw of few."""
     folds: list[Fold]
     metric: metrics.Metric
     fingerprint: str
@@ -97,8 +101,8 @@ def look(context: Context, started: float) -> tuple[World, list[Derived]]:
     known = target >= 0 if state.classes else np.ones(len(target), dtype=bool)
     folds = _split(np.arange(total) < frames[0].height, known, groups, target, state, count, blueprint.train.seed)
     return World(
-        context=context, task=task, state=state, rows=from_frame(both, types), values=both[ROW].to_numpy(), target=target, folds=folds,
-        metric=metrics.find(name, task.kind), started=started, spent_before=0.0,
+        context=context, task=task, state=state, rows=from_frame(both, types), values=both[ROW].to_numpy(), target=target,
+        groups=groups, shifts=prepared.split_by in ("group", "time"), folds=folds, metric=metrics.find(name, task.kind), started=started, spent_before=0.0,
         fingerprint=fingerprint([prepared.splits["train"].hash, prepared.splits["validation"].hash, state.model_dump(mode="json"), count]),
     ), derived  # fmt: skip
 
