@@ -64,6 +64,8 @@ class Manifest(Frozen):
     """Seconds within which 95 % of requests are to be answered."""
     prices: dict[str, Any] = {}
     """The plans of the blueprint's `business` section."""
+    missing: tuple[str, ...] | None = None
+    """Texts in a CSV file that mean missing, as the blueprint said; null: the usual ones."""
     examples: tuple[dict[str, Any], ...] = ()
     """Rows as the API takes them."""
     answers: tuple[dict[str, Any], ...] = ()

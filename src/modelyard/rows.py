@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from modelyard import mending
 from modelyard.errors import RequestError
 from modelyard.frozen import Frozen
 
@@ -51,6 +52,8 @@ class Column(Frozen):
     """A number that is always whole."""
     example: str | float | bool | None = None
     """A value for the API's examples."""
+    mended: bool = False
+    """Whether training read this text mended; the service then mends what it is sent."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,8 @@ def from_records(records: Sequence[Mapping[str, Any]], inputs: Sequence[Column])
             if given is None or (given == "" and column.type != "text"):
                 continue
             try:
-                values[number] = read(given)
+                value = read(given)
+                values[number] = mending.mend(str(value)) if column.mended else value
             except (ValueError, TypeError, OverflowError):
                 faults.append((number, column.name, f"must be a {_WANTED[column.type]} (got {str(given)[:60]!r})"))
         columns[column.name] = values
@@ -201,6 +205,15 @@ def from_frame(frame: polars.DataFrame, types: Mapping[str, str]) -> Rows:
         else:
             columns[name] = series.cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
     return Rows(columns, frame.height)
+
+
+def days(frame: polars.DataFrame, column: str | None) -> Array | None:
+    """(n,) the day of each row, numbered; None where the time column holds no dates."""
+    import polars as pl
+
+    if column is None or column not in frame.columns or not frame[column].dtype.is_temporal():
+        return None
+    return frame[column].cast(pl.Date).cast(pl.Int64).fill_null(-1).to_numpy()
 
 
 def read_split(folder: Path, split: str) -> polars.DataFrame:

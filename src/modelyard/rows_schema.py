@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 MOST_VALUES = 1000
 
 
-def input_columns(frame: polars.DataFrame, types: Mapping[str, str]) -> tuple[Column, ...]:
-    """One Column for each input, filled from `frame`, which must be the training rows only."""
+def input_columns(frame: polars.DataFrame, types: Mapping[str, str], *, mended: bool = False) -> tuple[Column, ...]:
+    """One Column for each input, filled from `frame`, which must be the training rows only; `mended`: whether its texts were."""
     rows = from_frame(frame, types)
-    return tuple(_column(name, kind, rows[name]) for name, kind in types.items())  # type: ignore[arg-type]
+    found = (_column(name, kind, rows[name]) for name, kind in types.items())  # type: ignore[arg-type]
+    return tuple(
+        column.model_copy(update={"mended": mended and column.type in ("category", "text")}) for column in found
+    )
 
 
 def _column(name: str, kind: InputType, values: Array) -> Column:

@@ -45,9 +45,9 @@ class Stage:
     """Whether it computes from what clocks measured."""
 
 
-_MODELS = ("tasks", "models", "features", "sessions", "predictor.py", "rows.py", "rows_schema.py")
+_MODELS = ("tasks", "models", "features", "sessions", "predictor.py", "rows.py", "rows_schema.py", "mending.py")
 STAGES = (
-    Stage("prepare", "prepared:Prepared", (), ("task", "size", "data", "prepare", "train.seed"), ("prepare", "rows.py"),
+    Stage("prepare", "prepared:Prepared", (), ("task", "size", "data", "prepare", "train.seed"), ("prepare", "rows.py", "mending.py"),
           ("data/train.parquet", "data/validation.parquet", "data/test.parquet")),
     Stage("train", "trained:Trained", ("prepare",), ("name", "size", "train", "evaluate", "downloads"), ("train", "learn", "metrics", *_MODELS),
           ("model/artifact.json",)),

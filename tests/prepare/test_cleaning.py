@@ -9,7 +9,10 @@ import polars as pl
 import pytest
 from prepare_helpers import run, split, table, texts, whole
 
+from modelyard import mending
+from modelyard.predict import reading
 from modelyard.prepare import cleaning
+from modelyard.rows import Column, from_records
 
 
 @pytest.mark.parametrize("text", ["café", "“quoted” — naïve", "Größe 42 €", "日本語", "Привет", "São Tomé, façade"])
@@ -19,15 +22,15 @@ def test_mojibake_is_mended(text: str, wrong: str) -> None:
         broken = text.encode().decode(wrong)
     except UnicodeDecodeError:
         broken = text.encode().decode("latin-1")
-    assert cleaning.mend(broken) == text
-    assert cleaning.mend(text) == text
+    assert mending.decode_again(broken) == text
+    assert mending.decode_again(text) == text
 
 
 @pytest.mark.parametrize(
     "text", ["CAFÉ", "SÃO PAULO", "Ärger", "â la carte", "Ã", "10 £ Â", "&eacute; &amp; stays", "naïve Ã© and also ü"]
 )
 def test_right_or_doubtful_texts_stay(text: str) -> None:
-    assert cleaning.mend(text) == text
+    assert mending.decode_again(text) == text
 
 
 def test_control_characters_and_forms_are_counted(tmp_path: Path) -> None:
@@ -45,6 +48,16 @@ def test_control_characters_and_forms_are_counted(tmp_path: Path) -> None:
     assert [line[-4:] for line in mended[:3]] == [" end", "café", "café"]
     assert mended[3] == lines[3]
     assert run(tmp_path, "rows.parquet", prepare={"clean": {"encodings": False}}).cleaning == ()
+
+
+@pytest.mark.parametrize("text", ["caf\u00c3\u00a9", "bell\x07", "cafe\u0301", "caf\u00e9", "plain", "\u65e5\u672c"])
+def test_a_service_mends_as_the_file_was_mended(text: str) -> None:
+    column = Column(name="t", type="text", mended=True)
+    given = pl.DataFrame({"t": [text]})
+    wanted = cleaning.mend_text(given, ["t"])[0]["t"][0]
+    assert from_records([{"t": text}], [column])["t"][0] == wanted == reading.read(given, [column], "x", 1)["t"][0]
+    plain = column.model_copy(update={"mended": False})
+    assert from_records([{"t": text}], [plain])["t"][0] == text == reading.read(given, [plain], "x", 1)["t"][0]
 
 
 def test_unanswered_rows_and_repeats(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 from serve_helpers import COLUMNS, make_records
 
 from modelyard.errors import DataError, PackageError, UserError
-from modelyard.predict import PIECE, predict_file
+from modelyard.predict import predict_file
+from modelyard.predict.reading import PIECE
 from modelyard.predictor import Predictor
 from modelyard.rows import from_records
 

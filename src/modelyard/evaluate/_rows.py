@@ -15,7 +15,7 @@ from modelyard.metrics.slicing import column_of
 from modelyard.predictor import Predictor
 from modelyard.records.prepared import Prepared
 from modelyard.records.trained import Trained
-from modelyard.rows import GROUP, ROW, Array, Rows, from_frame, read_split
+from modelyard.rows import GROUP, ROW, Array, Rows, days, from_frame, read_split
 from modelyard.tasks._contract import State
 
 if TYPE_CHECKING:
@@ -81,18 +81,8 @@ def read(context: Context, predictor: Predictor) -> Trial:
         state=state,
         bootstrap=Bootstrap(blueprint.evaluate.bootstrap, blueprint.evaluate.level, blueprint.train.seed),
         top_k=blueprint.evaluate.top_k,
-        periods=_days(frame, blueprint.prepare.split.column) if prepared.split_by == "time" else None,
+        periods=days(frame, blueprint.prepare.split.column) if prepared.split_by == "time" else None,
     )
-
-
-def _days(frame: polars.DataFrame, column: str | None) -> Array | None:
-    """The day of each row, numbered; None where the time column holds no dates."""
-    import polars as pl
-
-    if column is None or column not in frame.columns or not frame[column].dtype.is_temporal():
-        return None
-    days = frame[column].cast(pl.Date).cast(pl.Int64)
-    return days.fill_null(-1).to_numpy()
 
 
 def _groups(frame: polars.DataFrame) -> Array | None:

@@ -105,6 +105,7 @@ def _manifest(context: Context, predictor: Predictor) -> Manifest:
         max_body=int(blueprint.serve.max_body.value),
         p95=blueprint.serve.p95.value,
         prices={key: business[key] for key in ("currency", "plans") if key in business},
+        missing=blueprint.data.missing,
         examples=tuple(examples),
         answers=tuple(predictor.answer(from_records(examples, state.inputs))) if examples else (),
     )

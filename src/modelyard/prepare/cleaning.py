@@ -6,9 +6,9 @@ learn from them, and the service will meet them.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
+from modelyard import mending
 from modelyard.blueprint import Clean
 from modelyard.errors import DataError
 from modelyard.prepare.reading import GIVEN
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
 FENCE = 10.0
 """Interquartile ranges beyond the quartiles from which a number is an outlier; Tukey's far-out fence is 3, which skewed columns cross all the time."""
-CONTROL = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F]"
-"""C0 without tab, line feed and carriage return; DEL; C1."""
-_TELLTALE = "[\u00c2-\u00f4][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
-"""A UTF-8 lead byte read as Latin-1, followed by a continuation byte read as Latin-1 or cp1252."""
 
 
 def mend_text(frame: polars.DataFrame, names: list[str]) -> tuple[polars.DataFrame, list[CleaningStep]]:
@@ -34,7 +30,7 @@ def mend_text(frame: polars.DataFrame, names: list[str]) -> tuple[polars.DataFra
     for name in names:
         before = frame[name]
         mended, mojibake = _mend_mojibake(before)
-        cleaned = mended.str.replace_all(CONTROL, "")
+        cleaned = mended.str.replace_all(mending.CONTROL, "")
         controls = int((mended != cleaned).sum())
         if cleaned.str.contains(r"[^\x00-\x7F]").any():
             normal = cleaned.str.normalize("NFC")
@@ -59,34 +55,15 @@ def _mend_mojibake(series: polars.Series) -> tuple[polars.Series, int]:
     """UTF-8 that was read as cp1252 or Latin-1, where the whole text turns back into valid UTF-8; anything doubtful is left."""
     import polars as pl
 
-    doubtful = series.str.contains(_TELLTALE).fill_null(False)
+    doubtful = series.str.contains(mending.TELLTALE).fill_null(False)
     if not doubtful.any():
         return series, 0
     values, count = series.to_list(), 0
     for place in doubtful.arg_true().to_list():
-        mended = mend(values[place])
+        mended = mending.decode_again(values[place])
         if mended != values[place]:
             values[place], count = mended, count + 1
     return pl.Series(series.name, values, dtype=pl.String), count
-
-
-def mend(text: str) -> str:
-    """One text. `mend('cafÃ©') == 'café'`; a text that is right stays as it is.
-
-    >>> mend("naÃ¯ve â€œquotesâ€\x9d"), mend("São Tomé")
-    ('naïve “quotes”', 'São Tomé')
-    """
-    try:
-        return b"".join(_byte(character) for character in text).decode("utf-8") if re.search(_TELLTALE, text) else text
-    except (UnicodeEncodeError, UnicodeDecodeError):
-        return text
-
-
-def _byte(character: str) -> bytes:
-    try:
-        return character.encode("cp1252")
-    except UnicodeEncodeError:
-        return character.encode("latin-1")  # the five bytes that cp1252 leaves undefined pass through
 
 
 def drop_unanswered(frame: polars.DataFrame, target: str) -> tuple[polars.DataFrame, CleaningStep | None]:

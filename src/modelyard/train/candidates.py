@@ -230,4 +230,4 @@ def estimates(world: World, scores: Array, threshold: float | None) -> dict[str,
     bootstrap = metrics.Bootstrap(
         count=min(evaluate.bootstrap, 200), level=evaluate.level, seed=world.context.blueprint.train.seed
     )
-    return metrics.estimates(chosen, world.measure(scores, world.target[world.held], threshold), bootstrap=bootstrap)
+    return metrics.estimates(chosen, world.held_out(scores, threshold), bootstrap=bootstrap)

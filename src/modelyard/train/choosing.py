@@ -53,7 +53,7 @@ def _weights(world: World, usable: dict[str, Array], target: Array) -> dict[str,
         return {best: 1.0}
     if world.shifts:
         judge = _judge(world)
-        return ensemble.keep(usable, loss, lambda new, old: _surely(world, judge, new, old, target))
+        return ensemble.keep(usable, loss, lambda new, old: _surely(world, judge, new, old))
     weights = ensemble.select(usable, loss)
     total = combine([usable[name] for name in weights], list(weights.values()))
     return {best: 1.0} if loss(total) > loss(usable[best]) else weights
@@ -70,20 +70,18 @@ def _loss(world: World, target: Array) -> Callable[[Array], float]:
     judge = _judge(world)
     if judge.name == "log_loss":
         return lambda scores: ensemble.log_loss(scores, target)
-    return lambda scores: -judge.sign * judge.of(world.measure(scores, target))
+    return lambda scores: -judge.sign * judge.of(world.held_out(scores))
 
 
-def _surely(
-    world: World, metric: metrics.Metric, new: Array, old: Array, target: Array, threshold: float | None = None
-) -> bool:
+def _surely(world: World, metric: metrics.Metric, new: Array, old: Array, threshold: float | None = None) -> bool:
     """Whether the new scores (or the new threshold) beat the old by more than a standard error over resampled groups.
 
     The one-standard-error rule (Breiman et al. 1984): among choices that the validation rows cannot tell apart, the plain one.
     """
-    sample, before = world.measure(new, target, threshold), world.measure(old, target)
+    change = metrics.difference(metric, world.held_out(new, threshold), world.held_out(old))
     bootstrap = metrics.Bootstrap(count=200, level=ONE_ERROR, seed=world.context.blueprint.train.seed)
-    gain = metrics.paired(metric, sample, before, groups=world.groups[world.held], bootstrap=bootstrap)
-    return min(metric.sign * gain.low, metric.sign * gain.high) > 0
+    (gain,) = bootstrap.of([change], len(new), groups=world.groups[world.held])
+    return gain is not None and min(metric.sign * gain.low, metric.sign * gain.high) > 0
 
 
 def _calibration(world: World, total: Array, target: Array) -> tuple[float, tuple[float, ...]]:
@@ -92,7 +90,7 @@ def _calibration(world: World, total: Array, target: Array) -> tuple[float, tupl
         return 1.0, ()
     temperature, bias = ensemble.choose_temperature(total, target)
     tempered = temper(total, temperature, bias)
-    if tempered is total or not _surely(world, metrics.find("log_loss"), tempered, total, target):
+    if tempered is total or not _surely(world, metrics.find("log_loss"), tempered, total):
         return 1.0, ()
     return temperature, bias
 
@@ -122,9 +120,9 @@ def _threshold(world: World, scores: Array, target: Array) -> tuple[float | None
         if costs is not None:
             curve.append(float((wrong * (said & ~truth) + missed * (~said & truth)).mean()))
         else:
-            curve.append(-world.metric.sign * world.metric.of(world.measure(scores, target, float(threshold))))
+            curve.append(-world.metric.sign * world.metric.of(world.held_out(scores, float(threshold))))
     chosen: float | None = ensemble.choose_threshold(thresholds, curve)
-    if costs is None and not _surely(world, world.metric, scores, scores, target, chosen):
+    if costs is None and not _surely(world, world.metric, scores, scores, chosen):
         chosen, reason = None, f"the likeliest class: no threshold is surely better for {world.metric.name}"
     return chosen, reason, {"threshold": [round(float(t), 6) for t in thresholds], "cost": [round(c, 6) for c in curve]}
 

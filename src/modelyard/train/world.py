@@ -12,7 +12,7 @@ from modelyard.context import Context
 from modelyard.errors import DataError
 from modelyard.records._base import Derived
 from modelyard.records.prepared import Prepared
-from modelyard.rows import GROUP, ROW, Array, Rows, from_frame, read_split
+from modelyard.rows import GROUP, ROW, Array, Rows, days, from_frame, read_split
 from modelyard.rows_schema import input_columns
 from modelyard.store import fingerprint
 from modelyard.tasks._contract import State, Task
@@ -44,6 +44,8 @@ class World:
     """Which rows hang together: copies, and the groups that the split keeps apart."""
     shifts: bool
     """Whether service will meet groups or times that training never saw: validation rows are then one draw of few."""
+    periods: Array | None
+    """Days of the rows where they are split by time, for metrics of a day."""
     folds: list[Fold]
     metric: metrics.Metric
     fingerprint: str
@@ -59,11 +61,19 @@ class World:
     def positive(self) -> int | None:
         return self.state.classes.index(self.state.positive) if self.state.positive else None
 
-    def measure(self, scores: Array, target: Array, threshold: float | None = None) -> metrics.Sample:
+    def measure(
+        self, scores: Array, target: Array, threshold: float | None = None, periods: Array | None = None
+    ) -> metrics.Sample:
+        """Scores beside a target."""
         return metrics.Sample.of(
             target, scores, labels=self.task.labels(scores, self.state, threshold), positive=self.positive,
-            k=self.context.blueprint.evaluate.top_k,
+            k=self.context.blueprint.evaluate.top_k, periods=periods,
         )  # fmt: skip
+
+    def held_out(self, scores: Array, threshold: float | None = None) -> metrics.Sample:
+        """Scores of the validation rows beside their target."""
+        periods = None if self.periods is None else self.periods[self.held]
+        return self.measure(scores, self.target[self.held], threshold, periods)
 
     def left(self) -> float:
         """Seconds of the budget that are left, what a killed run had used already counted."""
@@ -74,6 +84,7 @@ class World:
 def look(context: Context, started: float) -> tuple[World, list[Derived]]:
     prepared = context.record(Prepared)
     blueprint = context.blueprint
+    by = blueprint.prepare.split.by  # with given files too: validation rows are then held out so
     task: Task = parts.build("tasks", prepared.task)
     types = prepared.inputs_types()
     if not types:
@@ -81,13 +92,13 @@ def look(context: Context, started: float) -> tuple[World, list[Derived]]:
             "no input columns are left: every column but the target is ignored. See data.columns in the blueprint."
         )
     frames = [read_split(context.store.path("data"), split) for split in ("train", "validation")]
-    inputs = input_columns(frames[0], types)
+    inputs = input_columns(frames[0], types, mended=blueprint.prepare.clean.encodings)
     state = task.fit(frames[0][prepared.target].to_numpy(), prepared.target, inputs, blueprint.evaluate.positive)
     derived: list[Derived] = []
     count = blueprint.train.folds
     total = frames[0].height + frames[1].height
     if count is None:
-        count, reason = _folds(prepared, total, blueprint.size)
+        count, reason = _folds(prepared.task, by, total, blueprint.size)
         derived.append(Derived(path="train.folds", value=count, reason=reason))
     name = blueprint.train.metric or task.metrics[0]
     if blueprint.train.metric is None:
@@ -98,19 +109,20 @@ def look(context: Context, started: float) -> tuple[World, list[Derived]]:
     values = both[prepared.target].to_numpy()
     target = task.encode_target(values, state)
     groups = both[GROUP].to_numpy()
+    periods = days(both, blueprint.prepare.split.column) if by == "time" else None
     known = target >= 0 if state.classes else np.ones(len(target), dtype=bool)
     folds = _split(np.arange(total) < frames[0].height, known, groups, target, state, count, blueprint.train.seed)
     return World(
         context=context, task=task, state=state, rows=from_frame(both, types), values=both[ROW].to_numpy(), target=target,
-        groups=groups, shifts=prepared.split_by in ("group", "time"), folds=folds, metric=metrics.find(name, task.kind), started=started, spent_before=0.0,
+        groups=groups, shifts=by in ("group", "time"), folds=folds, periods=periods, metric=metrics.find(name, task.kind), started=started, spent_before=0.0,
         fingerprint=fingerprint([prepared.splits["train"].hash, prepared.splits["validation"].hash, state.model_dump(mode="json"), count]),
     ), derived  # fmt: skip
 
 
-def _folds(prepared: Prepared, rows: int, size: str) -> tuple[int, str]:
-    if prepared.task.startswith("text"):
+def _folds(task: str, by: str, rows: int, size: str) -> tuple[int, str]:
+    if task.startswith("text"):
         return 1, "text models are costly: one held-out part chooses"
-    if prepared.split_by == "time":
+    if by == "time":
         return 1, "rows are split by time: folds would let the future choose for the past"
     if size == "tiny":
         return 1, "size tiny"

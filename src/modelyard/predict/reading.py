@@ -1,11 +1,4 @@
-"""Answers for a file of rows: CSV, JSON Lines or Parquet in, `answer` and `probability_<class>` out, in the order of the input.
-
-Values are read as the prepare stage read the training data (missing words, dates, numbers with separators), so that a row of
-the source file gets the answer it would have got in the build. Rows stream through in pieces: memory does not grow with the
-file. Columns that the model does not know are left alone; the output appears whole or not at all.
-
-It knows nothing about HTTP, and nothing about where the package came from.
-"""
+"""Files of rows in pieces: CSV, TSV, JSON Lines, Parquet, read as `prepare` reads the training data. It knows columns, no model."""
 
 from __future__ import annotations
 
@@ -15,15 +8,13 @@ import gzip
 import io
 import json
 import sys
-import tempfile
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from modelyard.blueprint.sections import Data
 from modelyard.errors import DataError, UserError, nearest
 from modelyard.rows import Column, Rows, from_frame
-from modelyard.store import replacing
 
 if TYPE_CHECKING:
     import polars
@@ -35,14 +26,6 @@ MISSING: tuple[str, ...] = Data.model_fields["missing"].default
 MOST_FAULTS = 10
 MESSY_DATES = 0.5
 """Dates that cannot be read count as missing, as they did in training (mail headers are full of them), unless they are most of them."""
-_FORMATS = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
 _DELIMITERS = (",", ";", "\t", "|")
 _KINDS = {"number": "number", "boolean": "boolean (true or false)", "date": "date such as 2026-01-31"}
 
@@ -50,77 +33,13 @@ Piece = tuple[int, "polars.DataFrame"]
 """Number of its first row in the file, counted from 1, and the rows."""
 
 
-def predict_file(package: Path, rows: Path | str, out: Path | None = None, *, force: bool = False) -> int:
-    """Answer the rows of a file (or of standard input, `-`) into `out` (or standard output); returns how many.
-
-    The ending gives the format: `.csv .tsv .jsonl .ndjson` (also `.gz`), `.parquet`; on standard input JSON Lines and CSV are told
-    apart. Without `out` the answers are written in the input's format, Parquet as CSV. DataError names file, row and column.
-    """
-    from modelyard.serve.opening import open_model
-
-    source = None if str(rows) == "-" else Path(rows)
-    shape = _format(source, "rows") if source else ""
-    target = _format(out, "-o") if out else ""
-    if source:
-        _refuse_absent(source)
-    if out:
-        _refuse_output(out, source)
-    opened = open_model(package, force=force)
-    predictor = opened.predictor
-    inputs, classes = predictor.state.inputs, predictor.state.classes
-    with _opened(source) as file:
-        shape = shape or _sniff(file)
-        target = target or ("csv" if shape == "parquet" else shape)
-        header = ["answer", *(f"probability_{name}" for name in classes)]
-        with (
-            contextlib.closing(_pieces(source, file, shape, inputs)) as pieces,
-            _writer(out, target, header, text=bool(classes)) as write,
-        ):
-            count = 0
-            try:
-                for first, frame in pieces:
-                    answers = predictor.answer(_read(frame, inputs, _name(source), first))
-                    write(
-                        [[answer["answer"], *(answer["probabilities"][name] for name in classes)] for answer in answers]
-                    )
-                    count += len(answers)
-            except UnicodeDecodeError as error:
-                raise DataError(f"{_name(source)}: is not UTF-8 ({error.reason}). Save it as UTF-8.") from None
-    return count
-
-
-def _name(path: Path | None) -> str:
+def called(path: Path | None) -> str:
+    """How errors name where rows come from."""
     return str(path) if path else "standard input"
 
 
-def _format(path: Path, what: str) -> str:
-    """The format a file's ending names."""
-    plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
-    found = _FORMATS.get(plain.suffix.lower())
-    if found is None or (found == "parquet" and plain != path):
-        raise UserError(
-            f"{what} {path}: the ending is not known. Allowed: .csv .tsv .jsonl .ndjson (also .gz), .parquet"
-        )
-    return found
-
-
-def _refuse_absent(path: Path) -> None:
-    if path.is_dir():
-        raise UserError(f"{path} is a folder. Name one file of rows.")
-    if not path.exists():
-        near = nearest(path.name, [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else [])
-        raise UserError(f"no file {str(path)!r}.{near}")
-
-
-def _refuse_output(out: Path, source: Path | None) -> None:
-    if out.is_dir():
-        raise UserError(f"-o {out} is a folder. Name a file in it, such as {out / 'answers.csv'}.")
-    if source and out.exists() and out.samefile(source):
-        raise UserError(f"-o {out} is the file of rows itself. Name another.")
-
-
 @contextlib.contextmanager
-def _opened(source: Path | None) -> Iterator[BinaryIO]:
+def opened(source: Path | None) -> Iterator[BinaryIO]:
     if source is None:
         yield sys.stdin.buffer
         return
@@ -135,7 +54,7 @@ def _opened(source: Path | None) -> Iterator[BinaryIO]:
         raise UserError(f"{source}: cannot be read: {error.strerror}") from None
 
 
-def _sniff(file: Any) -> str:
+def sniff(file: Any) -> str:
     """JSON Lines or CSV, from the first bytes of standard input."""
     start = file.peek(1 << 12).lstrip()
     if start.startswith(b"PAR1"):
@@ -143,15 +62,19 @@ def _sniff(file: Any) -> str:
     return "jsonl" if start.startswith((b"{", b"\xef\xbb\xbf{")) else "csv"
 
 
-def _pieces(source: Path | None, file: BinaryIO, shape: str, inputs: Sequence[Column]) -> Generator[Piece, None, None]:
+def pieces(
+    source: Path | None, file: BinaryIO, shape: str, inputs: Sequence[Column], missing: Sequence[str]
+) -> Generator[Piece, None, None]:
     """Pieces of the file as frames that have every input column; DataError where one is absent."""
-    readers: dict[str, Callable[..., Iterator[Piece]]] = {"csv": _delimited, "tsv": _delimited, "jsonl": _json_lines}
     if shape == "parquet":
         assert source is not None
         yield from _parquet(source, inputs)
     else:
-        with _text(file, _name(source)) as text:
-            yield from readers[shape](text, _name(source), inputs, tab=shape == "tsv")
+        with _text(file, called(source)) as text:
+            if shape == "jsonl":
+                yield from _json_lines(text, called(source), inputs)
+            else:
+                yield from _delimited(text, called(source), inputs, set(missing), tab=shape == "tsv")
 
 
 @contextlib.contextmanager
@@ -187,7 +110,7 @@ def _is_utf8(file: BinaryIO) -> bool:
     return True
 
 
-def _delimited(text: IO[str], name: str, inputs: Sequence[Column], *, tab: bool) -> Iterator[Piece]:
+def _delimited(text: IO[str], name: str, inputs: Sequence[Column], missing: set[str], *, tab: bool) -> Iterator[Piece]:
     """CSV or TSV; the delimiter is the one that finds most input columns in the header."""
     import polars as pl
 
@@ -210,7 +133,6 @@ def _delimited(text: IO[str], name: str, inputs: Sequence[Column], *, tab: bool)
     )  # strict: a quotation mark that is never closed is an error
     first = 1
     block: list[list[str | None]] = []
-    missing = set(MISSING)
     try:
         for record in reader:
             if not record:
@@ -251,7 +173,7 @@ def _frame(block: Sequence[Sequence[Any]], inputs: Sequence[Column], kind: Any) 
     )
 
 
-def _json_lines(text: IO[str], name: str, inputs: Sequence[Column], *, tab: bool) -> Iterator[Piece]:
+def _json_lines(text: IO[str], name: str, inputs: Sequence[Column]) -> Iterator[Piece]:
     """One object a line; an absent field is a missing value, but each input must stand in some row of the first piece."""
     first = 1
     block: list[dict[str, Any]] = []
@@ -339,12 +261,15 @@ def _parquet(source: Path, inputs: Sequence[Column]) -> Iterator[Piece]:
         yield start + 1, scan.slice(start, PIECE).collect()
 
 
-def _read(frame: polars.DataFrame, inputs: Sequence[Column], name: str, first: int) -> Rows:
+def read(frame: polars.DataFrame, inputs: Sequence[Column], name: str, first: int) -> Rows:
     """Columns in the model's types; DataError where a value that is there cannot be read."""
     import polars as pl
 
+    from modelyard.prepare import cleaning
     from modelyard.prepare.inference import convert
 
+    mended = [column.name for column in inputs if column.mended and frame.schema[column.name] == pl.String]
+    frame = cleaning.mend_text(frame, mended)[0]
     columns: dict[str, polars.Series] = {}
     faults: list[str] = []
     for column in inputs:
@@ -371,57 +296,3 @@ def _read(frame: polars.DataFrame, inputs: Sequence[Column], name: str, first: i
         more = "\n…" if len(faults) > MOST_FAULTS else ""
         raise DataError("\n".join(faults[:MOST_FAULTS]) + f"{more}\nLeave a value empty where it is missing.")
     return from_frame(pl.DataFrame(columns), {column.name: column.type for column in inputs})
-
-
-Write = Callable[[Sequence[Sequence[Any]]], None]
-
-
-@contextlib.contextmanager
-def _writer(out: Path | None, shape: str, header: Sequence[str], *, text: bool) -> Iterator[Write]:
-    """A function that takes rows of values; the file is in place once the block ends without an error."""
-    if out is None:
-        with contextlib.suppress(BrokenPipeError):  # `| head` has seen enough
-            yield _rows_to(sys.stdout, shape, header)
-            sys.stdout.flush()
-        return
-    try:
-        with replacing(out) as temporary:
-            if shape == "parquet":
-                with tempfile.TemporaryDirectory(prefix="modelyard-predict-") as folder:
-                    plain = Path(folder, "answers.csv")
-                    with plain.open("w", encoding="utf-8", newline="") as file:
-                        yield _rows_to(file, "csv", header)
-                    _to_parquet(plain, temporary, header, text=text)
-            else:
-                with _open_text(temporary, zipped=out.suffix.lower() == ".gz") as file:
-                    yield _rows_to(file, shape, header)
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
-        raise UserError(f"-o {out} cannot be written: {error.strerror}") from None
-
-
-def _open_text(path: Path, *, zipped: bool) -> IO[str]:
-    if zipped:
-        return gzip.open(path, "wt", encoding="utf-8", newline="")
-    return path.open("w", encoding="utf-8", newline="")
-
-
-def _rows_to(file: IO[str], shape: str, header: Sequence[str]) -> Write:
-    if shape == "jsonl":
-
-        def lines(rows: Sequence[Sequence[Any]]) -> None:
-            for row in rows:
-                file.write(json.dumps(dict(zip(header, row, strict=True)), ensure_ascii=False) + "\n")
-
-        return lines
-    writer = csv.writer(file, delimiter="\t" if shape == "tsv" else ",", lineterminator="\n")
-    writer.writerow(header)
-    return writer.writerows
-
-
-def _to_parquet(plain: Path, target: Path, header: Sequence[str], *, text: bool) -> None:
-    """The finished CSV as Parquet, streamed; `answer` is text or a number, as the task says and not as it looks."""
-    import polars as pl
-
-    schema: dict[str, Any] = dict.fromkeys(header, pl.Float64)
-    schema["answer"] = pl.String if text else pl.Float64
-    pl.scan_csv(plain, schema=schema, glob=False).sink_parquet(target)

@@ -1,0 +1,92 @@
+"""Answers for a file of rows: CSV, JSON Lines or Parquet in, `answer` and `probability_<class>` out, in the order of the input.
+
+Values are read as the prepare stage read the training data (missing words, dates, numbers with separators), so that a row of
+the source file gets the answer it would have got in the build. Rows stream through in pieces: memory does not grow with the
+file. Columns that the model does not know are left alone; the output appears whole or not at all.
+
+`reading` and `writing` know the formats. It knows nothing about HTTP, and nothing about where the package came from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from modelyard.errors import DataError, UserError, nearest
+
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+
+
+def predict_file(package: Path, rows: Path | str, out: Path | None = None, *, force: bool = False) -> int:
+    """Answer the rows of a file (or of standard input, `-`) into `out` (or standard output); returns how many.
+
+    The ending gives the format: `.csv .tsv .jsonl .ndjson` (also `.gz`), `.parquet`; on standard input JSON Lines and CSV are told
+    apart. Without `out` the answers are written in the input's format, Parquet as CSV. DataError names file, row and column.
+    """
+    from modelyard.predict import reading, writing
+    from modelyard.serve.opening import Bare, open_model
+
+    source = None if str(rows) == "-" else Path(rows)
+    shape = _format(source, "rows") if source else ""
+    target = _format(out, "-o") if out else ""
+    if source:
+        _refuse_absent(source)
+    if out:
+        _refuse_output(out, source)
+    opened = open_model(package, force=force)
+    predictor = opened.predictor
+    inputs, classes = predictor.state.inputs, predictor.state.classes
+    words = None if isinstance(opened, Bare) else opened.manifest.missing
+    missing = reading.MISSING if words is None else words
+    with reading.opened(source) as file:
+        shape = shape or reading.sniff(file)
+        target = target or ("csv" if shape == "parquet" else shape)
+        header = ["answer", *(f"probability_{name}" for name in classes)]
+        with (
+            contextlib.closing(reading.pieces(source, file, shape, inputs, missing)) as pieces,
+            writing.writer(out, target, header, text=bool(classes)) as write,
+        ):
+            count = 0
+            try:
+                for first, frame in pieces:
+                    answers = predictor.answer(reading.read(frame, inputs, reading.called(source), first))
+                    write(
+                        [[answer["answer"], *(answer["probabilities"][name] for name in classes)] for answer in answers]
+                    )
+                    count += len(answers)
+            except UnicodeDecodeError as error:
+                raise DataError(f"{reading.called(source)}: is not UTF-8 ({error.reason}). Save it as UTF-8.") from None
+    return count
+
+
+def _format(path: Path, what: str) -> str:
+    """The format a file's ending names."""
+    plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    found = FORMATS.get(plain.suffix.lower())
+    if found is None or (found == "parquet" and plain != path):
+        raise UserError(
+            f"{what} {path}: the ending is not known. Allowed: .csv .tsv .jsonl .ndjson (also .gz), .parquet"
+        )
+    return found
+
+
+def _refuse_absent(path: Path) -> None:
+    if path.is_dir():
+        raise UserError(f"{path} is a folder. Name one file of rows.")
+    if not path.exists():
+        near = nearest(path.name, [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else [])
+        raise UserError(f"no file {str(path)!r}.{near}")
+
+
+def _refuse_output(out: Path, source: Path | None) -> None:
+    if out.is_dir():
+        raise UserError(f"-o {out} is a folder. Name a file in it, such as {out / 'answers.csv'}.")
+    if source and out.exists() and out.samefile(source):
+        raise UserError(f"-o {out} is the file of rows itself. Name another.")
