@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +18,7 @@ from modelyard.learn import batches, optimise
 from modelyard.learn.summary import summary
 from modelyard.learn.tracking import open_trackers
 from modelyard.models._contract import LoopOptions
+from modelyard.records.trained import Epoch
 
 torch = pytest.importorskip("torch")
 
@@ -113,8 +114,31 @@ def test_summary_counts_what_work_reports(text_setting: Callable[..., Any]) -> N
     assert found["flops"] == work.flops_per_row == sum(layer["flops"] for layer in found["layers"])
 
 
-def test_an_absent_tracker_that_was_asked_for_names_its_extra(tmp_path: Path) -> None:
-    if importlib.util.find_spec("mlflow"):
-        pytest.skip("mlflow is installed")
+def test_an_absent_tracker_that_was_asked_for_names_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("mlflow", "mlflow.tracking"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtra, match=r"modelyard\[tracking\]"):
         open_trackers(("mlflow",), tmp_path, "candidate", step=0)
+
+
+def test_a_resumed_run_goes_on_in_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    epoch = Epoch(
+        epoch=1,
+        step=1,
+        train_loss=0.5,
+        validation_loss=0.6,
+        train_metric=0.7,
+        validation_metric=0.8,
+        learning_rate=1e-3,
+    )
+    for step in (1, 2):
+        (tracker,) = open_trackers(("mlflow",), tmp_path, "candidate", step=step - 1)
+        tracker.log(epoch.model_copy(update={"step": step}))
+        tracker.close()
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=(tmp_path / "mlflow").as_uri())
+    (run,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    assert run.data.metrics["validation_metric"] == 0.8 and run.info.status == "FINISHED"
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "train_loss")] == [1, 2]

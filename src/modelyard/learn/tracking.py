@@ -55,14 +55,19 @@ class _TensorBoard:
 
 
 class _MLflow:
-    """By its client, because `mlflow.start_run` changes the process. MLFLOW_TRACKING_URI names a server; else a local file."""
+    """By its client, because `mlflow.start_run` changes the process. MLFLOW_TRACKING_URI names a server; else a local folder."""
 
     def __init__(self, folder: Path, name: str) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing phones home
         try:
             from mlflow.tracking import MlflowClient
         except ImportError:
             raise MissingExtra("train.tracking: mlflow", "tracking") from None
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(folder / 'mlflow.db').absolute()}"
+        uri = os.environ.get("MLFLOW_TRACKING_URI")
+        if not uri:
+            # the skinny client writes no database, and folders only where it is told that this is meant (3.17)
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+            uri = (folder / "mlflow").absolute().as_uri()
         self.client: Any = MlflowClient(tracking_uri=uri)
         place = folder / "mlflow.run"
         if place.exists():

@@ -20,8 +20,8 @@ from modelyard.store import hash_tree, read_json, replacing, replacing_folder
 from modelyard.train.candidates import estimates
 from modelyard.train.world import World
 
-ONE_ERROR = 0.683
-"""Level of an interval that reaches one standard error to either side."""
+SURE = 0.95
+"""Level of the interval that must leave zero out. At one standard error a fold of mail lost its encoder and its characters."""
 
 
 def choose(world: World, trained: list[Candidate], scores: dict[str, Array]) -> Trained:
@@ -74,12 +74,12 @@ def _loss(world: World, target: Array) -> Callable[[Array], float]:
 
 
 def _surely(world: World, metric: metrics.Metric, new: Array, old: Array, threshold: float | None = None) -> bool:
-    """Whether the new scores (or the new threshold) beat the old by more than a standard error over resampled groups.
+    """Whether the new scores (or the new threshold) beat the old on nearly all resamples of whole groups.
 
-    The one-standard-error rule (Breiman et al. 1984): among choices that the validation rows cannot tell apart, the plain one.
+    Among choices that the validation rows cannot tell apart, the plain one (in the spirit of Breiman et al. 1984's one-standard-error rule).
     """
     change = metrics.difference(metric, world.held_out(new, threshold), world.held_out(old))
-    bootstrap = metrics.Bootstrap(count=200, level=ONE_ERROR, seed=world.context.blueprint.train.seed)
+    bootstrap = metrics.Bootstrap(count=200, level=SURE, seed=world.context.blueprint.train.seed)
     (gain,) = bootstrap.of([change], len(new), groups=world.groups[world.held])
     return gain is not None and min(metric.sign * gain.low, metric.sign * gain.high) > 0
 
