@@ -21,7 +21,7 @@ from modelyard.train.candidates import estimates
 from modelyard.train.world import World
 
 SURE = 0.95
-"""Level of the interval that must leave zero out. At one standard error a fold of mail lost its encoder and its characters."""
+"""Level of the interval that must leave zero out."""
 
 
 def choose(world: World, trained: list[Candidate], scores: dict[str, Array]) -> Trained:
@@ -53,7 +53,14 @@ def _weights(world: World, usable: dict[str, Array], target: Array) -> dict[str,
         return {best: 1.0}
     if world.shifts:
         judge = _judge(world)
-        return ensemble.keep(usable, loss, lambda new, old: _surely(world, judge, new, old))
+
+        def fair(scores: Array) -> Array:
+            """Calibrated, so that log losses tell what a candidate knows and not how sure it is of itself."""
+            return temper(scores, *ensemble.choose_temperature(scores, target)) if judge.name == "log_loss" else scores
+
+        return ensemble.keep(
+            usable, lambda scores: loss(fair(scores)), lambda new, old: _surely(world, judge, fair(new), fair(old))
+        )
     weights = ensemble.select(usable, loss)
     total = combine([usable[name] for name in weights], list(weights.values()))
     return {best: 1.0} if loss(total) > loss(usable[best]) else weights
