@@ -67,7 +67,7 @@ def log_loss(scores: Array, target: Array) -> float:
     return float(-np.log(np.clip(chosen, 1e-12, None)).mean()) if len(chosen) else 0.0
 
 
-def choose_temperature(scores: Array, target: Array) -> tuple[float, tuple[float, ...]]:
+def choose_temperature(scores: Array, target: Array, *, biased: bool = True) -> tuple[float, tuple[float, ...]]:
     """Temperature (1/4 to 4) and class biases of least log loss (Alexandari et al. 2020).
 
     A temperature alone would sharpen an underfitted mixture away from the observed shares; the biases hold the shares. They
@@ -77,7 +77,7 @@ def choose_temperature(scores: Array, target: Array) -> tuple[float, tuple[float
 
     classes = scores.shape[1]
     counts = np.bincount(target[target >= 0], minlength=classes)
-    free = classes - 1 if counts.min() >= FEWEST_FOR_BIAS else 0
+    free = classes - 1 if biased and counts.min() >= FEWEST_FOR_BIAS else 0
 
     def read(point: Array) -> tuple[float, tuple[float, ...]]:
         return float(np.exp(point[0])), (0.0, *map(float, point[1:])) if free else ()

@@ -95,11 +95,16 @@ def _calibration(world: World, total: Array, target: Array) -> tuple[float, tupl
     """Temperature and class biases, where the validation rows show that they help."""
     if not world.state.classes:
         return 1.0, ()
-    temperature, bias = ensemble.choose_temperature(total, target)
-    tempered = temper(total, temperature, bias)
-    if tempered is total or not _surely(world, metrics.find("log_loss"), tempered, total):
-        return 1.0, ()
-    return temperature, bias
+    judge = metrics.find("log_loss")
+    found: tuple[float, tuple[float, ...]] = (1.0, ())
+    for biased in (
+        False,
+        True,
+    ):  # one at a time: a temperature that helps must not carry in a bias that one group asked for
+        tried = ensemble.choose_temperature(total, target, biased=biased)
+        if tried != found and _surely(world, judge, temper(total, *tried), temper(total, *found)):
+            found = tried
+    return found
 
 
 def _threshold(world: World, scores: Array, target: Array) -> tuple[float | None, str, dict[str, list[float]]]:
