@@ -25,12 +25,12 @@ def text_blocks(state: State) -> dict[str, list[str]]:
 
 def texts(rows: Rows, blocks: dict[str, list[str]]) -> dict[str, Array]:
     """Each block's texts (n,), a line a column."""
-    found = {}
-    for block, names in blocks.items():
-        columns = [rows[name] for name in names]
-        lines = ["\n".join(text or "" for text in row) for row in zip(*columns, strict=True)]
-        found[block] = columns[0] if len(columns) == 1 else np.array(lines, dtype=object)
-    return found
+    return {block: rows[names[0]] if len(names) == 1 else _lines(rows, names) for block, names in blocks.items()}
+
+
+def _lines(rows: Rows, names: list[str]) -> Array:
+    columns = [rows[name] for name in names]
+    return np.array(["\n".join(text or "" for text in row) for row in zip(*columns, strict=True)], dtype=object)
 
 
 def statistics(read: dict[str, Array]) -> Array:
