@@ -1,0 +1,60 @@
+"""The choice on validation rows in groups: what one group asks for is not given to all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modelyard import metrics, parts
+from modelyard.blueprint import Blueprint
+from modelyard.context import Context
+from modelyard.rows import Array, Column, Rows
+from modelyard.store import Store
+from modelyard.train import choosing
+from modelyard.train.world import Fold, World
+
+
+def world_of(folder: Path, target: Array, groups: Array) -> World:
+    """Validation rows alone, split by group."""
+    blueprint = Blueprint.build(name="demo", data={"source": "x.csv", "target": "label"})
+    task = parts.build("tasks", "text-classification")
+    names = np.where(target == 1, "spam", "ham").astype(object)
+    state = task.fit(names, "label", (Column(name="text", type="text"),), "spam")
+    held = np.arange(len(target))
+    return World(
+        context=Context(blueprint, Store(folder)), task=task, state=state, rows=Rows({}, len(target)), values=held, target=target,
+        groups=groups, shifts=True, periods=None, folds=[Fold(held[:0], held)], metric=metrics.find("f1_macro"), fingerprint="",
+        started=0.0, spent_before=0.0,
+    )  # fmt: skip
+
+
+def scores_of(logits: Array) -> Array:
+    positive = 1 / (1 + np.exp(-logits))
+    return np.stack([1 - positive, positive], axis=1)
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_a_bias_comes_in_only_where_many_groups_ask_for_it(tmp_path: Path, everywhere: bool) -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, 1000)
+    target = (rng.random(1000) < 1 / (1 + np.exp(-logits))).astype(int)
+    groups = np.arange(1000) // 5
+    given = 2.0 * logits + (1.5 if everywhere else 0.0)  # twice too sure everywhere
+    if not everywhere:  # and one large group of ham that looks like spam
+        target, given = np.append(target, np.zeros(200, dtype=int)), np.append(given, np.full(200, 1.0))
+        groups = np.append(groups, np.full(200, 999))
+    temperature, bias = choosing._calibration(world_of(tmp_path, target, groups), scores_of(given), target)
+    assert temperature > 1.3
+    assert bool(bias) is everywhere
+
+
+def test_one_groups_threshold_is_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    target = rng.integers(0, 2, 600)
+    logits = (2 * target - 1) * 2 + rng.normal(0, 1, 600)
+    target, logits = np.append(target, np.zeros(40, dtype=int)), np.append(logits, np.full(40, 0.2))
+    groups = np.append(np.arange(600), np.full(40, 999))
+    threshold, reason, _ = choosing._threshold(world_of(tmp_path, target, groups), scores_of(logits), target)
+    assert threshold is None and "surely" in reason
