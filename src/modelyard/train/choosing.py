@@ -97,10 +97,8 @@ def _calibration(world: World, total: Array, target: Array) -> tuple[float, tupl
         return 1.0, ()
     judge = metrics.find("log_loss")
     found: tuple[float, tuple[float, ...]] = (1.0, ())
-    for biased in (
-        False,
-        True,
-    ):  # one at a time: a temperature that helps must not carry in a bias that one group asked for
+    # one at a time: a temperature that helps must not carry in a bias that one group asked for
+    for biased in (False, True):
         tried = ensemble.choose_temperature(total, target, biased=biased)
         if tried != found and _surely(world, judge, temper(total, *tried), temper(total, *found)):
             found = tried
