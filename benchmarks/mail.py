@@ -22,7 +22,8 @@ from modelyard.rows import GROUP, ROW
 
 RECIPE = harness.ROOT.parent / "recipes" / "mail-spam"
 IGNORED = {"source": "ignore", "id": "ignore", "sent": "ignore", "sender_domain": "ignore"}
-FOLDS, SEED = 5, 0
+FOLDS, SEED = 5, 3
+"""Folds of seeds 0 to 2 were looked at while the choice of candidates was designed; these were not."""
 OURS, PEER = "modelyard", "tfidf"
 DEFAULTS = {"budget": 360.0}
 QUICK = 60.0
