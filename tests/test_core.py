@@ -395,6 +395,23 @@ def test_every_fault_of_every_row_is_told() -> None:
     assert "row 0: age: must be a number (got 'old')" in str(caught.value)
 
 
+def test_no_more_faults_are_told_than_help() -> None:
+    for records in ([{f"k{number}": 1 for number in range(1000)}], [{"age": "old", "joined": "soon"}] * 50):
+        with pytest.raises(RequestError) as caught:
+            from_records(records, INPUTS)
+        assert len(caught.value.faults) == 20
+    wide = [Column(name=f"column_{number}", type="number") for number in range(1000)]
+    with pytest.raises(RequestError, match=r"Allowed: column_0, .* and 970 more$"):
+        from_records([{"stranger": 1}], wide)
+
+
+def test_blank_texts_are_missing_but_in_a_text() -> None:
+    assert from_records([{"age": " ", "job": " ", "member": "", "joined": "\t", "note": " "}], INPUTS).record(0) == {
+        **dict.fromkeys(("age", "job", "member", "joined")),
+        "note": " ",
+    }
+
+
 def test_rows_are_replaced_by_column() -> None:
     rows = from_records([{"age": 1}, {"age": 2}], INPUTS)
     changed = rows.replace(age=rows["age"] * 10)
@@ -532,11 +549,11 @@ def test_the_resolved_blueprint_reads_back_equal(tmp_path: Path) -> None:
             "size": st.sampled_from(["tiny", "small", "base", "large"]),
             "train": st.fixed_dictionaries(
                 {"seed": st.integers(0, 2**31), "budget": st.floats(0, 1e6)},
-                optional={"folds": st.integers(1, 20), "metric": st.text(max_size=8)},
+                optional={"folds": st.integers(1, 20), "metric": st.sampled_from(["f1", "roc_auc", "r2"])},
             ),
             "compress": st.fixed_dictionaries({"max_drop": st.floats(0, 0.99), "agreement": st.floats(0.01, 1)}),
             "serve": st.fixed_dictionaries(
-                {"p95": st.floats(0, 10), "levels": st.lists(st.floats(0.1, 1e4), max_size=3)}
+                {"p95": st.floats(0, 10, exclude_min=True), "levels": st.lists(st.floats(0.1, 1e4), max_size=3)}
             ),
             "package": st.fixed_dictionaries({"description": st.text(max_size=60), "licence": st.text(max_size=20)}),
             "downloads": st.sampled_from(["never", "build", "always"]),

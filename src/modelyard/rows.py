@@ -5,16 +5,20 @@ It needs numpy only. A column's type fixes its array:
     number, boolean   float64, NaN where missing (boolean: 0 or 1)
     date              float64 seconds since 1970-01-01 UTC, NaN where missing
     category, text    object array of str, None where missing
+
+How a number or a date may be spelt is said here once, for one value of a request and, by `prepare`, for whole columns.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from email.utils import parsedate_to_datetime
+from datetime import UTC, date, datetime, timedelta
+from email.utils import parsedate_tz
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -30,10 +34,35 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[Any]]
 InputType = Literal["number", "category", "boolean", "text", "date"]
+Limits = tuple[float | None, float | None]
+"""Lowest and highest possible number; None where there is no bound."""
 SPLITS = ("train", "validation", "test")
 ROW, GROUP = "__row__", "__group__"
 """Columns that `prepare` adds to each split's file: the row's number in the source, and its group (rows of one group,
 such as near duplicates, never stand on two sides of a split or fold)."""
+MOST_FAULTS = 20
+"""Faults of rows that are told at once: enough to mend what was sent, too few to be a burden."""
+MOST_NAMES = 30
+"""Allowed fields that one message lists."""
+MOST_UNREAD = 100
+"""Unreadable texts of a column that are remembered: the words of a form (`unknown`, `n. a.`) are few, disorder has no end."""
+LONGEST_UNREAD = 60
+"""Characters by which such a text is known."""
+
+
+class Reading(Frozen):
+    """How a column's values are read, beyond its type: what `prepare` found in the source, and what the blueprint says."""
+
+    decimal_comma: bool = False
+    """Its numbers are spelt with a decimal comma: the text `1,250` is 1.25, and `1.250` is none."""
+    day_first: bool | None = None
+    """How `05/01/2026` is read: the day first, or the month. None: nothing in the source shows it, and it is no date."""
+    limits: Limits = (None, None)
+    """Possible numbers; one outside counts as missing."""
+    unread: tuple[str, ...] = ()
+    """Texts in the source that could not be read (at most 100, their first 60 characters), the most frequent first; they count as missing."""
+    messy: bool = False
+    """The source holds more of them, or dates among them, whose faults do not repeat: in a file, others count as missing too."""
 
 
 class Column(Frozen):
@@ -53,7 +82,9 @@ class Column(Frozen):
     example: str | float | bool | None = None
     """A value for the API's examples."""
     mended: bool = False
-    """Whether training read this text mended; the service then mends what it is sent."""
+    """Whether training read this column's texts mended; the service then mends what it is sent."""
+    reading: Reading = Reading()
+    """How training read its values; what is answered is read alike."""
 
 
 @dataclass(frozen=True)
@@ -95,46 +126,115 @@ def empty_column(type: str, count: int) -> Array:
 
 
 def from_records(records: Sequence[Mapping[str, Any]], inputs: Sequence[Column]) -> Rows:
-    """Rows from JSON-like dicts. Unknown fields and values of a wrong type raise RequestError with row and field.
+    """Rows from JSON-like dicts. Unknown fields and values of a wrong type raise RequestError with row and field (at most 20).
 
-    A missing field counts as a missing value. Numbers may come as numeric text (CSV), dates as ISO 8601 text.
+    A missing field counts as a missing value, and so does what counted as missing in training: a number outside its limits, a
+    text that could not be read. Numbers may come as text, spelt as in training; dates as ISO 8601 text, or spelt as in training.
     """
-    faults: list[tuple[int, str, str]] = []
-    known = {column.name for column in inputs}
-    allowed = ", ".join(sorted(known))
-    for number, record in enumerate(records):
-        faults += [(number, str(name), f"unknown field. Allowed: {allowed}") for name in record.keys() - known]
-    columns = {}
+    faults = list(islice(_unknown(records, inputs), MOST_FAULTS))
+    columns: dict[str, Array] = {}
     for column in inputs:
-        read = _READERS[column.type]
-        values = empty_column(column.type, len(records))
-        for number, record in enumerate(records):
-            given = record.get(column.name)
-            if given is None or (given == "" and column.type != "text"):
-                continue
-            try:
-                value = read(given)
-                values[number] = mending.mend(str(value)) if column.mended else value
-            except (ValueError, TypeError, OverflowError):
-                faults.append((number, column.name, f"must be a {_WANTED[column.type]} (got {str(given)[:60]!r})"))
-        columns[column.name] = values
+        if len(faults) >= MOST_FAULTS:
+            break
+        columns[column.name], wrong = _read(records, column)
+        faults += wrong
     if faults:
-        raise RequestError(sorted(faults))
+        raise RequestError(sorted(faults)[:MOST_FAULTS])
     return Rows(columns, len(records))
 
 
-_GROUPED = re.compile(r"^\s*[-+]?[$€£¥₹]?\s?\d{1,3}(,\d{3})*(\.\d+)?\s?[$€£¥₹]?\s*$")
-_MONEY = re.compile(r"[$€£¥₹,\s]")
-"""`$1,234.50` is a number, as it was while preparing."""
+def _unknown(records: Sequence[Mapping[str, Any]], inputs: Sequence[Column]) -> Iterator[tuple[int, str, str]]:
+    known = {column.name for column in inputs}
+    allowed = listed(sorted(known))
+    for number, record in enumerate(records):
+        for name in record:
+            if name not in known:
+                yield number, str(name), f"unknown field. Allowed: {allowed}"
 
 
-def _number(given: Any) -> float:
+def listed(known: Sequence[str]) -> str:
+    """Names for a message: at most 30, and how many more there are."""
+    return ", ".join(known[:MOST_NAMES]) + (f" and {len(known) - MOST_NAMES} more" if len(known) > MOST_NAMES else "")
+
+
+def _read(records: Sequence[Mapping[str, Any]], column: Column) -> tuple[Array, list[tuple[int, str, str]]]:
+    """(n,) one column's values, and the first values that cannot be read (at most 20)."""
+    values = empty_column(column.type, len(records))
+    faults: list[tuple[int, str, str]] = []
+    for number, record in enumerate(records):
+        given = record.get(column.name)
+        try:
+            value = _value(given, column)
+        except (ValueError, TypeError, OverflowError):
+            faults.append((number, column.name, f"must be a {expected(column)} (got {str(given)[:60]!r})"))
+            if len(faults) >= MOST_FAULTS:
+                break
+        else:
+            if value is not None:
+                values[number] = value
+    return without_impossible(values, column.reading.limits), faults
+
+
+def without_impossible(values: Array, limits: Limits) -> Array:
+    """(n,) the values, those outside the limits missing."""
+    low, high = limits
+    outside = np.zeros(len(values), dtype=bool)
+    if low is not None:
+        outside |= values < low
+    if high is not None:
+        outside |= values > high
+    return np.where(outside, np.nan, values) if outside.any() else values
+
+
+def _value(given: Any, column: Column) -> Any:
+    """A value in its column's type, None where it counts as missing; ValueError, TypeError or OverflowError where it is none."""
+    reading = column.reading
+    if isinstance(given, str):
+        given = mending.mend(given) if column.mended else given
+        if column.type != "text" and (not given.strip() or given.strip()[:LONGEST_UNREAD] in reading.unread):
+            return None
+    if given is None:
+        return None
+    if column.type == "number":
+        return _number(given, comma=reading.decimal_comma)
+    if column.type == "date":
+        return _date(given, day_first=reading.day_first)
+    return _boolean(given) if column.type == "boolean" else _text(given)
+
+
+# Regular expressions in the syntax that Python and polars share, and linear in time: requests are matched against them.
+NUMBER = r"^\s*[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?\s*$|^\s*[-+]?([iI]nf(inity)?|[nN]a[nN])\s*$"
+"""`1.5`, `-2`, `1e9`."""
+GROUPED = (
+    r"^\s*[-+]?[$€£¥₹]?\s?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?\s?[$€£¥₹]?\s*$"
+    r"|^\s*[-+]?[$€£¥₹]\s?[0-9]+(\.[0-9]+)?\s*$|^\s*[-+]?[0-9]+(\.[0-9]+)?\s?[$€£¥₹]\s*$"
+)
+"""`1,234.50`, `$1234.50`: thousands, a currency, or both."""
+MARKS = r"[$€£¥₹,\s]"
+"""What is taken out of a grouped number."""
+COMMA = r"^\s*[-+]?[0-9]+(,[0-9]+)?([eE][-+]?[0-9]+)?\s*$"
+"""`1,5`: a number of a column with a decimal comma."""
+_NUMBER, _GROUPED, _MARKS, _COMMA = (re.compile(pattern) for pattern in (NUMBER, GROUPED, MARKS, COMMA))
+
+
+def _number(given: Any, *, comma: bool) -> float:
     if isinstance(given, bool):
         raise TypeError
-    value = float(_MONEY.sub("", given) if isinstance(given, str) and _GROUPED.match(given) else given)
+    value = _spelt_number(given, comma=comma) if isinstance(given, str) else float(given)
     if not math.isfinite(value):
         raise ValueError
     return value
+
+
+def _spelt_number(text: str, *, comma: bool) -> float:
+    """One text as `prepare.inference` reads a column of them."""
+    if comma and _COMMA.match(text):
+        return float(text.replace(",", "."))
+    if not comma and _NUMBER.match(text):
+        return float(text)
+    if not comma and _GROUPED.match(text):
+        return float(_MARKS.sub("", text))
+    raise ValueError
 
 
 _TRUE, _FALSE = {"true", "yes", "y", "t", "1"}, {"false", "no", "n", "f", "0"}
@@ -163,11 +263,11 @@ _YEARS = (-62_135_596_800, 253_402_300_800)
 """Seconds since 1970 of the first day of year 1 and the end of year 9999: what a date can be."""
 
 
-def _date(given: Any) -> float:
+def _date(given: Any, *, day_first: bool | None) -> float:
     if isinstance(given, (int, float)) and not isinstance(given, bool):
-        seconds = _number(given)
+        seconds = float(given)
     else:
-        when = given if isinstance(given, (datetime, date)) else _spelt_date(str(given).strip())
+        when = given if isinstance(given, (datetime, date)) else _spelt_date(str(given).strip(), day_first)
         if not isinstance(when, datetime):
             when = datetime(when.year, when.month, when.day)
         seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
@@ -176,18 +276,55 @@ def _date(given: Any) -> float:
     return seconds
 
 
-def _spelt_date(text: str) -> datetime:
-    """ISO 8601, or as mail spells it (RFC 5322)."""
-    try:
+TIMES = ("", " %H:%M", " %H:%M:%S")
+"""What may follow a day, by its number of colons."""
+
+
+def day_formats(day_first: bool | None) -> tuple[str, ...]:
+    """Orders of day, month and year that are read; `31/01/2026` only where the source shows which stands first."""
+    slashed = () if day_first is None else ("%d/%m/%Y",) if day_first else ("%m/%d/%Y",)
+    return ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", *slashed)
+
+
+def _spelt_date(text: str, day_first: bool | None) -> datetime:
+    """ISO 8601, an order of day, month and year, or as mail spells it."""
+    with suppress(ValueError):
         return datetime.fromisoformat(text)
-    except ValueError:
-        return parsedate_to_datetime(text)
+    colons = text.count(":")
+    for time in TIMES[colons : colons + 1]:
+        for day in day_formats(day_first):
+            with suppress(ValueError):
+                return datetime.strptime(text, day + time)
+    found = mail_date(text)
+    if found is None:
+        raise ValueError
+    return found
 
 
-_READERS = {"number": _number, "boolean": _boolean, "category": _text, "text": _text, "date": _date}
+def mail_date(text: str) -> datetime | None:
+    """One RFC 5322 date in UTC, without zone, or None. parsedate_tz leaves three-digit years alone; RFC 2822 4.3 adds 1900 (a fault of the year 2000)."""
+    try:
+        found = parsedate_tz(text)
+        if found is None:
+            return None
+        year = found[0] + 1900 if 50 <= found[0] <= 999 else found[0]
+        return datetime(year, *found[1:6]) - timedelta(seconds=found[9] or 0)
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
+
+
 _WANTED = {
     "number": "number", "boolean": "boolean (true or false)", "category": "text", "text": "text", "date": "date such as 2026-01-31",
 }  # fmt: skip
+
+
+def expected(column: Column) -> str:
+    """What a value of the column must be, for messages."""
+    if column.type == "number" and column.reading.decimal_comma:
+        return "number (as text with a decimal comma: 1,5)"
+    if column.type == "date" and column.reading.day_first is not None:
+        return f"{_WANTED['date']} or {'31/01/2026' if column.reading.day_first else '01/31/2026'}"
+    return _WANTED[column.type]
 
 
 def from_frame(frame: polars.DataFrame, types: Mapping[str, str]) -> Rows:

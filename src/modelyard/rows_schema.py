@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelyard.rows import Array, Column, InputType, from_frame
+from modelyard.rows import Array, Column, InputType, Reading, from_frame
 
 if TYPE_CHECKING:
     import polars
@@ -16,12 +16,22 @@ if TYPE_CHECKING:
 MOST_VALUES = 1000
 
 
-def input_columns(frame: polars.DataFrame, types: Mapping[str, str], *, mended: bool = False) -> tuple[Column, ...]:
-    """One Column for each input, filled from `frame`, which must be the training rows only; `mended`: whether its texts were."""
+def input_columns(
+    frame: polars.DataFrame,
+    types: Mapping[str, str],
+    *,
+    mended: bool = False,
+    readings: Mapping[str, Reading] | None = None,
+) -> tuple[Column, ...]:
+    """One Column for each input, filled from `frame`, which must be the training rows only.
+
+    `mended`: whether its texts were mended. `readings`: how each input's values were read; by default plainly.
+    """
     rows = from_frame(frame, types)
     found = (_column(name, kind, rows[name]) for name, kind in types.items())  # type: ignore[arg-type]
+    read = readings or {}
     return tuple(
-        column.model_copy(update={"mended": mended and column.type in ("category", "text")}) for column in found
+        column.model_copy(update={"mended": mended, "reading": read.get(column.name, Reading())}) for column in found
     )
 
 

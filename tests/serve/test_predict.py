@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -177,3 +178,14 @@ def test_bad_arguments(model_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(PackageError):
         predict_file(tmp_path / "none", rows, tmp_path / "out.csv")
     assert json.dumps(rows.read_text()) == json.dumps(HEAD + "1,a,true,,x\n")
+
+
+def test_a_place_without_polars_is_told_the_cure(model_folder: Path, tmp_path: Path) -> None:
+    """As in a package's own environment, which serves without it."""
+    (tmp_path / "rows.csv").write_text(HEAD + "1,a,true,,x\n")
+    program = "import sys; sys.modules['polars'] = None; from modelyard.cli import main; main()"
+    command = [sys.executable, "-c", program, "predict", str(model_folder), str(tmp_path / "rows.csv")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stderr.startswith("error: ") and "pip install polars" in ended.stderr
+    assert "Traceback" not in ended.stderr and ended.stdout == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,8 +13,13 @@ import httpx
 import pytest
 from serve_helpers import COLUMNS, ROW, Running, make_records
 
+from modelyard.errors import nearest
 from modelyard.predictor import Predictor
-from modelyard.rows import from_records
+from modelyard.rows import Column, Reading, from_records
+from modelyard.serve import reading
+from modelyard.serve.limits import Limits
+from modelyard.serve.openapi import row_schema
+from modelyard.serve.refusing import MOST_FAULTS, Refused
 
 PATH = "/v1/predict"
 
@@ -236,3 +242,42 @@ def test_log_lines_hold_no_content(server: Running) -> None:
     assert "127.0.0.1" not in "".join(line for line in text.splitlines() if '"request"' in line)
     line = next(line for line in server.lines() if line.get("request_id") == "seen-in-log")
     assert (line["event"], line["status"], line["path"], line["method"]) == ("request", 422, PATH, "POST")
+
+
+def test_a_flood_of_unknown_fields_costs_no_more_than_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = tuple(Column(name=f"column_{number}", type="number") for number in range(500))
+    asked: list[str] = []
+
+    def counted(name: str, known: Any) -> str:
+        asked.append(name)
+        return nearest(name, known)
+
+    monkeypatch.setattr(reading, "nearest", counted)
+    body = json.dumps({"rows": [{f"k{number}": 1 for number in range(350_000)}]}, separators=(",", ":")).encode()
+    begun = time.process_time()
+    with pytest.raises(Refused) as refused:
+        reading.read_rows(body, columns, Limits())
+    spent = time.process_time() - begun
+    assert refused.value.status == 422
+    assert len(asked) <= MOST_FAULTS + 1
+    assert len(json.dumps(refused.value.body("x"))) < 50_000
+    assert spent < 1.0, "seconds of work; it had been minutes"
+
+
+def test_wrong_values_are_looked_for_until_there_are_enough() -> None:
+    rows = [{"age": "old", "joined": "soon", "note": "x"} for _ in range(256)]
+    with pytest.raises(Refused) as refused:
+        reading.check_records(rows, COLUMNS)
+    assert {fault[:2] for fault in refused.value.faults} <= {
+        (row, name) for row in range(256) for name in ("age", "joined")
+    }
+    assert 0 < len(refused.value.faults) <= MOST_FAULTS
+
+
+def test_what_training_read_in_its_own_way_is_described() -> None:
+    price = Column(name="price", type="number", reading=Reading(decimal_comma=True, limits=(0.0, None)))
+    day = Column(name="day", type="date", reading=Reading(day_first=True))
+    fields = row_schema((price, day), {})["properties"]
+    assert "with a decimal comma" in fields["price"]["description"]
+    assert "below 0 counts as missing" in fields["price"]["description"]
+    assert "`05/01/2026` is the 5th of January" in fields["day"]["description"]

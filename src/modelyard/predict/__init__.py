@@ -1,8 +1,13 @@
 """Answers for a file of rows: CSV, JSON Lines or Parquet in, `answer` and `probability_<class>` out, in the order of the input.
 
-Values are read as the prepare stage read the training data (missing words, dates, numbers with separators), so that a row of
-the source file gets the answer it would have got in the build. Rows stream through in pieces: memory does not grow with the
-file. Columns that the model does not know are left alone; the output appears whole or not at all.
+Values are read as the prepare stage read the training data (missing words, dates, numbers with separators), by what it found in
+whole columns and the model carries: a decimal comma, whether the day stands before the month, possible numbers, texts that could
+not be read and counted as missing. So a row of the source file gets the answer it would have got in the build, in whatever piece
+it stands. Any other value that cannot be read, and every infinity, ends the work with its row and column; in a column that was
+messy in training it counts as missing too, unless most of a piece is such.
+
+Rows stream through in pieces: memory does not grow with the file. Columns that the model does not know are left alone; the output
+appears whole or not at all.
 
 `reading` and `writing` know the formats. It knows nothing about HTTP, and nothing about where the package came from.
 """
@@ -10,6 +15,7 @@ file. Columns that the model does not know are left alone; the output appears wh
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from pathlib import Path
 
 from modelyard.errors import DataError, UserError, nearest
@@ -30,6 +36,7 @@ def predict_file(package: Path, rows: Path | str, out: Path | None = None, *, fo
     The ending gives the format: `.csv .tsv .jsonl .ndjson` (also `.gz`), `.parquet`; on standard input JSON Lines and CSV are told
     apart. Without `out` the answers are written in the input's format, Parquet as CSV. DataError names file, row and column.
     """
+    _refuse_bare_place()
     from modelyard.predict import reading, writing
     from modelyard.serve.opening import Bare, open_model
 
@@ -64,6 +71,15 @@ def predict_file(package: Path, rows: Path | str, out: Path | None = None, *, fo
             except UnicodeDecodeError as error:
                 raise DataError(f"{reading.called(source)}: is not UTF-8 ({error.reason}). Save it as UTF-8.") from None
     return count
+
+
+def _refuse_bare_place() -> None:
+    """Files need polars, which a package's own requirements leave out: its service reads JSON."""
+    if importlib.util.find_spec("polars") is None:
+        raise UserError(
+            "yard predict reads files with polars, which is not installed here (serving does not need it). "
+            "Run: pip install polars, or send the rows to the running service."
+        )
 
 
 def _format(path: Path, what: str) -> str:

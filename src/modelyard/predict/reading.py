@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from modelyard.blueprint.sections import Data
 from modelyard.errors import DataError, UserError, nearest
-from modelyard.rows import Column, Rows, from_frame
+from modelyard.rows import Column, Rows, expected, from_frame, without_impossible
 
 if TYPE_CHECKING:
     import polars
@@ -24,10 +24,9 @@ PIECE = 1024
 MISSING: tuple[str, ...] = Data.model_fields["missing"].default
 """Texts in a CSV file that mean missing: those of a blueprint that does not say otherwise."""
 MOST_FAULTS = 10
-MESSY_DATES = 0.5
-"""Dates that cannot be read count as missing, as they did in training (mail headers are full of them), unless they are most of them."""
+MESSY = 0.5
+"""Of a column that was messy in training (mail dates often are) at most this share of a piece may be unreadable in ways that training did not meet."""
 _DELIMITERS = (",", ";", "\t", "|")
-_KINDS = {"number": "number", "boolean": "boolean (true or false)", "date": "date such as 2026-01-31"}
 
 Piece = tuple[int, "polars.DataFrame"]
 """Number of its first row in the file, counted from 1, and the rows."""
@@ -229,7 +228,9 @@ def _typed(block: Sequence[Mapping[str, Any]], inputs: Sequence[Column], name: s
                 [None if value is None else _float(value) for value in values], dtype=pl.Float64
             )
         else:
-            columns[column.name] = pl.Series([_spelt(value) for value in values], dtype=pl.String)
+            columns[column.name] = pl.Series(
+                [_spelt(value, comma=column.reading.decimal_comma) for value in values], dtype=pl.String
+            )
     return pl.DataFrame(columns)
 
 
@@ -240,11 +241,15 @@ def _float(value: int | float) -> float:
         return float("inf")
 
 
-def _spelt(value: Any) -> str | None:
+def _spelt(value: Any, *, comma: bool) -> str | None:
+    """A value of a mixed column as text; numbers as the column's own texts are spelt."""
     if value is None or isinstance(value, str):
         # a lone surrogate is legal in JSON and nowhere else
         return value.encode("utf-8", "replace").decode() if value else value
-    return ("true" if value else "false") if isinstance(value, bool) else f"{value:.15g}"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = f"{_float(value):.15g}"
+    return text.replace(".", ",") if comma else text
 
 
 def _parquet(source: Path, inputs: Sequence[Column]) -> Iterator[Piece]:
@@ -262,37 +267,53 @@ def _parquet(source: Path, inputs: Sequence[Column]) -> Iterator[Piece]:
 
 
 def read(frame: polars.DataFrame, inputs: Sequence[Column], name: str, first: int) -> Rows:
-    """Columns in the model's types; DataError where a value that is there cannot be read."""
+    """Columns in the model's types, read as training read them; DataError where a value that is there cannot be read."""
     import polars as pl
 
     from modelyard.prepare import cleaning
-    from modelyard.prepare.inference import convert
 
-    mended = [column.name for column in inputs if column.mended and frame.schema[column.name] == pl.String]
-    frame = cleaning.mend_text(frame, mended)[0]
-    columns: dict[str, polars.Series] = {}
+    texts = [column.name for column in inputs if column.mended and frame.schema[column.name] == pl.String]
+    frame = cleaning.mend_text(frame, texts)[0]
+    found = {column.name: _in_type(frame[column.name], column) for column in inputs}
     faults: list[str] = []
     for column in inputs:
-        given = frame[column.name].alias(column.name)
-        try:
-            found = convert(given, column.type)[0]
-        except DataError:  # no value at all could be read; told below with its row
-            found = pl.Series(column.name, [None] * len(given), dtype=pl.Float64)
-        if column.type == "number":
-            found = pl.select(pl.when(found.is_finite()).then(found)).to_series()
-        columns[column.name] = found.alias(column.name)
-        if column.type in _KINDS:
-            words = given.cast(pl.String, strict=False).str.strip_chars()
-            unread = (
-                given.is_not_null() & (words != "") & (words.str.to_lowercase() != "nan") & found.is_null()
-            ).fill_null(False)
-            if column.type == "date" and unread.sum() <= MESSY_DATES * len(given):
-                continue
-            faults += [
-                f"{name}: row {first + place}: {column.name}: must be a {_KINDS[column.type]} (got {str(words[place])[:60]!r})"
-                for place in unread.arg_true()[: MOST_FAULTS + 1]
-            ]
+        faults += _faults(frame[column.name], found[column.name], column, f"{name}: row", first)
     if faults:
         more = "\n…" if len(faults) > MOST_FAULTS else ""
         raise DataError("\n".join(faults[:MOST_FAULTS]) + f"{more}\nLeave a value empty where it is missing.")
-    return from_frame(pl.DataFrame(columns), {column.name: column.type for column in inputs})
+    rows = from_frame(pl.DataFrame(found), {column.name: column.type for column in inputs})
+    return Rows(
+        {column.name: without_impossible(rows[column.name], column.reading.limits) for column in inputs}, len(rows)
+    )
+
+
+def _in_type(given: polars.Series, column: Column) -> polars.Series:
+    """The values in the column's type, null where they are missing, cannot be read, or are infinite."""
+    import polars as pl
+
+    from modelyard.prepare.inference import in_type
+
+    found = in_type(given, column.type, reading=column.reading)
+    return pl.select(pl.when(found.is_finite()).then(found)).to_series() if column.type == "number" else found
+
+
+def _faults(given: polars.Series, found: polars.Series, column: Column, place: str, first: int) -> list[str]:
+    """A line for each value that cannot be read and does not count as missing, as it would have in training (the first 11)."""
+    from modelyard.prepare.inference import plain_text, unread, unread_marks
+
+    if column.type in ("category", "text"):
+        return []
+    wrong = unread(given, found)
+    if not wrong.any():
+        return []
+    words = plain_text(given).str.strip_chars()
+    wrong &= words.str.to_lowercase() != "nan"
+    if column.reading.unread:
+        wrong &= ~unread_marks(given).is_in(list(column.reading.unread))
+    wrong = wrong.fill_null(False)
+    if column.reading.messy and wrong.sum() <= MESSY * len(given):
+        return []
+    return [
+        f"{place} {first + row}: {column.name}: must be a {expected(column)} (got {str(words[row])[:60]!r})"
+        for row in wrong.arg_true()[: MOST_FAULTS + 1]
+    ]

@@ -13,7 +13,7 @@ from modelyard.blueprint import Clean
 from modelyard.errors import DataError
 from modelyard.prepare.reading import GIVEN
 from modelyard.records.prepared import CleaningStep
-from modelyard.rows import ROW
+from modelyard.rows import ROW, Limits
 
 if TYPE_CHECKING:
     import polars
@@ -135,6 +135,12 @@ def refuse_impossible(
             )  # an infinity cannot be learnt from, nor stand in JSON
             frame = frame.with_columns(pl.select(pl.when(~gone.fill_null(False)).then(values)).to_series().alias(name))
     return frame, steps
+
+
+def limits_served(clean: Clean, name: str) -> Limits:
+    """The limits that hold for what a service is sent: beyond them a number counts as missing, even where `prepare` drops the row,
+    since a request must be answered; none where impossible numbers are kept."""
+    return (None, None) if clean.impossible == "keep" else clean.limits.get(name, (None, None))
 
 
 def fences(train: polars.DataFrame, names: list[str]) -> dict[str, tuple[float, float]]:

@@ -1,6 +1,8 @@
 """Texts to points in time: ISO 8601, e-mail dates (RFC 5322, with the two- and three-digit years of RFC 2822 4.3), and written-out
 orders of day, month and year where they are unambiguous. Epoch numbers are numbers. It does not know the blueprint.
 
+What may be written is said in `modelyard.rows`, which reads one value of a request; this reads columns.
+
 >>> import polars as pl
 >>> parse(pl.Series(["Thu, 22 Aug 2002 18:26:25 +0700"]))[0]
 datetime.datetime(2002, 8, 22, 11, 26, 25)
@@ -8,9 +10,9 @@ datetime.datetime(2002, 8, 22, 11, 26, 25)
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from email.utils import parsedate_tz
 from typing import TYPE_CHECKING
+
+from modelyard.rows import TIMES, day_formats, mail_date
 
 if TYPE_CHECKING:
     import polars
@@ -19,14 +21,8 @@ SAMPLE = 500
 """Distinct values tried before the whole column is read."""
 ENOUGH = 0.95
 """Share of values that must be dates for a column to be one; the others count as missing."""
-ISO = (
-    "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d",
-)  # fmt: skip
+ISO = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M")
 ISO_ZONED = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z")
-OTHER = ("%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y")
-DAY_FIRST = ("%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y")
-MONTH_FIRST = ("%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y")
-EPOCH = datetime(1970, 1, 1)
 _SHAPE = r"^\s*(\d{4}-\d{1,2}-\d{1,2}|\d{4}/\d{1,2}/\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{4}|([A-Za-z]{3,9},?\s+)?\d{1,2}\s+[A-Za-z]{3,9}\.?,?\s+\d{2,4}\b)"
 
 
@@ -35,18 +31,21 @@ def looks_like_dates(texts: polars.Series) -> bool:
     sample = texts.drop_nulls().unique(maintain_order=True).head(SAMPLE)
     if sample.len() == 0 or (sample.str.contains(_SHAPE).mean() or 0) < ENOUGH:  # type: ignore[operator]
         return False
-    return parse(sample).drop_nulls().len() >= ENOUGH * sample.len()
+    return parse(sample, day_first=day_first(sample)).drop_nulls().len() >= ENOUGH * sample.len()
 
 
-def parse(texts: polars.Series) -> polars.Series:
-    """String series -> Datetime[us], UTC without zone; what cannot be read is null. A text without zone counts as UTC."""
+def parse(texts: polars.Series, *, day_first: bool | None = None) -> polars.Series:
+    """String series -> Datetime[us], UTC without zone; what cannot be read is null. A text without zone counts as UTC.
+
+    `day_first` says how `05/01/2026` is read; without it, it is not.
+    """
     import polars as pl
 
     distinct = texts.drop_nulls().unique(maintain_order=True)
     trimmed = distinct.str.strip_chars()
     found = pl.Series(trimmed.name, [None] * trimmed.len(), dtype=pl.Datetime("us"))
-    slashes = _slash_order(trimmed)
-    for formats, zoned in ((ISO_ZONED, True), ((*ISO, *OTHER, *slashes), False)):
+    written = tuple(day + time for time in reversed(TIMES) for day in day_formats(day_first))
+    for formats, zoned in ((ISO_ZONED, True), ((*ISO, *written), False)):
         for format in formats:
             if found.null_count() == 0:
                 break
@@ -57,7 +56,7 @@ def parse(texts: polars.Series) -> polars.Series:
     if left.any():
         values = found.to_list()
         for place in left.nonzero()[0]:
-            values[place] = _mail_date(trimmed[int(place)])
+            values[place] = mail_date(trimmed[int(place)])
         found = pl.Series(trimmed.name, values, dtype=pl.Datetime("us"))
     table = pl.DataFrame({"text": distinct, "date": found})
     return (
@@ -67,24 +66,12 @@ def parse(texts: polars.Series) -> polars.Series:
     )
 
 
-def _slash_order(texts: polars.Series) -> tuple[str, ...]:
-    """`31/01/2026` is read where some value shows whether the day or the month stands first; else not at all."""
-    parts = texts.str.extract_groups(r"^(\d{1,2})/(\d{1,2})/\d{4}").struct.unnest()
+def day_first(texts: polars.Series) -> bool | None:
+    """Whether `05/01/2026` has the day first, where some value of the column shows it (`31/01/2026`); else None."""
+    parts = texts.str.strip_chars().str.extract_groups(r"^(\d{1,2})/(\d{1,2})/\d{4}").struct.unnest()
     if parts.width < 2:
-        return ()
+        return None
     first, second = (parts[name].cast(int, strict=False).max() or 0 for name in parts.columns[:2])
     if first > 12 >= second:  # type: ignore[operator]
-        return DAY_FIRST
-    return MONTH_FIRST if second > 12 >= first else ()  # type: ignore[operator]
-
-
-def _mail_date(text: str) -> datetime | None:
-    """One RFC 5322 date, or None. parsedate_tz leaves three-digit years alone; RFC 2822 4.3 adds 1900 (a fault of the year 2000)."""
-    try:
-        found = parsedate_tz(text)
-        if found is None:
-            return None
-        year = found[0] + 1900 if 50 <= found[0] <= 999 else found[0]
-        return datetime(year, *found[1:6]) - timedelta(seconds=found[9] or 0)
-    except (ValueError, OverflowError, TypeError, IndexError):
-        return None
+        return True
+    return False if second > 12 >= first else None  # type: ignore[operator]

@@ -6,11 +6,13 @@ number Float64 · boolean Boolean · category, text String · date Datetime[us],
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from modelyard.errors import DataError
 from modelyard.prepare import dates, scripts
+from modelyard.rows import COMMA, GROUPED, LONGEST_UNREAD, MARKS, MOST_UNREAD, NUMBER, Reading
 
 if TYPE_CHECKING:
     import polars
@@ -28,9 +30,6 @@ WORDS = 3.0
 MANY_ROWS = 20
 """Below so many rows, being all distinct says nothing."""
 TRUE, FALSE = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
-_NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$|^\s*[-+]?([iI]nf(inity)?|[nN]a[nN])\s*$"
-_GROUPED = r"^\s*[-+]?[$€£¥₹]?\s?\d{1,3}(,\d{3})+(\.\d+)?\s?[$€£¥₹]?\s*$|^\s*[-+]?[$€£¥₹]\s?\d+(\.\d+)?\s*$|^\s*[-+]?\d+(\.\d+)?\s?[$€£¥₹]\s*$"
-_COMMA = r"^\s*[-+]?\d+(,\d+)?\s*$"
 _CODE = r"^\s*0\d+\s*$"
 _IDENTIFIER = r"^[\w./:@+={}#-]{1,128}$"
 _ID_NAME = re.compile(
@@ -84,7 +83,7 @@ def numbers_of(series: polars.Series) -> polars.Series | None:
     distinct = distinct.filter(distinct.str.strip_chars() != "")
     if distinct.len() == 0 or distinct.str.contains(_CODE).any():
         return None
-    read = _numeric(distinct)
+    read = _numeric(distinct, comma=_decimal_comma(distinct))
     present = series.drop_nulls().filter(series.drop_nulls().str.strip_chars() != "")
     known = present.is_in(distinct.filter(read.is_not_null()).implode()).mean()
     if known is None or known < MOSTLY or (known < 1 and read.drop_nulls().n_unique() < 10):  # type: ignore[operator]
@@ -92,22 +91,26 @@ def numbers_of(series: polars.Series) -> polars.Series | None:
     return _spread(series, distinct, read)
 
 
-def _numeric(distinct: polars.Series) -> polars.Series:
-    """Distinct texts as numbers, null where they are none: plain, with thousands and currency, or with a decimal comma."""
+def _numeric(distinct: polars.Series, *, comma: bool) -> polars.Series:
+    """Distinct texts as numbers, null where they are none: with a decimal comma, or plain, with thousands and currency."""
     import polars as pl
 
     def where(pattern: str, cleaned: polars.Series) -> polars.Series:
         fits = distinct.str.contains(pattern)
         return pl.select(pl.when(fits).then(cleaned.cast(pl.Float64, strict=False))).to_series()
 
-    plain = where(_NUMBER, distinct.str.strip_chars()).fill_nan(None)
+    if comma:
+        return where(COMMA, distinct.str.strip_chars().str.replace(",", ".", literal=True))
+    plain = where(NUMBER, distinct.str.strip_chars()).fill_nan(None)
     if plain.null_count() == 0:
         return plain
-    grouped = where(_GROUPED, distinct.str.replace_all(r"[$€£¥₹,\s]", ""))
-    merged = plain.zip_with(plain.is_not_null(), grouped)
-    if merged.null_count() and distinct.str.contains(_COMMA).all():
-        return distinct.str.strip_chars().str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
-    return merged
+    return plain.zip_with(plain.is_not_null(), where(GROUPED, distinct.str.replace_all(MARKS, "")))
+
+
+def _decimal_comma(distinct: polars.Series) -> bool:
+    """Whether all of a column's distinct texts are numbers with a decimal comma, and some are no numbers without one."""
+    plain = distinct.str.contains(NUMBER) | distinct.str.contains(GROUPED)
+    return not plain.all() and distinct.str.contains(COMMA).all()
 
 
 def _spread(series: polars.Series, distinct: polars.Series, read: polars.Series) -> polars.Series:
@@ -200,7 +203,7 @@ def _guess_text(series: polars.Series, present: polars.Series, distinct: int) ->
     ):
         return Guess("boolean", f"two values: {' and '.join(sorted(present.unique()))}")
     if dates.looks_like_dates(present):
-        unread = dates.parse(present).null_count()
+        unread = dates.parse(present, day_first=dates.day_first(present)).null_count()
         return Guess("date", "texts that are dates" + (f"; {unread} that are not count as missing" if unread else ""))
     if present.head(50).str.contains(r"^\s*[\[{].*[\]}]\s*$").all() and present.head(50).str.contains(r'[":,\d]').all():
         return Guess("ignore", "holds nested values (JSON)")
@@ -237,30 +240,82 @@ def _category_or_text(present: polars.Series, distinct: int, rows: int) -> Guess
     return Guess("category", f"short texts: {said}")
 
 
-def convert(series: polars.Series, kind: str) -> tuple[polars.Series, int]:
-    """The column in its type, and how many present values could not be read (now missing). DataError where none could."""
+def find_reading(series: polars.Series, kind: str) -> Reading:
+    """How the texts of a whole column are spelt, where its values do not say so one by one."""
     import polars as pl
 
-    if kind == "ignore":
-        nested = series.dtype.is_nested() or series.dtype == pl.Object
-        return (plain_text(series) if nested else series), 0
-    if kind == "text":
-        return plain_text(series), 0
-    if series.dtype == pl.String:
-        series = pl.select(pl.when(series.str.strip_chars() != "").then(series)).to_series().alias(series.name)
-    elif series.dtype.is_float():
-        series = series.fill_nan(None)
-    converted = {"number": _to_number, "boolean": _to_boolean, "date": _to_date, "category": plain_text}[kind](series)
-    unread = series.is_not_null() & converted.is_null()
-    if unread.any() and converted.null_count() == series.len():
-        example = series.filter(unread)[0]
+    dtype = series.dtype
+    if kind not in ("number", "date") or dtype.is_numeric() or dtype.is_temporal() or dtype == pl.Boolean:
+        return Reading()
+    distinct = _present(plain_text(series)).drop_nulls().unique()
+    if kind == "number":
+        return Reading(decimal_comma=_decimal_comma(distinct))
+    return Reading(day_first=dates.day_first(distinct))
+
+
+def convert(series: polars.Series, kind: str, *, reading: Reading | None = None) -> tuple[polars.Series, int]:
+    """The column in its type, and how many present values could not be read (now missing). DataError where none could.
+
+    Without a `reading` it is found in the column itself.
+    """
+    converted = in_type(series, kind, reading=reading or find_reading(series, kind))
+    if kind in ("ignore", "text"):
+        return converted, 0
+    lost = unread(series, converted)
+    if lost.any() and converted.null_count() == series.len():
+        example = series.filter(lost)[0]
         raise DataError(
             f"data.columns.{series.name}: is declared a {kind}, but no value can be read as one (for example {str(example)[:60]!r})"
         )
-    return converted.alias(series.name), int(unread.sum())
+    return converted, int(lost.sum())
 
 
-def _to_number(series: polars.Series) -> polars.Series:
+def in_type(series: polars.Series, kind: str, *, reading: Reading) -> polars.Series:
+    """The column in its type, null where a value is missing or cannot be read."""
+    import polars as pl
+
+    if kind == "ignore":
+        return plain_text(series) if series.dtype.is_nested() or series.dtype == pl.Object else series
+    if kind == "text":
+        return plain_text(series)
+    present = _present(series)
+    if kind == "number":
+        found = _to_number(present, comma=reading.decimal_comma)
+    elif kind == "date":
+        found = _to_date(present, day_first=reading.day_first)
+    else:
+        found = _to_boolean(present) if kind == "boolean" else plain_text(present)
+    return found.alias(series.name)
+
+
+def _present(series: polars.Series) -> polars.Series:
+    """The column without blank texts and NaN."""
+    import polars as pl
+
+    if series.dtype == pl.String:
+        return pl.select(pl.when(series.str.strip_chars() != "").then(series)).to_series().alias(series.name)
+    return series.fill_nan(None) if series.dtype.is_float() else series
+
+
+def unread(series: polars.Series, converted: polars.Series) -> polars.Series:
+    """(n,) which values are there and could not be read."""
+    return _present(series).is_not_null() & converted.is_null()
+
+
+def with_unread(reading: Reading, series: polars.Series, converted: polars.Series, *, kind: str) -> Reading:
+    """The reading with the texts that could not be read, so that they count as missing wherever they are met again."""
+    counted = Counter(unread_marks(series.filter(unread(series, converted))))
+    first = sorted(counted, key=lambda text: (-counted[text], text))[:MOST_UNREAD]
+    messy = bool(counted) and (kind == "date" or len(counted) > MOST_UNREAD)
+    return reading.model_copy(update={"unread": tuple(first), "messy": messy})
+
+
+def unread_marks(series: polars.Series) -> polars.Series:
+    """By what values that cannot be read are known again: their texts, trimmed and cut."""
+    return plain_text(series).str.strip_chars().str.slice(0, LONGEST_UNREAD)
+
+
+def _to_number(series: polars.Series, *, comma: bool) -> polars.Series:
     import polars as pl
 
     if series.dtype.is_numeric() or series.dtype == pl.Boolean:
@@ -273,7 +328,7 @@ def _to_number(series: polars.Series) -> polars.Series:
         )
     texts = plain_text(series)
     distinct = texts.drop_nulls().unique()
-    return _spread(texts, distinct, _numeric(distinct))
+    return _spread(texts, distinct, _numeric(distinct, comma=comma))
 
 
 def _to_boolean(series: polars.Series) -> polars.Series:
@@ -286,7 +341,7 @@ def _to_boolean(series: polars.Series) -> polars.Series:
     return pl.select(pl.when(true).then(True).when(false).then(False).otherwise(None)).to_series()
 
 
-def _to_date(series: polars.Series) -> polars.Series:
+def _to_date(series: polars.Series, *, day_first: bool | None) -> polars.Series:
     import polars as pl
 
     if series.dtype in (pl.Date, pl.Datetime):
@@ -299,4 +354,4 @@ def _to_date(series: polars.Series) -> polars.Series:
         seconds = series.cast(pl.Float64)
         scale = 1e3 if (seconds.abs().median() or 0) > 1e11 else 1e6  # type: ignore[operator]
         return (seconds * scale).cast(pl.Int64, strict=False).cast(pl.Datetime("us"))
-    return dates.parse(plain_text(series))
+    return dates.parse(plain_text(series), day_first=day_first)

@@ -7,12 +7,13 @@ type is declared, gives the same record.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from modelyard.errors import DataError
 from modelyard.prepare.inference import Guess, guess
 from modelyard.prepare.target import Target, infer_task
+from modelyard.rows import Reading
 
 if TYPE_CHECKING:
     import polars
@@ -28,6 +29,8 @@ class Roles:
     inputs: tuple[str, ...]
     reasons: dict[str, str]
     """Every column but the target: why this type and, where no model reads it, why not."""
+    readings: dict[str, Reading] = field(default_factory=dict)
+    """Every column but the target: how its values are read, known once they have been."""
 
     def input_types(self) -> dict[str, str]:
         """Name to type of the inputs."""

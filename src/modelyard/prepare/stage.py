@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from modelyard.blueprint import Blueprint
+from modelyard.blueprint import Blueprint, Clean
 from modelyard.context import Context
 from modelyard.errors import DataError, nearest
 from modelyard.prepare import cards, cleaning, grouping, inference, leakage, reading, target
@@ -14,7 +15,7 @@ from modelyard.prepare.roles import Roles, assign
 from modelyard.prepare.target import Target
 from modelyard.records._base import Derived
 from modelyard.records.prepared import CleaningStep, ColumnCard, Prepared, SplitCard, Suggestion, Suspect
-from modelyard.rows import GROUP, ROW, SPLITS, Array
+from modelyard.rows import GROUP, ROW, SPLITS, Array, Reading
 from modelyard.store import replacing
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def run(context: Context, frame: Any = None) -> Prepared:
         split_by=division.by,
         split_reason=division.reason,
         splits=written,
+        given=division.given,
         cleaning=tuple(cleaned + outliers),
         duplicates=counts,
         suspects=tuple(suspects),
@@ -103,7 +105,7 @@ def _clean(blueprint: Blueprint, loaded: Loaded) -> tuple[polars.DataFrame, Targ
     roles = assign(
         table.drop([ROW, GIVEN], strict=False), wanted, data.columns, task=blueprint.task, split_column=column
     )
-    table, unread = _typed(table, roles)
+    table, roles, unread = _typed(table, roles, clean)
     numbers = [column for column, kind in roles.types.items() if kind == "number"]
     table, impossible = cleaning.refuse_impossible(table, clean, numbers)
     wanted = Target(name, wanted.kind, table[name])
@@ -131,15 +133,18 @@ def _refuse_unknown(blueprint: Blueprint, names: list[str]) -> None:
         raise DataError("\n".join([*faults, f"Columns: {', '.join(names[:40])}" + (" …" if len(names) > 40 else "")]))
 
 
-def _typed(table: polars.DataFrame, roles: Roles) -> tuple[polars.DataFrame, list[CleaningStep]]:
-    """Every column but the target in its type; values that cannot be read as it are missing, and counted."""
-    steps, columns = [], []
+def _typed(table: polars.DataFrame, roles: Roles, clean: Clean) -> tuple[polars.DataFrame, Roles, list[CleaningStep]]:
+    """Every column but the target in its type, and the roles with how each was read; unreadable values are missing, and counted."""
+    steps, columns, readings = [], [], {}
     for name, kind in roles.types.items():
-        series, unread = inference.convert(table[name], kind)
+        found = inference.find_reading(table[name], kind)
+        series, unread = inference.convert(table[name], kind, reading=found)
         columns.append(series)
         if unread:
+            found = inference.with_unread(found, table[name], series, kind=kind)
             steps.append(CleaningStep(name="unreadable", column=name, before=unread, after=0, detail={"type": kind}))
-    return table.with_columns(columns), steps
+        readings[name] = found.model_copy(update={"limits": cleaning.limits_served(clean, name)})
+    return table.with_columns(columns), replace(roles, readings=readings), steps
 
 
 def _sides(
@@ -175,6 +180,7 @@ def _columns(table: polars.DataFrame, roles: Roles, wanted: Target) -> list[Colu
                     "missing": series.null_count(),
                     "distinct": 0 if nested else series.drop_nulls().n_unique(),
                     "facts": cards.facts(series, kind),
+                    "reading": roles.readings.get(name, Reading()),
                 }
             )
         )

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from modelyard.frozen import Frozen
 from modelyard.records._base import Record
+from modelyard.rows import Reading
 
 
 class ColumnCard(Frozen):
@@ -24,6 +25,8 @@ class ColumnCard(Frozen):
     facts: dict[str, Any] = {}
     """number: `quantiles`, `mean`, `deviation`, `histogram`; category, boolean: `top` [value, rows]; date: `earliest`, `latest`, `histogram`;
     text: `characters`, `words` (quantiles), `empty`, `script`, `scripts` (shares of letters), `unspaced`. Of all cleaned rows."""
+    reading: Reading = Reading()
+    """How its values are read, beyond the type: found in the source, or said by the blueprint. The service reads alike."""
 
 
 class SplitCard(Frozen):
@@ -78,6 +81,8 @@ class Prepared(Record):
     split_by: str
     split_reason: str
     splits: dict[str, SplitCard]
+    given: tuple[str, ...] = ()
+    """The splits that the data named itself: files, folders, or a column."""
     cleaning: tuple[CleaningStep, ...] = ()
     duplicates: dict[str, int] = {}
     """Counts: `clusters` of more than one row, `rows` in them, `exact` rows that repeat an earlier one's inputs."""
@@ -94,3 +99,7 @@ class Prepared(Record):
     def inputs_types(self) -> dict[str, str]:
         """Name to type of the columns a model may see."""
         return {column.name: column.type for column in self.columns if column.role == "input"}
+
+    def readings(self) -> dict[str, Reading]:
+        """Name to reading of the columns a model may see."""
+        return {column.name: column.reading for column in self.columns if column.role == "input"}

@@ -153,8 +153,22 @@ _MEANING = {
 }
 
 
+def _meaning(column: Column) -> str:
+    """What may be sent: what every column of its type takes, and what this one takes because training did."""
+    told, reading = _MEANING[column.type], column.reading
+    if column.type == "number" and reading.decimal_comma:
+        told = "A number (also as text, with a decimal comma: 1,5)."
+    if column.type == "date" and reading.day_first is not None:
+        told += f" `05/01/2026` is {'the 5th of January' if reading.day_first else 'the 1st of May'}."
+    low, high = reading.limits
+    if low is not None or high is not None:
+        bounds = [f"below {low:g}" if low is not None else "", f"above {high:g}" if high is not None else ""]
+        told += f" A value {' or '.join(bound for bound in bounds if bound)} counts as missing."
+    return told
+
+
 def _field(column: Column, example: Any) -> Json:
-    facts = [_MEANING[column.type]]
+    facts = [_meaning(column)]
     if column.values:
         known = ", ".join(column.values[:MOST_VALUES])
         facts.append(f"Seen in training: {known}{', …' if len(column.values) > MOST_VALUES else ''}.")
@@ -219,7 +233,7 @@ def _schemas(state: State, limits: Limits, example: Mapping[str, Any]) -> Json:
                     "message": {"type": "string", "description": "For people."},
                     "field": {**null_text, "description": "The field that is wrong, where there is one."},
                     "row": {**null_whole, "description": "Its row, counted from 0."},
-                    "faults": {"type": "array", "items": _object(**fault), "description": "Every fault (at most 20)."},
+                    "faults": {"type": "array", "items": _object(**fault), "description": "The faults (at most 20)."},
                 },
             },
             request_id=text,
