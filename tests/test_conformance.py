@@ -78,6 +78,7 @@ BROKEN = [
     ('{"bias": np.arange', '{"bias": np.nan * np.arange', "finite", "NaN"),
     ('arrays["one"] * weights["bias"]', 'arrays["one"] * weights["bias"][:1]', "(n, K)", "shape"),
     ("return dict(chosen)", "return {}", "learnt again", "other arrays"),
+    ("return lambda arrays:", "import sklearn\n        return lambda arrays:", "neither torch nor scikit-learn", "sklearn is not there when a model answers"),
     ('("tabular-classification",)', '("tabular-clasification",)', "tasks that exist", "Did you mean 'tabular-classification'?"),
 ]  # fmt: skip
 
@@ -88,6 +89,7 @@ def test_a_strangers_model_passes(tmp_path: Path) -> None:
     lines = list(conformance.check_file(file))
     assert lines[0] == "first-class (models)"
     assert any("bit for bit" in line for line in lines)
+    assert any("neither torch nor scikit-learn" in line for line in lines)
 
 
 @pytest.mark.parametrize(("old", "new", "law", "why"), BROKEN, ids=[case[2] + "-" + case[3] for case in BROKEN])

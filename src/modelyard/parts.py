@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from hashlib import blake2b
 from importlib.metadata import entry_points
@@ -93,15 +96,36 @@ def summary(shelf: str, name: str) -> str:
 @cache
 def source_hash(*relative: str) -> str:
     """A hash of the package's source files or folders named, relative to the package: part of a cache key."""
-    digest = blake2b(digest_size=16)
+    found: list[Path] = []
     for name in relative:
         place = ROOT / name
-        files = (
-            sorted(file for file in place.rglob("*") if file.suffix in (".py", ".toml", ".html", ".css"))
-            if place.is_dir()
-            else [place]
-        )
-        for file in files:
-            digest.update(file.relative_to(ROOT).as_posix().encode())
-            digest.update(file.read_bytes())
+        files = (file for file in place.rglob("*") if file.suffix in (".py", ".toml", ".html", ".css"))
+        found += sorted(files) if place.is_dir() else [place]
+    return _hash(found, ROOT)
+
+
+@cache
+def part_hash(shelf: str, name: str) -> str:
+    """A hash of a part's source, ours or a stranger's: its file; of a stranger's package every Python file beside and below it."""
+    file = file_of(shelf, name)
+    packaged = name in _strangers(shelf) and (file.parent / "__init__.py").exists()
+    return _hash(sorted(file.parent.rglob("*.py")) if packaged else [file], file.parent)
+
+
+def strangers_hash() -> str:
+    """A hash of every installed plug-in's file, whichever shelf it stands on; empty where there is none."""
+    files = set()
+    for entry in (entry for shelf in SHELVES for entry in _strangers(shelf).values()):
+        with suppress(ImportError):  # a broken one is told of where it is used
+            spec = importlib.util.find_spec(entry.module)
+            files |= {Path(spec.origin)} if spec is not None and spec.has_location and spec.origin else set()
+    return _hash(sorted(files), Path("/")) if files else ""
+
+
+def _hash(files: Iterable[Path], root: Path) -> str:
+    """A hash of files' bytes and of their names below `root`."""
+    digest = blake2b(digest_size=16)
+    for file in files:
+        digest.update(file.relative_to(root).as_posix().encode())
+        digest.update(file.read_bytes())
     return digest.hexdigest()

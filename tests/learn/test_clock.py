@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +116,57 @@ def test_a_noisy_machine_keeps_the_budget_with_few_stops(hand: Time, tmp_path: P
     _, used = play(hand, Store(tmp_path), seconds=200, cost=lambda step: float(noise[step]))
     assert used <= 1.1 * 200
     assert Store(tmp_path).decided("c.stop.4") is None
+
+
+def halfway(store: Store, **given: Any) -> Clock:
+    """A clock at 100 s, step 100 of the 180 that a killed process had planned in 200 s."""
+    store.decide("c.steps", lambda: {"at": 6, "steps": 180})
+    return Clock(
+        name="c", decide=store.decide, seconds=200, most=1000, validate_every=100, step_work=32, validation_work=320,
+        started=0.0, **given,
+    )  # fmt: skip
+
+
+def test_time_used_before_a_kill_is_not_the_cost_of_one_step(hand: Time, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    clock = halfway(store, used=100.0)
+    clock.look(100)
+    assert clock.planned == 180 and store.decided("c.stop") is None
+
+
+@pytest.mark.parametrize("lacking", [(), ("step_seconds", "step_works", "recent")])
+def test_a_restored_clock_goes_on_as_it_was(hand: Time, tmp_path: Path, lacking: tuple[str, ...]) -> None:
+    """What a checkpoint of an older version lacks is measured anew, and nothing is decided before that."""
+    store = Store(tmp_path)
+    before, after = halfway(store), halfway(store)
+    for step in range(100):
+        before.look(step)
+        hand.now += 1.0
+        before.spent(1.0, 32, step)
+    before.validated(4.0)
+    kept = json.loads(json.dumps(before.state()))
+    hand.now = 5000.0  # the time between a kill and the next start belongs to nobody
+    after.restore({name: value for name, value in kept.items() if name not in lacking}, 100)
+    for step in range(100, 180):
+        after.look(step)
+        cost = 20.0 if step == 100 else 1.0  # its first step prepares kernels and tells nothing of the others
+        hand.now += 1.0
+        after.spent(cost, 32, step)
+    after.look(180)
+    assert after.planned == 180 and store.decided("c.stop") is None
+    assert after.elapsed() == 180.0
+
+
+def test_a_restored_clock_still_stops_in_time(hand: Time, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    clock = halfway(store)
+    seen = {"step_seconds": 98.0, "step_works": 98.0 * 32, "recent": [[1.0, 32]] * 20}
+    clock.restore({"used": 100.0, "validation_seconds": 4.0, **seen}, 100)
+    step = 100
+    while step < clock.planned:
+        clock.look(step)
+        hand.now += 3.0
+        clock.spent(3.0, 32, step)
+        step += 1
+    assert store.decided("c.stop") is not None
+    assert clock.elapsed() <= 1.1 * 200

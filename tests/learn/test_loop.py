@@ -147,6 +147,36 @@ def test_killed_and_resumed_is_unbroken(optimiser: str, text_setting: Make) -> N
     assert equal(again.weights, resumed.weights) and again.curve == resumed.curve and again.facts == resumed.facts
 
 
+def test_killed_under_a_budget_trains_the_steps_that_were_planned(
+    table_setting: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every forward pass takes a second. The killed run had decided its plan and no more: nothing replays an end or a stop."""
+    setting, now = table_setting(), [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def tick(module: Any, given: Any) -> None:
+        now[0] += 1.0
+
+    def run(folder: str, **given: Any) -> Any:
+        module = setting.model.module(setting.features, setting.state, seed=0)
+        module.register_forward_pre_hook(tick)
+        return setting.run(
+            folder, seconds=100.0, epochs=200, patience=None, checkpoint_seconds=0.0, module=module, **given
+        )
+
+    store = Store(setting.folder / "killed")
+    for kill in (30, 5):
+        with pytest.raises(Kill):
+            run("killed", progress=Killing(kill))
+    plan = store.decided("candidate.steps")
+    assert store.decided("candidate.end") is None and 50 < plan["steps"] < 100
+    resumed, unbroken = run("killed"), run("unbroken")
+    assert store.decided("candidate.stop") is None
+    assert resumed.facts["steps"] == plan["steps"] and resumed.facts["stopped"] == "budget"
+    assert 90 <= resumed.timings["total"] <= 105
+    assert equal(resumed.weights, unbroken.weights) and resumed.curve == unbroken.curve
+
+
 def test_a_foreign_checkpoint_is_not_used(table_setting: Make) -> None:
     setting = table_setting()
     setting.run("job", epochs=2)
@@ -313,7 +343,7 @@ def test_tensorboard_has_every_epoch(table_setting: Make) -> None:
     loading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     setting = table_setting()
     learnt = setting.run(epochs=3, tracking=("tensorboard",))
-    found = loading.EventAccumulator(str(setting.folder / "job" / "tensorboard"))
+    found = loading.EventAccumulator(str(setting.folder / "job" / "tensorboard" / "candidate"))
     found.Reload()
     logged = [(event.step, event.value) for event in found.Scalars("validation_loss")]
     assert [step for step, _ in logged] == [epoch.step for epoch in learnt.curve]

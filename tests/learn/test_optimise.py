@@ -121,24 +121,44 @@ def test_an_absent_tracker_that_was_asked_for_names_its_extra(tmp_path: Path, mo
         open_trackers(("mlflow",), tmp_path, "candidate", step=0)
 
 
+EPOCH = Epoch(
+    epoch=1,
+    step=1,
+    train_loss=0.5,
+    validation_loss=0.6,
+    train_metric=0.7,
+    validation_metric=0.8,
+    learning_rate=1e-3,
+)
+
+
+def log(kind: str, folder: Path, name: str, step: int) -> None:
+    """One validation of a training, by a tracker that is opened for it."""
+    (tracker,) = open_trackers((kind,), folder, name, step=step - 1)
+    tracker.log(EPOCH.model_copy(update={"step": step}))
+    tracker.close()
+
+
 def test_a_resumed_run_goes_on_in_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And another candidate, or another fold, is a run of its own."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    epoch = Epoch(
-        epoch=1,
-        step=1,
-        train_loss=0.5,
-        validation_loss=0.6,
-        train_metric=0.7,
-        validation_metric=0.8,
-        learning_rate=1e-3,
-    )
-    for step in (1, 2):
-        (tracker,) = open_trackers(("mlflow",), tmp_path, "candidate", step=step - 1)
-        tracker.log(epoch.model_copy(update={"step": step}))
-        tracker.close()
+    for name, step in (("mlp.0.ab", 1), ("mlp.1.cd", 1), ("mlp.0.ab", 2)):
+        log("mlflow", tmp_path, name, step)
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=(tmp_path / "mlflow").as_uri())
-    (run,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    found = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    runs = {run.info.run_name: run for run in found}
+    assert len(found) == 2 and set(runs) == {"mlp.0.ab", "mlp.1.cd"}
+    run = runs["mlp.0.ab"]
     assert run.data.metrics["validation_metric"] == 0.8 and run.info.status == "FINISHED"
     assert [point.step for point in client.get_metric_history(run.info.run_id, "train_loss")] == [1, 2]
+
+
+def test_tensorboard_shows_each_training_as_a_run(tmp_path: Path) -> None:
+    loading = pytest.importorskip("tensorboard.backend.event_processing.plugin_event_multiplexer")
+    for name, step in (("mlp.0.ab", 1), ("mlp.1.cd", 1), ("mlp.0.ab", 2)):
+        log("tensorboard", tmp_path, name, step)
+    found = loading.EventMultiplexer().AddRunsFromDirectory(str(tmp_path / "tensorboard"))
+    found.Reload()
+    assert set(found.Runs()) == {"mlp.0.ab", "mlp.1.cd"}

@@ -144,7 +144,7 @@ def test_missing_weights_say_what_and_where(tmp_path: Path, monkeypatch: pytest.
         locate(str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(
-        MissingDownload, match=r"may not be fetched \(downloads: never\).*Put config.json, tokenizer.json"
+        MissingDownload, match=r"may not be fetched \(HF_HUB_OFFLINE=1\).*Put config.json, tokenizer.json"
     ):
         locate("nobody/no-such-encoder")
 

@@ -73,9 +73,14 @@ def hub(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
 def located(home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """`locate` in a process of its own, whose hub client reads its environment at import."""
     code = f"from modelyard.models.encoder import locate; print(locate({NAME!r}))"
+    return process([sys.executable, "-c", code], home, **environment)
+
+
+def process(command: list[str], home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command with this cache of the hub and nothing of this process's hub settings."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
     given = {**kept, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", **environment}
-    return subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=given, capture_output=True, text=True, timeout=120)
 
 
 def test_an_encoder_is_fetched_once_and_without_pickles(hub: tuple[str, list[str]], tmp_path: Path) -> None:
@@ -92,3 +97,38 @@ def test_an_encoder_is_fetched_once_and_without_pickles(hub: tuple[str, list[str
 
     refused = located(tmp_path / "elsewhere", HF_ENDPOINT=address, HF_HUB_OFFLINE="1")
     assert refused.returncode and "may not be fetched" in refused.stderr and not asked
+
+    (folder / "model.safetensors").unlink()  # as a fetch that was killed leaves it
+    halved = located(tmp_path / "home", HF_ENDPOINT=address, HF_HUB_OFFLINE="1")
+    assert halved.returncode and "may not be fetched" in halved.stderr and not asked
+    mended = located(tmp_path / "home", HF_ENDPOINT=address)
+    assert mended.returncode == 0 and (folder / "model.safetensors").exists() and asked
+
+
+def trained(folder: Path, address: str, policy: str) -> subprocess.CompletedProcess[str]:
+    """A build of its own, up to `train`, with an encoder of the hub and this `downloads`; all share one cache of the hub."""
+    place = folder / policy
+    place.mkdir(exist_ok=True)
+    candidates = {"encoder": {"pretrained": NAME, "epochs": 1, "max_length": 32}}
+    blueprint = toys.write_blueprint(
+        place, toys.write_texts(place), target="label", downloads=policy, train={"candidates": candidates}
+    )
+    wanted = ["run", str(blueprint), "-o", str(place / "build"), "--to", "train", "--quiet"]
+    return process([sys.executable, "-m", "modelyard", *wanted], folder / "home", HF_ENDPOINT=address)
+
+
+def test_downloads_never_asks_nobody(hub: tuple[str, list[str]], tmp_path: Path) -> None:
+    address, asked = hub
+    refused = trained(tmp_path, address, "never")
+    said = " ".join(refused.stderr.split())
+    assert refused.returncode == 2 and not asked
+    assert "may not be fetched (downloads: never). Put config.json, tokenizer.json and model.safetensors of" in said
+
+    fetched = trained(tmp_path, address, "build")
+    assert fetched.returncode == 0, fetched.stderr
+    assert any(path.endswith("model.safetensors") for path in asked)
+
+    asked.clear()
+    cached = trained(tmp_path, address, "never")
+    assert cached.returncode == 0, cached.stderr
+    assert not asked

@@ -68,7 +68,7 @@ def _subject(file: Path) -> Subject:
         name = place.stem.replace("_", "-")
         if shelf in parts.SHELVES and name in parts.names(shelf):
             return Subject(shelf, name, place, parts.load(shelf, name))
-    kind = getattr(_module(place), "Part", None)
+    kind = getattr(module_of(place), "Part", None)
     if not inspect.isclass(kind):
         raise UserError(
             f"{file}: defines no `class Part`. A part is a class of that name, on one of the shelves {', '.join(parts.SHELVES)}."
@@ -90,7 +90,8 @@ def _shelf(file: Path, kind: Any) -> str:
     )
 
 
-def _module(file: Path) -> ModuleType:
+def module_of(file: Path) -> ModuleType:
+    """A stranger's file as a module of its own; UserError where it cannot be imported."""
     name = f"modelyard_part_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None

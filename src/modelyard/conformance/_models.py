@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ import numpy as np
 from modelyard import parts
 from modelyard.conformance._common import Subject, demand, hold
 from modelyard.conformance._toys import Toy, toy
+from modelyard.features import lookups
 from modelyard.models._contract import Arrays, Clock, Examples, LoopModel, Session, Weights
 from modelyard.rows import Array, Rows
 
@@ -43,7 +45,7 @@ class Trial:
         """Learnt from the training rows, as it is written down."""
         toy = self.toy
         learnt = self.model.features(toy.train, toy.train_target, toy.state, seed=0)
-        return json.loads(json.dumps(plain(learnt), allow_nan=False))  # type: ignore[no-any-return]
+        return json.loads(json.dumps(learnt, allow_nan=False))  # type: ignore[no-any-return]
 
     def encode(self, rows: Rows) -> Arrays:
         """Encoded with the features as a package would hold them."""
@@ -85,7 +87,7 @@ class Trial:
 
         place = self.folder / "saved"
         place.mkdir()
-        write_json(place / "features.json", plain(self.features))
+        write_json(place / "features.json", lookups.plain(self.features))
         save_file(
             {name: np.ascontiguousarray(array) for name, array in self.weights.items()}, place / "weights.safetensors"
         )
@@ -99,13 +101,6 @@ class Trial:
             self.saved, self.model, json.loads((self.saved / "features.json").read_text()), self.toy.state
         )
         return opened
-
-
-def plain(features: Any) -> Any:
-    """Features without what encoding keeps on them (keys that begin with an underscore)."""
-    if isinstance(features, dict):
-        return {key: plain(value) for key, value in features.items() if not str(key).startswith("_")}
-    return features
 
 
 def laws(subject: Subject) -> Iterator[str]:
@@ -138,7 +133,7 @@ def features_are_json(trial: Trial) -> None:
     """Features are plain JSON, and encode the same after being written and read."""
     toy = trial.toy
     fresh = trial.model.features(toy.train, toy.train_target, toy.state, seed=0)
-    json.dumps(plain(fresh), allow_nan=False)
+    json.dumps(fresh, allow_nan=False)
     _equal(
         trial.model.encode(toy.validation, fresh),
         trial.encode(toy.validation),
@@ -150,7 +145,8 @@ def features_are_seeded(trial: Trial) -> None:
     """The same seed learns the same features."""
     toy = trial.toy
     again = trial.model.features(toy.train, toy.train_target, toy.state, seed=0)
-    demand(json.loads(json.dumps(plain(again))) == plain(trial.features), "two calls gave different features")
+    ours, theirs = lookups.plain(trial.features), json.loads(json.dumps(again))
+    demand(ours == theirs, "two calls gave different features")
 
 
 def rows_stand_first(trial: Trial) -> None:
@@ -294,23 +290,23 @@ def modules_are_seeded(trial: Trial) -> None:
 
 def light_session(trial: Trial) -> None:
     """It encodes and answers in a process that has neither torch nor scikit-learn nor LightGBM nor polars."""
-    from modelyard.predictor import Artifact, Member
-
-    member = Member(candidate=trial.subject.name, model=trial.subject.name, folder="saved")
-    if (
-        trial.subject.name not in parts.names("models")
-        or parts.file_of("models", trial.subject.name) != trial.subject.file
-    ):
-        return  # a stranger's file is no part of any shelf yet, so that no artifact can name it
     demand(trial.saved.exists(), "nothing was saved")
-    Artifact(name="toy", state=trial.toy.state, members=(member,)).save(trial.folder)
+    (trial.saved / "state.json").write_text(trial.toy.state.model_dump_json(), encoding="utf-8")
+    place = os.pathsep.join(each for each in sys.path if each)
     answered = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(trial.folder)], capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-c", PROGRAM, str(trial.saved), *_door(trial.subject)], env={**os.environ, "PYTHONPATH": place},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     demand(
         answered.returncode == 0,
         answered.stderr.strip().splitlines()[-1] if answered.stderr.strip() else "the process failed",
     )
+
+
+def _door(subject: Subject) -> tuple[str, str]:
+    """How another process finds the part: `shelf` and its name, or `file` and its path where no shelf has it yet."""
+    known = subject.name in parts.names("models") and parts.file_of("models", subject.name) == subject.file
+    return ("shelf", subject.name) if known else ("file", str(subject.file))
 
 
 PROGRAM = """
@@ -321,10 +317,17 @@ class Refuse:
             raise ImportError(f"{name} is not there when a model answers")
 sys.meta_path.insert(0, Refuse())
 from pathlib import Path
-from modelyard.predictor import Predictor
+from modelyard import conformance, parts
 from modelyard.rows import from_records
-predictor = Predictor.open(Path(sys.argv[1]))
-assert len(predictor.answer(from_records([{}, {"note": "late again"}], predictor.state.inputs))) == 2
+from modelyard.store import read_json
+from modelyard.tasks._contract import State
+folder, (door, name) = Path(sys.argv[1]), sys.argv[2:]
+kind = parts.load("models", name) if door == "shelf" else conformance.module_of(Path(name)).Part
+state, features, model = State.model_validate(read_json(folder / "state.json")), read_json(folder / "features.json"), kind()
+session, task = parts.build("sessions", "native").open(folder, model, features, state), parts.build("tasks", state.task)
+rows = from_records([{}, {"note": "late again"}], state.inputs)
+scores = task.scores(session(model.encode(rows, features)), state)
+assert len(task.decode(scores, state, None)) == 2, "it did not answer each of two rows"
 """
 _SHARED: tuple[Callable[[Trial], None], ...] = (
     features_are_json, features_are_seeded, rows_stand_first, rows_stand_alone, strange_rows_encode, weights_are_named_arrays,

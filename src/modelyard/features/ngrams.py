@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from modelyard.features import lookups
 from modelyard.features.sparse import Sparse, beside
 from modelyard.rows import Array
 
@@ -54,25 +55,27 @@ def fit_words(texts: Array, *, longest: int, most: int, rarest: int = 2) -> dict
     return {"longest": longest, "unspaced": unspaced, "terms": [term for term, _ in kept], "idf": idf}
 
 
+def _places(features: dict[str, Any]) -> tuple[dict[str, int], Array]:
+    """Each term's place, and the inverse document frequency of each place."""
+    return {term: place for place, term in enumerate(features["terms"])}, np.asarray(features["idf"])
+
+
 def encode_words(texts: Array, features: dict[str, Any]) -> Sparse:
-    """(n, vocabulary) rows of length one. The look-up table is kept on the features dict, so that serving builds it once."""
-    lookup = features.get("_lookup")
-    if lookup is None:
-        lookup = features["_lookup"] = {term: place for place, term in enumerate(features["terms"])}
-        features["_idf"] = np.asarray(features["idf"])
+    """(n, vocabulary) rows of length one. The terms' places are kept (`lookups`), so that serving makes them once."""
+    places, idf = lookups.kept(features, _places)
     indices: list[int] = []
     counts: list[int] = []
     starts = [0]
     for text in texts:
         found = Counter(_terms(text or "", features["longest"], features["unspaced"]))
         for term, count in found.items():
-            place = lookup.get(term)
+            place = places.get(term)
             if place is not None:
                 indices.append(place)
                 counts.append(count)
         starts.append(len(indices))
     where = np.asarray(indices, dtype=np.int64)
-    values = (1 + np.log(np.asarray(counts, dtype=np.float64))) * features["_idf"][where] if indices else np.zeros(0)
+    values = (1 + np.log(np.asarray(counts, dtype=np.float64))) * idf[where] if indices else np.zeros(0)
     return Sparse(np.asarray(starts, dtype=np.int64), where, values, len(features["terms"])).normalised()
 
 
@@ -114,11 +117,10 @@ def fit_characters(texts: Array, *, sizes: Sequence[int], bits: int, longest: in
 
 def encode_characters(texts: Array, features: dict[str, Any]) -> Sparse:
     """(n, 2**bits) rows of length one."""
-    if "_idf" not in features:
-        features["_idf"] = np.asarray(features["idf"])
+    idf = lookups.kept(features, lambda found: np.asarray(found["idf"]))
     row, bucket, counts = _hashed(texts, features["sizes"], features["bits"], features["longest"])
     starts = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(texts)))])
-    values = (1 + np.log(counts)) * features["_idf"][bucket]
+    values = (1 + np.log(counts)) * idf[bucket]
     return Sparse(starts.astype(np.int64), bucket, values, 1 << features["bits"]).normalised()
 
 

@@ -5,11 +5,13 @@ It knows nothing about text; see `ngrams`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
+from modelyard.features import lookups
 from modelyard.rows import Array, Rows
 from modelyard.tasks._contract import State
 
@@ -107,21 +109,52 @@ def dense_names(features: dict[str, Any]) -> list[str]:
 
 def encode_dense(rows: Rows, features: dict[str, Any]) -> Array:
     """(n, d) float32: standardised numbers, missing flags, one-hot categories with (other) and (missing)."""
+    known = lookups.kept(features, _Dense.of)
     raw = _numbers(rows, features)
     absent = np.isnan(raw)
     with np.errstate(all="ignore"):
-        moved = _moved(raw, np.asarray(features["log"], dtype=bool))
-    filled = np.where(absent, np.asarray(features["median"]), moved)
-    blocks = [np.clip((filled - np.asarray(features["mean"])) / np.asarray(features["scale"]), -CUT, CUT)]
-    blocks.append(absent[:, np.asarray(features["missing"], dtype=bool)])
-    for name in features["categories"]:
-        values = features["values"][name]
-        place = {value: number for number, value in enumerate(values)}
-        hot = np.zeros((len(rows), len(values) + 2))
-        codes = [len(values) + 1 if value is None else place.get(value, len(values)) for value in rows[name]]
-        hot[np.arange(len(rows)), codes] = 1.0
-        blocks.append(hot)
-    return np.hstack(blocks).astype(np.float32)
+        moved = _moved(raw, known.log)
+    filled = np.where(absent, known.median, moved)
+    result = np.zeros((len(rows), known.width), dtype=np.float32)
+    numbers = raw.shape[1]
+    result[:, :numbers] = np.clip((filled - known.mean) / known.scale, -CUT, CUT)
+    result[:, numbers : numbers + len(known.missing)] = absent[:, known.missing]
+    if known.places:
+        hot = [
+            [place.get(value, other) for value in rows[name]]  # a missing value has a place of its own
+            for name, (place, other) in known.places.items()
+        ]
+        result[np.arange(len(rows)), np.array(hot, dtype=np.intp)] = 1.0
+    return result
+
+
+@dataclass(frozen=True)
+class _Dense:
+    """What `encode_dense` looks up at each call: made once from the features, which are plain lists."""
+
+    log: Array
+    median: Array
+    mean: Array
+    scale: Array
+    missing: Array
+    """Numbers of the columns that have a flag."""
+    places: dict[str, tuple[dict[str | None, int], int]]
+    """Column number of each value of a category, and of the values that were never seen."""
+    width: int
+
+    @classmethod
+    def of(cls, features: dict[str, Any]) -> _Dense:
+        log, missing = np.asarray(features["log"], dtype=bool), np.flatnonzero(features["missing"])
+        width, places = len(log) + len(missing), {}
+        for name in features["categories"]:
+            values = features["values"][name]
+            place: dict[str | None, int] = {value: width + number for number, value in enumerate(values)}
+            other = width + len(values)
+            places[name] = ({**place, None: other + 1}, other)
+            width = other + 2
+        return cls(
+            log, np.asarray(features["median"]), np.asarray(features["mean"]), np.asarray(features["scale"]), missing, places, width
+        )  # fmt: skip
 
 
 # -- for trees ---------------------------------------------------------------------------------------------------------
@@ -155,12 +188,7 @@ def coded_names(features: dict[str, Any]) -> list[str]:
 
 def encode_coded(rows: Rows, features: dict[str, Any]) -> Array:
     """(n, d) float64: raw numbers with NaN where missing, then the codes of categories (0: missing or never seen)."""
-    codes = features.get("_codes")
-    if codes is None:
-        codes = features["_codes"] = {
-            name: {value: number + 1 for number, value in enumerate(order)}
-            for name, order in features["orders"].items()
-        }
+    codes = lookups.kept(features, _codes)
     numbers = _numbers(rows, features)
     matrix = np.empty((len(rows), numbers.shape[1] + len(features["categories"])))
     matrix[:, : numbers.shape[1]] = numbers
@@ -168,3 +196,10 @@ def encode_coded(rows: Rows, features: dict[str, Any]) -> Array:
         known = codes[name]
         matrix[:, place] = [known.get(value, 0) for value in rows[name]]
     return matrix
+
+
+def _codes(features: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """For each category the code of each value, from 1."""
+    return {
+        name: {value: number + 1 for number, value in enumerate(order)} for name, order in features["orders"].items()
+    }

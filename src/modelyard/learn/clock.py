@@ -18,7 +18,7 @@ from typing import Any
 Decide = Callable[[str, Callable[[], Any]], Any]
 
 SKIPPED = 2
-"""The first steps prepare kernels and are not typical."""
+"""The first steps of a process prepare kernels and are not typical."""
 MEASURED = 6
 """The plan is made after at least so many steps, or when half the time is gone."""
 LOOKING = 0.04
@@ -71,9 +71,12 @@ class Clock:
     step_seconds: float = 0.0
     step_works: float = 0.0
     validation_seconds: float = 0.0
+    begun: int = 0
+    """The step this process began with."""
     _pending: list[dict[str, int]] = field(default_factory=list)
     _over: bool = False
     _recent: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=20))
+    """(seconds, work) of the latest steps measured."""
 
     def __post_init__(self) -> None:
         self.planned = self.most
@@ -95,7 +98,7 @@ class Clock:
 
     def spent(self, seconds: float, work: float, step: int) -> None:
         """Note what a training step took."""
-        if step >= SKIPPED:
+        if step >= self.begun + SKIPPED:
             self.step_seconds += seconds
             self.step_works += work
             self._recent.append((seconds, work))
@@ -103,6 +106,21 @@ class Clock:
     def validated(self, seconds: float) -> None:
         """Note what a validation took."""
         self.validation_seconds = seconds
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps: seconds used, and what steps and validations took. JSON values."""
+        return {
+            "used": self.elapsed(), "step_seconds": self.step_seconds, "step_works": self.step_works,
+            "recent": list(self._recent), "validation_seconds": self.validation_seconds,
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any], step: int) -> None:
+        """Go on at a step from what `state` kept; a checkpoint may lack what steps took."""
+        # the time this process took to get here is left out: an unbroken run would not have spent it
+        self.used, self.started, self.begun = state["used"], time.monotonic(), step
+        self.validation_seconds = state["validation_seconds"]
+        self.step_seconds, self.step_works = state.get("step_seconds", 0.0), state.get("step_works", 0.0)
+        self._recent.extend((seconds, work) for seconds, work in state.get("recent", ()))
 
     def look(self, step: int) -> None:
         """Called before each step with the number of steps done: replays or takes the decisions of this moment."""
@@ -126,9 +144,9 @@ class Clock:
                 self._apply(self.decide(name, lambda: {"at": step, "steps": self._affordable(step, seconds)}))
 
     def _calm(self, step: int) -> bool:
-        """Whether enough has been seen since the last decision for another; near the end every step is looked at."""
+        """Whether enough has been measured since the last decision for another; near the end every step is looked at."""
         assert self.seconds is not None
-        return (
+        return bool(self._recent) and (
             step - self.plans[-1]["at"] >= max(len(self._recent) // 2, CALM * self.planned)
             or self.elapsed() > 0.9 * self.seconds
         )
@@ -153,15 +171,15 @@ class Clock:
         self.plans.append(plan)
         self.planned = min(self.planned, plan["steps"])
 
-    def _rate(self) -> float:
-        """Seconds for a unit of work: the mean of all steps' and the latest steps' rate."""
-        if not self.step_works:
-            return self.elapsed() / self.step_work
+    def _rate(self, step: int) -> float:
+        """Seconds for a unit of work: the mean of all steps' and the latest steps' rate, or all time over all steps until one is measured."""
+        if not self._recent:
+            return self.elapsed() / (max(1, step) * self.step_work)
         recent = sum(s for s, _ in self._recent) / max(1e-12, sum(w for _, w in self._recent))
         return (self.step_seconds / self.step_works + recent) / 2
 
     def _predicted(self, step: int, total: int) -> float:
-        rate = self._rate()
+        rate = self._rate(step)
         validations = -(-total // self.validate_every) - step // self.validate_every
         each = self.validation_seconds or self.validation_work * rate * FORWARD
         return self.elapsed() + (total - step) * self.step_work * rate + validations * each

@@ -16,6 +16,7 @@ import numpy as np
 
 from modelyard import parts
 from modelyard.context import Progress
+from modelyard.features import lookups
 from modelyard.frozen import Frozen
 from modelyard.models._contract import Clock, Examples, FitModel, LoopModel, Weights
 from modelyard.records._base import versions
@@ -47,10 +48,8 @@ class JobSpec(Frozen):
     @property
     def key(self) -> str:
         """Everything the result depends on, but for decisions."""
-        stem = self.model.replace("-", "_")
-        sources = parts.source_hash(
-            f"models/{stem}.py", "models/_inputs.py", "models/_forest.py", "features", "learn", "tasks"
-        )
+        shared = parts.source_hash("models/_inputs.py", "models/_forest.py", "features", "learn", "tasks")
+        sources = [parts.part_hash("models", self.model), shared]
         return fingerprint([self.model_dump(mode="json"), sources, versions()])
 
     @property
@@ -188,7 +187,7 @@ def _learn(
 def _save(place: Path, features: dict[str, Any], weights: Weights) -> None:
     from safetensors.numpy import save_file
 
-    write_json(place / "features.json", _plain(features))
+    write_json(place / "features.json", lookups.plain(features))
     save_file({name: np.ascontiguousarray(array) for name, array in weights.items()}, place / "weights.safetensors")
 
 
@@ -198,13 +197,6 @@ def _save_scores(place: Path, model: Any, work: Work, features: dict[str, Any], 
         place, model, features, work.state
     )
     np.savez(place / "validation.npz", scores=work.task.scores(session(held.arrays), work.state))
-
-
-def _plain(features: Any) -> Any:
-    """Features without the look-up tables that encoding keeps on them (keys that begin with an underscore)."""
-    if isinstance(features, dict):
-        return {key: _plain(value) for key, value in features.items() if not key.startswith("_")}
-    return features
 
 
 def _forget(folder: Path) -> None:

@@ -279,9 +279,7 @@ class _Trainer:
         metric, loss = (-math.inf if value is None else value for value in state["best_value"])
         self.best_value = metric, loss
         self.timings.update(state["timings"])
-        # the time this process took to get here is left out: an unbroken run would not have spent it
-        self.clock.used, self.clock.started = state["used"], time.monotonic()
-        self.clock.validation_seconds = state["validation_seconds"]
+        self.clock.restore(state, self.step)
         if self.stopped:
             return
         self.module.load_state_dict(checkpoint.under("module", tensors))
@@ -456,8 +454,7 @@ class _Trainer:
         state = {
             "key": self.options_key, "step": self.step, "best_step": self.best_step, "without": self.without, "stopped": self.stopped,
             "best_value": [value if math.isfinite(value) else None for value in self.best_value], "loss": self.seen.loss,
-            "count": self.seen.count, "used": self.clock.elapsed(), "validation_seconds": self.clock.validation_seconds,
-            "timings": self.timings, "curve": [epoch.model_dump() for epoch in self.curve],
+            "count": self.seen.count, "timings": self.timings, "curve": [epoch.model_dump() for epoch in self.curve], **self.clock.state(),
         }  # fmt: skip
         checkpoint.save(self.folder, tensors, state)
         self.last_saved, self.save_cost = time.monotonic(), time.monotonic() - start

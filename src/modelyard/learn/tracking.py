@@ -1,5 +1,9 @@
 """Learning curves beside the record: TensorBoard where it is installed, MLflow where it is asked for.
 
+    logs/tensorboard/<name>/   event files; `tensorboard --logdir logs/tensorboard` shows a run a name
+    logs/mlflow/               MLflow's own store, where no server is named
+    logs/mlflow.runs/<name>    the id of the run there or on the server, so that a training started again goes on in it
+
 It knows nothing about training: it is handed each `Epoch`.
 """
 
@@ -28,11 +32,14 @@ class Tracker(Protocol):
 
 
 def open_trackers(kinds: Sequence[str], folder: Path, name: str, *, step: int) -> list[Tracker]:
-    """The trackers asked for. An absent TensorBoard is passed over (it is the default); an absent MLflow raises MissingExtra."""
+    """The trackers asked for; each training (a candidate on a fold) is a run of its own, by its name.
+
+    An absent TensorBoard is passed over (it is the default); an absent MLflow raises MissingExtra.
+    """
     found: list[Tracker] = []
     if "tensorboard" in kinds:
         with suppress(ImportError):
-            found.append(_TensorBoard(folder / "tensorboard", step))
+            found.append(_TensorBoard(folder / "tensorboard" / name, step))
     if "mlflow" in kinds:
         found.append(_MLflow(folder, name))
     return found
@@ -69,13 +76,14 @@ class _MLflow:
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
             uri = (folder / "mlflow").absolute().as_uri()
         self.client: Any = MlflowClient(tracking_uri=uri)
-        place = folder / "mlflow.run"
+        place = folder / "mlflow.runs" / name  # not inside the store, which takes every folder for an experiment
         if place.exists():
             self.run = place.read_text(encoding="ascii")
             return
         known = self.client.get_experiment_by_name("modelyard")
         experiment = known.experiment_id if known else self.client.create_experiment("modelyard")
         self.run = self.client.create_run(experiment, run_name=name).info.run_id
+        place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(self.run, encoding="ascii")
 
     def log(self, epoch: Epoch) -> None:

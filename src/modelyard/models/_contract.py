@@ -66,7 +66,10 @@ class Model(Frozen):
 
     @abstractmethod
     def features(self, rows: Rows, target: Array, state: State, *, seed: int) -> dict[str, Any]:
-        """What encoding needs, learnt from training rows only: vocabulary, scales, tokenizer. Plain JSON."""
+        """What encoding needs, learnt from training rows only: vocabulary, scales, tokenizer. Plain JSON.
+
+        What `encode` looks up at each call it may keep on them with `features.lookups.kept`; it is not written.
+        """
 
     @abstractmethod
     def encode(self, rows: Rows, features: dict[str, Any]) -> Arrays:

@@ -7,7 +7,6 @@ It knows nothing about training loops: `learn.loop` trains what `module` returns
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from modelyard import downloads
 from modelyard.errors import DataError, MissingDownload, MissingExtra
 from modelyard.features import tokens
 from modelyard.models._contract import Arrays, LoopModel, LoopOptions, Weights
@@ -293,7 +293,7 @@ def _packaged(name: str) -> Path:
 
 
 def _from_hub(name: str) -> Path:
-    """The hub's snapshot: from the local cache, or fetched unless HF_HUB_OFFLINE forbids it."""
+    """The hub's snapshot: from the local cache, or fetched where `downloads` allows it."""
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
@@ -302,12 +302,13 @@ def _from_hub(name: str) -> Path:
         f"Put config.json, tokenizer.json and model.safetensors of {name!r} into a folder and name it (train.candidates: encoder: "
         "pretrained: FOLDER), or use the packaged 'minilm'."
     )
+    forbidden = downloads.forbidden()
     try:
         return Path(snapshot_download(name, allow_patterns=list(FILES), local_files_only=True))
     except (OSError, ValueError):
-        if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE"):
+        if forbidden:
             raise MissingDownload(
-                f"the encoder {name!r} is not on this machine and may not be fetched (downloads: never). {cure}"
+                f"the encoder {name!r} is not on this machine and may not be fetched ({forbidden}). {cure}"
             ) from None
     try:
         return Path(snapshot_download(name, allow_patterns=list(FILES)))

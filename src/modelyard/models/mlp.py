@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from modelyard.errors import MissingExtra
-from modelyard.features import ngrams, table
+from modelyard.features import lookups, ngrams, table
 from modelyard.models import _inputs
 from modelyard.models._contract import Arrays, LoopModel, LoopOptions, Weights
 from modelyard.records.trained import Work
@@ -70,7 +70,7 @@ class Part(LoopModel):
             shape = _inputs.statistics(read)
             found["shape"] = {"mean": shape.mean(axis=0).tolist(), "scale": (shape.std(axis=0) + 1e-6).tolist()}
         found["width"] = int(self.encode(rows.take(slice(0, 1)), found)["dense"].shape[1])
-        return found
+        return lookups.plain(found)  # without what encoding that row has kept
 
     def encode(self, rows: Rows, features: dict[str, Any]) -> Arrays:
         """`dense` (n, d) float32."""
