@@ -90,12 +90,13 @@ def _run(blueprint: Any, out: Path | None, *, to: str | None, only: str | None, 
     from modelyard.run import run as engine
 
     build = engine(blueprint, out, to=to, only=only, force=force, progress=Silence() if quiet else Screen())
-    forced = f" Forced past {len(build.failed)} failed gates." if build.failed else ""
+    failed = len(build.failed)
+    forced = f" Forced past {failed} failed gate{'s' * (failed > 1)}." if force and failed else ""
     typer.echo(f"build: {build.folder}{forced}")
     if build.report.exists():
         typer.echo(f"report: {build.report}")
     if build.package.exists() and to in (None, "serve", "business", "report"):
-        typer.echo(f"serve it: yard serve {build.package}")
+        typer.echo(f"serve it: yard serve {build.package}{' --force' * bool(failed)}")
 
 
 def _stage_command(name: str, sentence: str) -> Callable[..., None]:

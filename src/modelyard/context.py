@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from modelyard.blueprint import Blueprint
-from modelyard.records._base import Record
+from modelyard.records._base import Record, cores
 from modelyard.store import Store
 
 R = TypeVar("R", bound=Record)
@@ -65,9 +64,9 @@ class Context:
 
 def available_cores() -> int:
     """Cores this process may use: its affinity, and the cgroup's quota where there is one (rounded down, at least 1)."""
-    cores = len(os.sched_getaffinity(0))
+    own = cores()
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()[:2]
-        return cores if quota == "max" else min(cores, max(1, int(quota) // int(period)))
+        return own if quota == "max" else min(own, max(1, int(quota) // int(period)))
     except (OSError, ValueError):
-        return cores
+        return own

@@ -54,7 +54,7 @@ STAGES = (
     Stage("evaluate", "evaluated:Evaluated", ("prepare", "train"), ("evaluate", "audit.sensitive", "prepare.split", "train.seed"),
           ("evaluate", "metrics", *_MODELS), ("evaluate/scores.npz",)),
     Stage("audit", "audited:Audited", ("prepare", "train", "evaluate"), ("audit", "evaluate", "train.seed"), ("audit", "metrics", *_MODELS)),
-    Stage("compress", "compressed:Compressed", ("prepare", "train"), ("compress", "evaluate", "downloads", "train.seed"),
+    Stage("compress", "compressed:Compressed", ("prepare", "train", "evaluate"), ("compress", "evaluate", "downloads", "train.seed"),
           ("compress", "evaluate", "metrics", *_MODELS)),
     Stage("package", "packaged:Packaged", ("prepare", "train", "evaluate", "audit", "compress"), ("name", "package", "serve", "business"),
           (".",), ("package/hashes.json",)),  # the package carries a wheel of all our code
@@ -120,6 +120,9 @@ class _Engine:
         self.context = Context(blueprint, store, progress, force=force)
         self.frame = frame
         self.reasons: dict[str, tuple[Any, str]] = {}
+        self.failed: list[Gate] = []
+        """Gates of the stages that were asked for and are not met."""
+        self.repackaged = False
 
     def run(self, *, to: str | None, only: str | None) -> Build:
         context = self.context
@@ -144,13 +147,9 @@ class _Engine:
             self._gates(stage, here)
             if stage.name in (to, only):
                 break
-        return self._end(build, whole=to is None and only is None)
-
-    def _end(self, build: Build, *, whole: bool) -> Build:
-        if whole and build.failed and not self.context.force:
-            raise GateFailed(
-                _sentence(build.failed) + f"\nThe package is marked refused; the report is {build.report}."
-            )
+        if self.failed and not context.force:
+            told = f" The report is {build.report}." if build.report.exists() else ""
+            raise GateFailed(f"{_sentence(self.failed)}\nThe package is marked refused.{told}")
         return build
 
     def _accept(self, stage: Stage, record: Record) -> None:
@@ -175,12 +174,18 @@ class _Engine:
             return
         from modelyard.packages import refuse
 
-        later = [record for name, record in self.context.records.items() if NAMES.index(name) >= PACKAGE]
-        refuse(
-            self.context.store.path("package"), [gate for record in later for gate in record.gates if not gate.passed]
-        )
+        refuse(self.context.store.path("package"), self._verdict())
+        self.failed += failed
         if failed:
             self.context.progress.say(f"{stage.name}: {_sentence(failed)}")
+
+    def _verdict(self) -> list[Gate]:
+        """Failed gates of packaging and later: this run's, and, of stages that it did not reach, those of the records that judged this package."""
+        found: list[Gate] = []
+        for stage in STAGES[PACKAGE:]:
+            record = self.context.records.get(stage.name) or (None if self.repackaged else self._read(stage))
+            found += [gate for gate in record.gates if not gate.passed] if record else []
+        return found
 
     def _partial_report(self) -> None:
         importlib.import_module("modelyard.report").write(
@@ -192,6 +197,9 @@ class _Engine:
     def _execute(self, stage: Stage, key: str, inputs: dict[str, str]) -> Record:
         self.context.progress.say(f"{stage.name}: running")
         function: Callable[..., Record] = importlib.import_module(f"modelyard.{stage.name}").run
+        # a record must never stand beside files of another run that was cut off
+        self.context.store.path(f"{stage.name}.json").unlink(missing_ok=True)
+        self.repackaged |= stage.name == "package"
         with watch() as facts:
             record = function(self.context, frame=self.frame) if stage.name == "prepare" else function(self.context)
             if stage.name == "compress":
@@ -222,6 +230,8 @@ class _Engine:
                 inputs[f"{name}.json"] = fingerprint(shown if stage.clocks else without_times(shown))
         inputs["sources"] = parts.source_hash(*stage.sources)
         inputs["versions"] = fingerprint(versions())
+        if strangers := parts.strangers_hash():
+            inputs["plug_ins"] = strangers
         if stage.name == "package":
             inputs["force"] = str(context.force)
         if stage.name == "prepare":

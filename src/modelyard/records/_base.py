@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import resource
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -102,15 +103,18 @@ def versions() -> dict[str, str]:
     return found
 
 
+def cores() -> int:
+    """Cores that this process may use by its affinity; those of the machine where the system (macOS) knows no affinity."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @cache
 def machine() -> dict[str, str]:
     """What this computer is: processor, cores this process may use, memory, instruction sets that matter, system."""
-    import os
-
     facts = {
         "system": platform.platform(),
         "python": platform.python_version(),
-        "cores": str(len(os.sched_getaffinity(0))),
+        "cores": str(cores()),
     }
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -127,11 +131,14 @@ def machine() -> dict[str, str]:
 
 @contextmanager
 def watch() -> Iterator[dict[str, Any]]:
-    """Measure a stage: on leaving, the yielded dict holds `run`. The peak is this process's and its ended children's (getrusage)."""
+    """Measure a stage: on leaving, the yielded dict holds `run`. The peak is this process's, or a child's that ended meanwhile."""
     facts: dict[str, Any] = {}
     started, clock = time.strftime("%Y-%m-%dT%H:%M:%S%z"), time.monotonic()
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    with suppress(OSError):  # Linux: the high-water mark begins anew at what is held now (proc(5), clear_refs)
+        Path("/proc/self/clear_refs").write_text("5")
     yield facts
-    kib = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    kib = _peak_kib(children)
     facts["run"] = Run(
         started=started,
         seconds=Quantity(round(time.monotonic() - clock, 3), "s"),
@@ -139,3 +146,14 @@ def watch() -> Iterator[dict[str, Any]]:
         machine=machine(),
         versions=versions(),
     )
+
+
+def _peak_kib(children: int) -> int:
+    """KiB: this process's high-water mark, or that of ended children where it rose above `children`, what it was before."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        own = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return max(own, ended if ended > children else 0)
