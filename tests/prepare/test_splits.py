@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prepare_helpers import run, split, table, texts, whole
 
+from modelyard.errors import BlueprintError
 from modelyard.prepare import splitting
 
 SHARES = (0.65, 0.15, 0.2)
@@ -87,6 +88,34 @@ def test_clusters_go_to_their_earliest_side_and_unknown_times_to_train() -> None
     side, _ = splitting.by_time(times, groups, shares=SHARES)
     assert side[9] == side[0] == side[10] == 0
     assert side[8] == 2
+
+
+def test_rows_whose_label_comes_too_late_are_left_out(tmp_path: Path) -> None:
+    frame = table(400).with_columns(when=pl.Series([datetime(2024, 1, 1) + timedelta(hours=n) for n in range(400)]))
+    frame.write_parquet(tmp_path / "rows.parquet")
+    options = {"by": "time", "column": "when"}
+    whole_record = run(tmp_path, "rows.parquet", out="whole", prepare={"split": options})
+    record = run(tmp_path, "rows.parquet", prepare={"split": {**options, "gap": "1 day"}})
+    train, validation, test = (split(tmp_path, name)["when"] for name in ("train", "validation", "test"))
+    assert validation.min() - train.max() == test.min() - validation.max() == timedelta(days=1)
+    assert record.splits["test"] == whole_record.splits["test"], "what is tested stays"
+    (step,) = (one for one in record.cleaning if one.name == "too_recent")
+    assert (step.before, step.after, step.detail) == (400, 354, {"train": 23, "validation": 23})
+
+
+def test_a_gap_in_the_unit_of_a_number_and_between_given_splits(tmp_path: Path) -> None:
+    frame = table(400).with_columns(day=pl.Series(range(400)))
+    for name, part in {"train": frame[:320], "test": frame[320:]}.items():
+        part.write_parquet(tmp_path / f"{name}.parquet")
+    given = {"split": {"by": "time", "column": "day", "gap": 10}}
+    run(tmp_path, "train.parquet", data={"test": "test.parquet"}, prepare=given)
+    train, validation, test = (split(tmp_path, name)["day"] for name in ("train", "validation", "test"))
+    assert (test.len(), test.min(), validation.max(), validation.min() - train.max()) == (80, 320, 310, 10)
+
+
+def test_a_gap_without_a_time_split_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BlueprintError, match=r"prepare\.split\.gap: needs prepare\.split\.by: time"):
+        run(tmp_path, "rows.parquet", prepare={"split": {"by": "random", "gap": "7 days"}})
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ from modelyard.blueprint import Blueprint
 from modelyard.errors import BlueprintError, UnknownPart, UserError, nearest
 
 Path_ = tuple[str | int, ...]
+LONGEST_LEVEL = 120.0
+"""Seconds of one level of the load test: longer ones tell nothing more, and the generator gives up on them."""
 
 
 def load(path: Path) -> Blueprint:
@@ -74,6 +77,7 @@ def check(values: Mapping[str, Any], *, name: str, folder: Path, lines: Any = No
         for item in _merged(error):
             fault(*_sentence(item, Blueprint, values))
     _check_parts(values, fault)
+    _check_metrics(values, fault)
     if blueprint is not None:
         _check_together(blueprint, fault)
     if faults or blueprint is None:
@@ -197,8 +201,12 @@ def _check_parts(values: Mapping[str, Any], fault: Any) -> None:
 
     for name, options in section("train", "candidates").items():
         options = dict(options) if isinstance(options, Mapping) else {}
-        model = options.pop("model", name)
+        model, optional = options.pop("model", name), options.pop("optional", False)
         at: Path_ = ("train", "candidates", name)
+        if not isinstance(model, str):
+            fault((*at, "model"), f"must be the name of a model (got {_show(model)})")
+        if not isinstance(optional, bool):
+            fault((*at, "optional"), f"must be true or false (got {_show(optional)})")
         if isinstance(model, str) and _named("models", model, at if model == name else (*at, "model"), fault):
             _options("models", model, options, at, fault)
     for shelf, where, key in (("audit.checks", "audit", "checks"), ("compress.methods", "compress", "methods")):
@@ -206,6 +214,32 @@ def _check_parts(values: Mapping[str, Any], fault: Any) -> None:
             at = (where, key, name)
             if _named(shelf, name, at, fault) and isinstance(options, Mapping):
                 _options(shelf, name, dict(options), at, fault)
+
+
+def _check_metrics(values: Mapping[str, Any], fault: Any) -> None:
+    """Names of metrics: a wrong one would be found only when the training is done."""
+    metrics = importlib.import_module("modelyard.metrics")  # by name: they lie above the blueprint
+    task = values.get("task")
+    kind = parts.load("tasks", task).kind if isinstance(task, str) and task in parts.names("tasks") else None
+
+    def check(name: Any, path: Path_) -> None:
+        try:
+            if isinstance(name, str):
+                metrics.find(name, kind)
+        except UserError as error:
+            fault(path, str(error))
+
+    def section(name: str) -> Mapping[str, Any]:
+        found = values.get(name)
+        return found if isinstance(found, Mapping) else {}
+
+    train, evaluate = section("train"), section("evaluate")
+    check(train.get("metric"), ("train", "metric"))
+    listed, gates = evaluate.get("metrics"), evaluate.get("gates")
+    for place, name in enumerate(listed if isinstance(listed, (list, tuple)) else ()):
+        check(name, ("evaluate", "metrics", place))
+    for name in gates if isinstance(gates, Mapping) else ():
+        check(name, ("evaluate", "gates", name))
 
 
 def _named(shelf: str, name: str, path: Path_, fault: Any) -> bool:
@@ -235,11 +269,23 @@ def _check_together(blueprint: Blueprint, fault: Any) -> None:
             ("prepare", "split", "column"),
             f"is required when prepare.split.by is {split.by!r}: name the {split.by} column",
         )
+    if split.gap.value and split.by != "time":
+        fault(("prepare", "split", "gap"), f"needs prepare.split.by: time (got {split.by!r})")
     if split.validation + split.test >= 0.95:
         fault(
             ("prepare", "split", "test"),
             f"validation and test together must leave training rows (got {split.validation + split.test:g} of 1)",
         )
+    serve = blueprint.serve
+    for place, rate in enumerate(serve.levels or ()):
+        if not rate > 0:
+            fault(("serve", "levels", place), f"must be greater than 0 request/s (got {rate:g})")
+    if not 0 < serve.level_time.value <= LONGEST_LEVEL:
+        fault(
+            ("serve", "level_time"), f"must be more than 0 s and at most {LONGEST_LEVEL:g} s (got {serve.level_time})"
+        )
+    if not serve.p95.value > 0:
+        fault(("serve", "p95"), f"must be more than 0 s (got {serve.p95})")
     if data.target is not None and data.columns.get(data.target) == "ignore":
         fault(("data", "columns", data.target), "the target cannot be ignored")
     if data.target is not None and split.by == "column" and split.column == data.target:

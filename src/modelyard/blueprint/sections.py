@@ -41,6 +41,8 @@ class Split(Frozen):
     """Share of all rows held out for choosing."""
     test: float = Field(0.2, gt=0, lt=0.9)
     """Share of all rows read once, for the final figures."""
+    gap: Seconds = Quantity(0.0, "s")
+    """By time: how late labels come (`7 days`; of a number column, in its own unit). Rows that close before validation or test rows are left out."""
 
 
 class Clean(Frozen):
@@ -70,14 +72,15 @@ class Prepare(Frozen):
 class Train(Frozen):
     """Candidates, budget, and how the best is put together."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**31)
     """Seed of everything random: splits, initial weights, batches, bootstrap."""
     budget: Seconds = Quantity(360.0, "s")
     """Wall-clock limit for all candidates together, search and ensemble included: `6 min`."""
     metric: str | None = None
     """The metric that chooses; by default the task's first one."""
     candidates: dict[str, dict[str, Any]] | None = None
-    """Candidate name to options; the name is the model unless `model:` names another. By default the task's own list. Baselines always run."""
+    """Candidate name to options; the name is the model unless `model:` names another. By default the task's own list. Baselines always run.
+    `optional: true` leaves one out, with the reason, where an extra or a download that it needs is not there."""
     folds: int | None = Field(None, ge=1, le=20)
     """1: choose on the validation rows. More: cross-validate over training and validation rows and keep all fold models as one."""
     refit: bool = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,13 +32,15 @@ class Division:
     by: str
     reason: str
     side: Array
-    """(n,) 0 train, 1 validation, 2 test, -1 left out (repeats a row of a given split that counts more)."""
+    """(n,) 0 train, 1 validation, 2 test, -1 left out (repeats a row of a given split that counts more, or its label would come too late)."""
     groups: Array
     """(n,) rows of one group share a side, and a fold."""
     dropped: list[CleaningStep] = field(default_factory=list)
     suspects: list[Suspect] = field(default_factory=list)
     times: Array | None = None
     """(n,) the moments that split the rows, where they did."""
+    given: tuple[str, ...] = ()
+    """Splits that the data named itself."""
 
 
 def divide(table: polars.DataFrame, blueprint: Blueprint, roles: Roles, wanted: Target, pairs: Array) -> Division:
@@ -79,8 +81,19 @@ def divide(table: polars.DataFrame, blueprint: Blueprint, roles: Roles, wanted: 
     else:
         side = splitting.by_groups(groups, classes, marks, strata=strata, shares=rules.shares, seed=rules.seed)
         division = Division(by, _reason(by, wanted, split.column), side, groups)
+    if times is not None and split.gap.value:
+        division = _without_recent(division, times, split.gap.value)
     splitting.check(division.side, classes, names, division.by)
     return division
+
+
+def _without_recent(division: Division, times: Array, gap: float) -> Division:
+    """The division without the rows whose labels would not be known when the next side begins."""
+    late = splitting.too_recent(division.side, times, gap)
+    detail = {SPLITS[number]: int((late & (division.side == number)).sum()) for number in (TRAIN, VALIDATION)}
+    before = int((division.side != DROPPED).sum())
+    step = CleaningStep(name="too_recent", before=before, after=before - int(late.sum()), detail=detail)
+    return replace(division, side=np.where(late, DROPPED, division.side), dropped=[*division.dropped, step])
 
 
 @dataclass(frozen=True)
@@ -127,6 +140,7 @@ def _given(values: list[str | None], rules: _Rules, *, by: str, column: str | No
         rules.groups,
         steps,
         suspects,
+        given=tuple(given),
     )
 
 

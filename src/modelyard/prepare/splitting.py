@@ -117,6 +117,16 @@ def by_time(times: Array, groups: Array, *, shares: tuple[float, float, float]) 
     return np.asarray(earliest[groups]), (float(first), float(last))
 
 
+def too_recent(side: Array, times: Array, gap: float) -> Array:
+    """(n,) rows whose label would not be known yet: less than `gap` before, or after, the first moment of a later side."""
+    late = np.zeros(len(side), dtype=bool)
+    for later in (VALIDATION, TEST):
+        moments = times[(side == later) & ~np.isnan(times)]
+        if gap and len(moments):
+            late |= (side < later) & (times > moments.min() - gap)
+    return late
+
+
 def cut(known: Array, share: float) -> float:
     """The moment from which about `share` of the sorted times lie, such that some lie before it. DataError where there is none."""
     if len(known) < 2 or known[0] == known[-1]:
