@@ -21,7 +21,8 @@ bench: $(VENV)/.dev  ## ours beside peers; see benchmarks/README.md
 docs: $(VENV)/.dev  ## write the generated pages of docs/
 	$(BIN)/python docs/generate.py
 
-# CPU wheels of torch by version: a newer one would pull the CUDA packages.
+# Where pip finds torch's CPU wheels it takes one; PyPI's own for Linux brings gigabytes of CUDA along. To choose, name pip's
+# index (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL) or another wheel: make run TORCH=path/to/torch.whl
 $(VENV)/.text: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"

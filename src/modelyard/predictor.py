@@ -19,7 +19,7 @@ from modelyard.errors import PackageError
 from modelyard.frozen import Frozen
 from modelyard.models._contract import Arrays, Session
 from modelyard.rows import Array, Rows
-from modelyard.store import fingerprint, read_json, write_json
+from modelyard.store import fingerprint, hash_tree, read_json, write_json
 from modelyard.tasks._contract import State
 
 
@@ -90,27 +90,53 @@ class Predictor:
             raise PackageError(f"{folder} is not a model folder: {error}") from None
         return cls(artifact, folder)
 
-    def scores(self, rows: Rows, *, batch: int = 256) -> Array:
-        """Probabilities (n, K), or numbers (n, 1); computed `batch` rows at a time."""
+    def scores(self, rows: Rows, *, batch: int = 256, known: dict[str, Array] | None = None) -> Array:
+        """Probabilities (n, K), or numbers (n, 1); computed `batch` rows at a time.
+
+        `known` holds what members answered to these very rows, by their marks: what is there is not computed again, the rest is
+        added. Several artifacts that share members (a candidate and the ensemble it is part of) then cost each member once.
+        """
         if len(rows) == 0:
             return np.zeros((0, self.state.outputs))
-        pieces = [self._scores(rows.take(slice(start, start + batch))) for start in range(0, len(rows), batch)]
-        return np.concatenate(pieces)
+        batches = [slice(start, start + batch) for start in range(0, len(rows), batch)]
+        everyone = range(len(self._members))
+        if known is None:
+            return np.concatenate([self._together(self._each(rows.take(each), everyone)) for each in batches])
+        marks = [self._mark(member) for member, *_ in self._members]
+        lacking = [index for index in everyone if marks[index] not in known]
+        if lacking:
+            pieces = [self._each(rows.take(each), lacking) for each in batches]
+            known |= {marks[index]: np.concatenate(answers) for index, *answers in zip(lacking, *pieces, strict=True)}
+        return self._together([known[mark] for mark in marks])
 
     def answer(self, rows: Rows) -> list[dict[str, Any]]:
         """Answers, one a row, in order."""
         return self.task.decode(self.scores(rows), self.state, self.artifact.threshold)  # type: ignore[no-any-return]
 
-    def _scores(self, rows: Rows) -> Array:
+    def _each(self, rows: Rows, members: Sequence[int]) -> list[Array]:
+        """Scores of the members of these numbers, in order; equal features are encoded once."""
         encoded: dict[str, Arrays] = {}
-        total: Array | float = 0.0
-        for member, model, features, mark, session in self._members:
+        found = []
+        for index in members:
+            _, model, features, mark, session = self._members[index]
             if mark not in encoded:
                 encoded[mark] = model.encode(rows, features)
-            total = total + member.weight / self._total * self.task.scores(session(encoded[mark]), self.state)
+            found.append(self.task.scores(session(encoded[mark]), self.state))
+        return found
+
+    def _together(self, scores: Sequence[Array]) -> Array:
+        """The weighted mean of all members' scores; probabilities with temperature and biases."""
+        total: Array | float = 0.0
+        for (member, *_), each in zip(self._members, scores, strict=True):
+            total = total + member.weight / self._total * each
         if not self.state.classes:
             return np.asarray(total)
         return temper(np.asarray(total), self.artifact.temperature, self.artifact.bias)
+
+    def _mark(self, member: Member) -> str:
+        """Equal for members that answer alike: the same files, opened the same way."""
+        files = hash_tree(self.folder / member.folder)
+        return fingerprint([member.model, member.options, member.session, member.session_options, files])
 
 
 SHARED = ("decision-tree", "gradient-boosting", "extra-trees")

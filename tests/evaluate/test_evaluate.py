@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,10 @@ from tiny_build import credit, houses, mails, tiny_build
 
 from modelyard import evaluate
 from modelyard.errors import DataError, UserError
-from modelyard.predictor import Predictor
+from modelyard.predictor import Artifact, Member, Predictor
 from modelyard.records import without_times
 from modelyard.records.evaluated import Evaluated
-from modelyard.rows import from_frame, read_split
+from modelyard.rows import Array, from_frame, read_split
 
 BOTH = {"dummy": "dummy", "linear": "linear"}
 FAST = {"bootstrap": 200}
@@ -52,6 +53,25 @@ def test_classification_record_agrees_with_scikit_learn(tmp_path: Path) -> None:
     assert [mistake.score for mistake in found.worst] == sorted(mistake.score for mistake in found.worst)
     with np.load(tmp_path / found.scores, allow_pickle=False) as saved:
         assert np.array_equal(saved["scores"], scores) and "candidate:dummy" in saved
+
+
+def test_members_that_artifacts_share_answer_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame, types = credit(300)
+    tiny_build(tmp_path, frame, types, evaluate=FAST)
+    members = []
+    for name in BOTH:
+        shutil.copytree(tmp_path / "train" / name / "0", tmp_path / "both" / name)
+        members.append(Member(candidate=name, model=name, folder=name, weight=len(name)))
+    state = Predictor.open(tmp_path / "train" / "linear").state
+    Artifact(name="both", state=state, members=tuple(members), temperature=1.5).save(tmp_path / "both")
+    rows = from_frame(read_split(tmp_path / "data", "test"), state.types())
+    opened = [Predictor.open(tmp_path / place) for place in ("both", "train/linear", "train/dummy")]
+    wanted = [predictor.scores(rows, batch=20) for predictor in opened]
+    known: dict[str, Array] = {}
+    assert np.array_equal(opened[0].scores(rows, batch=20, known=known), wanted[0]) and len(known) == 2
+    monkeypatch.setattr(Predictor, "_each", lambda *_: pytest.fail("a member answered again"))
+    for predictor, before in zip(opened, wanted, strict=True):
+        assert np.array_equal(predictor.scores(rows, known=known), before)
 
 
 def test_regression_record(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from modelyard.train import choosing
 from modelyard.train.world import Fold, World
 
 
-def world_of(folder: Path, target: Array, groups: Array) -> World:
-    """Validation rows alone, split by group."""
+def world_of(folder: Path, target: Array, groups: Array, *, shifts: bool = True) -> World:
+    """Validation rows alone, split by group; or rows drawn at random, some of which hang together."""
     blueprint = Blueprint.build(name="demo", data={"source": "x.csv", "target": "label"})
     task = parts.build("tasks", "text-classification")
     names = np.where(target == 1, "spam", "ham").astype(object)
@@ -25,7 +25,7 @@ def world_of(folder: Path, target: Array, groups: Array) -> World:
     held = np.arange(len(target))
     return World(
         context=Context(blueprint, Store(folder)), task=task, state=state, rows=Rows({}, len(target)), values=held, target=target,
-        groups=groups, shifts=True, periods=None, folds=[Fold(held[:0], held)], metric=metrics.find("f1_macro"), fingerprint="",
+        groups=groups, shifts=shifts, periods=None, folds=[Fold(held[:0], held)], metric=metrics.find("f1_macro"), fingerprint="",
         started=0.0, spent_before=0.0,
     )  # fmt: skip
 
@@ -35,8 +35,10 @@ def scores_of(logits: Array) -> Array:
     return np.stack([1 - positive, positive], axis=1)
 
 
-@pytest.mark.parametrize("everywhere", [False, True])
-def test_a_bias_comes_in_only_where_many_groups_ask_for_it(tmp_path: Path, everywhere: bool) -> None:
+@pytest.mark.parametrize(("everywhere", "shifts"), [(False, False), (True, False), (True, True)])
+def test_a_bias_comes_in_only_where_all_groups_ask_for_it_and_will_be_met_again(
+    tmp_path: Path, everywhere: bool, shifts: bool
+) -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, 1000)
     target = (rng.random(1000) < 1 / (1 + np.exp(-logits))).astype(int)
@@ -45,9 +47,10 @@ def test_a_bias_comes_in_only_where_many_groups_ask_for_it(tmp_path: Path, every
     if not everywhere:  # and one large group of ham that looks like spam
         target, given = np.append(target, np.zeros(200, dtype=int)), np.append(given, np.full(200, 1.0))
         groups = np.append(groups, np.full(200, 999))
-    temperature, bias = choosing._calibration(world_of(tmp_path, target, groups), scores_of(given), target)
+    world = world_of(tmp_path, target, groups, shifts=shifts)
+    temperature, bias = choosing._calibration(world, scores_of(given), target)
     assert temperature > 1.3
-    assert bool(bias) is everywhere
+    assert bool(bias) is (everywhere and not shifts)
 
 
 def test_one_groups_threshold_is_refused(tmp_path: Path) -> None:

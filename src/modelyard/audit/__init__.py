@@ -11,7 +11,7 @@ from __future__ import annotations
 from modelyard import parts
 from modelyard.audit.world import World
 from modelyard.context import Context
-from modelyard.records._base import Estimate, Gate
+from modelyard.records._base import Derived, Estimate, Gate
 from modelyard.records.audited import Audited, Finding
 
 SHOWN = 3
@@ -23,10 +23,11 @@ def run(context: Context) -> Audited:
     world = World.of(context)
     options = context.blueprint.audit.checks or {}
     names = parts.names("audit.checks")
-    findings, gates = [], []
+    findings, gates, used = [], [], {}
     with context.progress.bar("audit", len(names)) as advance:
         for name in names:
             check = parts.build("audit.checks", name, options.get(name))
+            used[name] = check.model_dump(mode="json")
             reason = "left out by the blueprint" if check.skip else check.applies(world)
             if reason:
                 findings.append(Finding(name=name, status="skipped", reason=reason))
@@ -34,7 +35,8 @@ def run(context: Context) -> Audited:
                 findings.append(check(world))
                 gates.append(gate(findings[-1], check.cure))
             advance(1)
-    return Audited(findings=tuple(findings), gates=tuple(gates))
+    derived = Derived(path="audit.checks", value=used, reason="every check with every option")
+    return Audited(findings=tuple(findings), gates=tuple(gates), derived=(derived,))
 
 
 def gate(finding: Finding, cure: str) -> Gate:

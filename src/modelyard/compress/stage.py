@@ -15,7 +15,7 @@ from modelyard.compress.comparing import Comparison, trained_scores
 from modelyard.context import Context
 from modelyard.errors import MissingExtra, ModelyardError
 from modelyard.predictor import Artifact, Predictor
-from modelyard.records._base import Gate
+from modelyard.records._base import Derived, Gate
 from modelyard.records.compressed import Compressed, Variant
 from modelyard.records.trained import Trained
 from modelyard.rows import from_frame, read_split
@@ -44,6 +44,8 @@ def run(context: Context) -> Compressed:
     p50 = {name: timings[name]["row_p50"] for name in ("trained", chosen.name) if name in timings}
     rows = comparison.everything
     value = rows.metric.of(rows.sample(rows.trained))
+    methods = {variant.name: variant.options for variant in tried if variant.name != variants.NATIVE}
+    told = Derived(path="compress.methods", value=methods, reason="every method that applies, with every option")
     return Compressed(
         metric=rows.metric.name,
         greater_is_better=rows.metric.greater_is_better,
@@ -51,6 +53,7 @@ def run(context: Context) -> Compressed:
         rows_seen_in_training=_seen(trained),
         trained_metric=value if np.isfinite(value) else None,
         trained_bytes=Quantity(float(variants.size(source)), "B"),
+        derived=(told,) if methods else (),
         variants=tuple(tried),
         chosen=chosen.name,
         artifact=chosen.folder,

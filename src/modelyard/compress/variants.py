@@ -21,6 +21,8 @@ from modelyard.records._base import versions
 from modelyard.rows import Rows
 from modelyard.store import fingerprint, hash_tree, read_json, replacing_folder, write_json
 
+NATIVE = "native"
+"""The one variant where no member needs an export: a copy."""
 TORCH_WEIGHTS = "weights.safetensors"
 CALIBRATION_ROWS = 300
 NOTE = "variant.json"
@@ -51,7 +53,7 @@ def recipes(
     """The variants to try: those asked for, or every method that applies to all members that need one."""
     models = [build("models", member.model, member.options) for member in members if needs_export(member)]
     if not models:
-        return [Recipe("native", {}, None)]
+        return [Recipe(NATIVE, {}, None)]
     asked = wanted if wanted is not None else {name: {} for name in available}
     found = []
     for name, options in asked.items():

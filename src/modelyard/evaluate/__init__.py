@@ -8,6 +8,7 @@ It chooses nothing: candidate, threshold and temperature come with the artifact.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from modelyard.evaluate import curves, gates, mistakes, money, slices
 from modelyard.evaluate._rows import Trial, metrics_for, read
 from modelyard.metrics import Metric, Sample, difference, find, mean_of
 from modelyard.predictor import Predictor
-from modelyard.records._base import Estimate, Gate
+from modelyard.records._base import Derived, Estimate, Gate
 from modelyard.records.evaluated import Compared, Evaluated, Measured
 from modelyard.records.trained import Trained
 from modelyard.rows import Array
@@ -34,11 +35,12 @@ def run(context: Context) -> Evaluated:
     metrics = metrics_for(context, chosen, len(test.target))
     answered = {c.name: c.artifact for c in trained.candidates if c.status == "trained" and c.artifact is not None}
     with context.progress.bar("evaluate", len(answered) + 2) as advance:
-        scores, labels = _answers(chosen, test)
+        known: dict[str, Array] = {}
+        scores, labels = _answers(chosen, test, known)
         advance(1)
         theirs: dict[str, tuple[Array, Array]] = {}
         for name, folder in answered.items():
-            theirs[name] = _answers(Predictor.open(store.path(folder)), test)
+            theirs[name] = _answers(Predictor.open(store.path(folder)), test, known)
             advance(1)
         _save(store.path(SCORES), test, scores, labels, {name: each[0] for name, each in theirs.items()})
         sample = test.sample(scores, labels)
@@ -74,8 +76,8 @@ def measure(context: Context, artifact: Path) -> Measured:
     return Measured(metrics=_named(metrics, found[: len(metrics)]), difference=found[-2], agreement=found[-1])
 
 
-def _answers(predictor: Predictor, test: Trial) -> tuple[Array, Array]:
-    scores = predictor.scores(test.rows)
+def _answers(predictor: Predictor, test: Trial, known: dict[str, Array] | None = None) -> tuple[Array, Array]:
+    scores = predictor.scores(test.rows, known=known)
     return scores, np.asarray(predictor.task.labels(scores, predictor.state, predictor.artifact.threshold))
 
 
@@ -107,6 +109,7 @@ def _record(
     prices = money.Prices(wanted.costs, test) if wanted.costs is not None and test.positive is not None else None
     candidates = {name: _compare(test, metrics, sample, answers, prices) for name, answers in theirs.items()}
     series = _curves(context, test, sample)
+    sliced = slices.measure(context, test, sample, metrics)
     if prices is not None:
         series["threshold"] = prices.curve(sample.scores[:, prices.positive])
     unknown: dict[str, int] = {}
@@ -127,7 +130,7 @@ def _record(
         metrics=own,
         at_half=_at_half(chosen, test, metrics, sample),
         candidates=candidates,
-        slices=slices.measure(context, test, sample, metrics),
+        slices=sliced,
         curves=series,
         confusion=mistakes.confusion(sample, state.classes) if state.classes else None,
         worst=mistakes.worst(test, sample),
@@ -135,6 +138,16 @@ def _record(
         unknown=unknown,
         scores=SCORES,
         gates=_gates(context, chosen, own, candidates),
+        derived=_derived(context, metrics, sliced),
+    )
+
+
+def _derived(context: Context, metrics: list[Metric], sliced: Iterable[str]) -> tuple[Derived, ...]:
+    """What the blueprint may have left open; the same whether it did, so that the resolved one gives the same record."""
+    columns = [name for name in sliced if name not in context.blueprint.audit.sensitive]
+    return (
+        Derived(path="evaluate.metrics", value=[metric.name for metric in metrics], reason="measured on test rows"),
+        Derived(path="evaluate.slices", value=columns, reason="columns whose groups are measured alone"),
     )
 
 
@@ -188,7 +201,7 @@ def _gates(
     baseline = chosen.task.baselines[0]
     found: list[Gate] = []
     for name, compared in candidates.items():
-        if models[name] == baseline and compared.difference is not None:
-            found.append(gates.beats_dummy(compared.difference, metric))
+        if models[name] == baseline:
+            found.append(gates.beats_dummy(compared.difference, metric, context.blueprint.evaluate.level))
             break
     return (*found, *gates.demanded(context.blueprint.evaluate.gates, own, chosen.task.kind))

@@ -18,14 +18,17 @@ def is_better(difference: Estimate, metric: Metric) -> bool:
     return difference.low > 0 if metric.greater_is_better else difference.high < 0
 
 
-def beats_dummy(difference: Estimate, metric: Metric) -> Gate:
-    """The artifact minus the dummy on the same rows must be better with confidence."""
+UNDEFINED = "undefined on these rows"
+
+
+def beats_dummy(difference: Estimate | None, metric: Metric, level: float) -> Gate:
+    """The artifact minus the dummy on the same rows must be better with confidence; a figure that is undefined shows nothing."""
     sign = ">" if metric.greater_is_better else "<"
     return Gate(
         name="evaluate.beats_dummy",
-        demanded=f"{metric.name} minus the dummy's {sign} 0 with {difference.level:.0%} confidence",
-        measured=spell(difference),
-        passed=is_better(difference, metric),
+        demanded=f"{metric.name} minus the dummy's {sign} 0 with {level:.0%} confidence",
+        measured=UNDEFINED if difference is None else spell(difference),
+        passed=difference is not None and is_better(difference, metric),
         cure="Give more rows, or columns that say something about the target; check that the target is the right one.",
     )
 
@@ -41,7 +44,7 @@ def demanded(gates: Mapping[str, float], metrics: Mapping[str, Estimate], kind: 
             Gate(
                 name=f"evaluate.{name}",
                 demanded=f"{name} {'>=' if greater else '<='} {limit:g}",
-                measured=spell(measured) if measured else "undefined on these rows",
+                measured=spell(measured) if measured else UNDEFINED,
                 passed=passed,
                 cure=f"Improve the model or its data, or change evaluate.gates.{name}.",
             )

@@ -3,7 +3,7 @@
     Front (request id, counts, log, last resort) -> Starlette routes -> reading -> engine -> answer
 
 Plain Starlette, not FastAPI: the request is described by data, not by Python types, so FastAPI's validation would only run a
-second time (measured here: see docs/log.md). It knows nothing about sockets and processes; `server` does.
+second time. It knows nothing about sockets and processes; `server` does.
 """
 
 from __future__ import annotations

@@ -30,9 +30,10 @@ def open_model(package: Path, *, force: bool = False) -> OpenedPackage | Bare:
 
     Keep the result as long as the predictor: an archive is unpacked into a folder that goes with it.
     """
-    from modelyard.packages import HASHES, MANIFEST, open_package
+    from modelyard.packages import HASHES, MANIFEST, VERDICT, open_package
 
-    if (package / "artifact.json").is_file() and not any((package / name).exists() for name in (HASHES, MANIFEST)):
+    shipped = (HASHES, MANIFEST, VERDICT, "MODEL_CARD.md", "requirements.txt", "wheels")
+    if (package / "artifact.json").is_file() and not any((package / name).exists() for name in shipped):
         return Bare(package, Predictor.open(package))
     return open_package(package, force=force)
 

@@ -15,14 +15,19 @@ if TYPE_CHECKING:
 
 def run(context: Context) -> Trained:
     """Train every candidate and choose. The budget is kept within 10 %, or the news says that it was not."""
+    from modelyard import downloads
     from modelyard.train import candidates, choosing, world
 
     started = time.monotonic()
     here, derived = world.look(context, started)
-    queue = candidates.ordered(candidates.named(here))
-    here.spent_before = candidates.spent(here, queue)
+    named = candidates.named(here)
+    queue = candidates.ordered(named)
+    here.mark = candidates.mark_of(here, queue)
+    before = candidates.spent(here, queue)
+    allowed = candidates.allowance(here, queue, before)
+    here.spent_before = before - allowed
     trained, scores = [], {}
-    with context.progress.bar("train", len(queue)) as advance:
+    with downloads.obeying(context.blueprint.downloads), context.progress.bar("train", len(queue)) as advance:
         for place, (name, options) in enumerate(queue):
             found, held = candidates.train_one(here, name, options, waiting=len(queue) - place - 1)
             trained.append(found)
@@ -31,7 +36,8 @@ def run(context: Context) -> Trained:
             advance(1)
     record = choosing.choose(here, trained, scores)
     candidates.prune(here, queue)
-    spent, budget = time.monotonic() - started + here.spent_before, context.blueprint.train.budget.to("s")
+    spent, budget = time.monotonic() - started + before, context.blueprint.train.budget.to("s") + allowed
     if spent > 1.1 * budget:
         context.progress.say(f"train took {spent:.0f} s of a budget of {budget:.0f} s")
+    derived.append(candidates.resolved(named))
     return record.model_copy(update={"derived": tuple(derived), "timings": {"total": round(spent, 3)}})

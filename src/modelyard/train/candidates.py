@@ -10,26 +10,48 @@ from typing import Any
 import numpy as np
 
 from modelyard import metrics, parts
-from modelyard.errors import MissingDownload, MissingExtra
+from modelyard.errors import DataError, MissingDownload, MissingExtra
 from modelyard.learn import jobs
 from modelyard.predictor import Artifact, Member
-from modelyard.records._base import Estimate
+from modelyard.records._base import Derived, Estimate
 from modelyard.records.trained import Candidate, Job
 from modelyard.rows import Array
-from modelyard.store import read_json
+from modelyard.store import fingerprint, read_json
 from modelyard.train.world import World
 
+RESERVED = ("model", "optional")
+"""Keys of a candidate that are not its model's options."""
 LOOP_SHARE = 0.25
 """Most of the remaining budget that a gradient-trained candidate may take while others wait; the last takes all that is left."""
 
 
 def named(world: World) -> dict[str, dict[str, Any]]:
-    """The blueprint's or the task's; baselines always."""
+    """The blueprint's, or the task's own (each is left out where this machine lacks what it needs); baselines always."""
     blueprint = world.context.blueprint
     chosen = blueprint.train.candidates
     if chosen is None:
-        chosen = world.task.candidates(blueprint.size, world.state.inputs)
-    return {**{name: {} for name in world.task.baselines if name not in chosen}, **chosen}
+        own = world.task.candidates(blueprint.size, world.state.inputs)
+        chosen = {name: {**options, "optional": True} for name, options in own.items()}
+    return {**{name: {"optional": True} for name in world.task.baselines if name not in chosen}, **chosen}
+
+
+def resolved(candidates: dict[str, dict[str, Any]]) -> Derived:
+    """Every candidate with every option, for the resolved blueprint."""
+    value = {}
+    for name, options in candidates.items():
+        model, own = _read(name, options)
+        kept = {key: options[key] for key in RESERVED if key in options}
+        value[name] = kept | parts.build("models", model, own).model_dump(mode="json")
+    return Derived(
+        path="train.candidates", value=value, reason="every candidate with every option; baselines always run"
+    )
+
+
+def _read(name: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The model of a candidate and the options that differ from its defaults, so that equal candidates have equal jobs."""
+    model = options.get("model", name)
+    own = {key: value for key, value in options.items() if key not in RESERVED}
+    return model, parts.build("models", model, own).model_dump(mode="json", exclude_defaults=True)
 
 
 def ordered(candidates: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
@@ -45,11 +67,10 @@ def ordered(candidates: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, 
 
 
 def spec_of(world: World, name: str, options: dict[str, Any], fold: int) -> jobs.JobSpec:
-    options = dict(options)
-    model = options.pop("model", name)
+    model, own = _read(name, options)
     train = world.context.blueprint.train
     return jobs.JobSpec(
-        candidate=name, model=model, options=options, fold=fold, seed=train.seed, metric=world.metric.name,
+        candidate=name, model=model, options=own, fold=fold, seed=train.seed, metric=world.metric.name,
         rows=world.fingerprint, budget=train.budget.to("s"),
     )  # fmt: skip
 
@@ -70,6 +91,29 @@ def spent(world: World, queue: list[tuple[str, dict[str, Any]]]) -> float:
     )
 
 
+def mark_of(world: World, queue: list[tuple[str, dict[str, Any]]]) -> str:
+    """What decisions of the clock are valid for: this list of candidates, data, budget and code."""
+    return fingerprint([spec_of(world, name, options, 0).key for name, options in queue])[:12]
+
+
+def allowance(world: World, queue: list[tuple[str, dict[str, Any]]], before: float) -> float:
+    """Seconds beyond the budget for candidates that were added to a build which had used it: their share of a whole one.
+
+    Decided when this list of candidates is first seen, so that a killed run that goes on gets none.
+    """
+
+    def choose() -> float:
+        store, budget = world.context.store, world.context.blueprint.train.budget.to("s")
+        new = [
+            name
+            for name, options in queue
+            if not any(jobs.done(spec_of(world, name, options, fold), store.folder) for fold in _folds_of(world))
+        ]
+        return round(max(0.0, budget * len(new) / len(queue) - (budget - before)), 3)
+
+    return float(world.context.decide(f"train.{world.mark}.allowance", choose))
+
+
 def prune(world: World, queue: list[tuple[str, dict[str, Any]]]) -> None:
     """Remove results of these candidates that another blueprint, data or version left: an encoder's is 90 MB."""
     store = world.context.store
@@ -83,16 +127,16 @@ def prune(world: World, queue: list[tuple[str, dict[str, Any]]]) -> None:
 def train_one(world: World, name: str, options: dict[str, Any], *, waiting: int) -> tuple[Candidate, Array | None]:
     """Train a candidate, or say why not; its validation scores (n, K), where it was trained."""
     context = world.context
-    model = options.get("model", name)
+    model, own = _read(name, options)
     part = parts.load("models", model)
-    own = {key: value for key, value in options.items() if key != "model"}
     specs = [spec_of(world, name, options, fold) for fold in range(len(world.folds))]
-    done, skipped = _run_folds(world, specs, part, waiting)
+    done, skipped = _run_folds(world, specs, part, waiting, optional=options.get("optional", False))
     if skipped:
         context.progress.say(f"{name}: skipped: {skipped}")
         return Candidate(name=name, model=model, options=own, status="skipped", reason=skipped), None
     final = _final(world, specs, done, part.learns)
     scores = np.concatenate([jobs.scores(spec, context.store.folder) for spec in specs])
+    _refuse_undefined(world, scores)
     found = _describe(world, own, scores, done, final)
     figure, seconds = found.validation[world.metric.name], found.timings["total"]
     span = f"{world.metric.name} {figure.value:.4g} ({figure.low:.4g} to {figure.high:.4g})"
@@ -100,7 +144,21 @@ def train_one(world: World, name: str, options: dict[str, Any], *, waiting: int)
     return found, scores
 
 
-def _run_folds(world: World, specs: list[jobs.JobSpec], part: Any, waiting: int) -> tuple[list[Job], str]:
+def _refuse_undefined(world: World, scores: Array) -> None:
+    """DataError where the choosing metric says nothing about these validation rows: nothing could be chosen."""
+    if np.isfinite(world.metric.of(world.held_out(scores))):
+        return
+    target, classes = world.target[world.held], world.state.classes
+    counts = ", ".join(f"{name}: {int((target == number).sum())}" for number, name in enumerate(classes))
+    raise DataError(
+        f"train.metric: {world.metric.name} is undefined on the {len(target)} validation rows ({counts or 'numbers'}). "
+        "Choose another prepare.split, a larger prepare.split.validation, or another train.metric."
+    )
+
+
+def _run_folds(
+    world: World, specs: list[jobs.JobSpec], part: Any, waiting: int, *, optional: bool
+) -> tuple[list[Job], str]:
     """The jobs of every fold, or why there are none."""
     context = world.context
     done: list[Job] = []
@@ -115,7 +173,7 @@ def _run_folds(world: World, specs: list[jobs.JobSpec], part: Any, waiting: int)
         try:
             done.append(jobs.execute(spec, _work(world, fold, share), context.store.folder))
         except (MissingExtra, MissingDownload) as error:
-            if spec.candidate in (context.blueprint.train.candidates or {}):
+            if not optional:
                 raise
             skipped = str(error)
     return done, skipped
@@ -132,7 +190,7 @@ def _final(world: World, specs: list[jobs.JobSpec], done: list[Job], learns: str
         return bool(done[0].timings["total"] < world.left())
 
     if again.model not in world.task.baselines and not context.decide(
-        f"{again.candidate}.{again.key[:12]}.refit", fits
+        f"{again.candidate}.{again.key[:12]}.{world.mark}.refit", fits
     ):
         return specs
     everything = np.sort(np.concatenate([world.folds[0].train, world.folds[0].validation]))
@@ -173,7 +231,7 @@ def _too_late(world: World, spec: jobs.JobSpec, done: list[Job], folds: int) -> 
             return bool(folds * done[0].timings["total"] <= world.left())
         return bool(world.left() > 0.02 * world.context.blueprint.train.budget.to("s"))
 
-    if world.context.decide(f"{spec.candidate}.{spec.fold}.{spec.key[:12]}.fits", fits):
+    if world.context.decide(f"{spec.candidate}.{spec.fold}.{spec.key[:12]}.{world.mark}.fits", fits):
         return ""
     return "the training budget is used up (raise train.budget)"
 

@@ -51,6 +51,8 @@ class World:
     fingerprint: str
     started: float
     spent_before: float
+    mark: str = ""
+    """What decisions of the clock are valid for; see `candidates.mark_of`."""
 
     @property
     def held(self) -> Array:
@@ -92,18 +94,20 @@ def look(context: Context, started: float) -> tuple[World, list[Derived]]:
             "no input columns are left: every column but the target is ignored. See data.columns in the blueprint."
         )
     frames = [read_split(context.store.path("data"), split) for split in ("train", "validation")]
-    inputs = input_columns(frames[0], types, mended=blueprint.prepare.clean.encodings)
+    inputs = input_columns(frames[0], types, mended=blueprint.prepare.clean.encodings, readings=prepared.readings())
     state = task.fit(frames[0][prepared.target].to_numpy(), prepared.target, inputs, blueprint.evaluate.positive)
     derived: list[Derived] = []
-    count = blueprint.train.folds
     total = frames[0].height + frames[1].height
-    if count is None:
-        count, reason = _folds(prepared.task, by, total, blueprint.size)
-        derived.append(Derived(path="train.folds", value=count, reason=reason))
+    usual, reason = _folds(prepared, by, total, blueprint.size)
+    count = blueprint.train.folds or usual
     name = blueprint.train.metric or task.metrics[0]
-    if blueprint.train.metric is None:
+    rarer = task.fit(frames[0][prepared.target].to_numpy(), prepared.target, inputs, None).positive
+    # told also where the blueprint says the same: the resolved one does, and must give the same record
+    if count == usual:
+        derived.append(Derived(path="train.folds", value=count, reason=reason))
+    if name == task.metrics[0]:
         derived.append(Derived(path="train.metric", value=name, reason=f"the first metric of {prepared.task}"))
-    if state.positive and blueprint.evaluate.positive is None:
+    if state.positive and state.positive == rarer:
         derived.append(Derived(path="evaluate.positive", value=state.positive, reason="the rarer of two classes"))
     both = frames[0].vstack(frames[1].select(frames[0].columns))
     values = both[prepared.target].to_numpy()
@@ -119,8 +123,10 @@ def look(context: Context, started: float) -> tuple[World, list[Derived]]:
     ), derived  # fmt: skip
 
 
-def _folds(task: str, by: str, rows: int, size: str) -> tuple[int, str]:
-    if task.startswith("text"):
+def _folds(prepared: Prepared, by: str, rows: int, size: str) -> tuple[int, str]:
+    if "validation" in prepared.given:
+        return 1, "the validation rows were given"
+    if prepared.task.startswith("text"):
         return 1, "text models are costly: one held-out part chooses"
     if by == "time":
         return 1, "rows are split by time: folds would let the future choose for the past"
