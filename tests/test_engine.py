@@ -34,6 +34,10 @@ def test_a_late_gate_refuses_the_package_until_it_is_met(tmp_path: Path) -> None
         with pytest.raises(GateFailed, match=r"serve\.rate"):
             run(hard, build, to=stage)
     assert run(hard, build, force=True).failed
+    other = blueprint(tmp_path, serve={"rate": 1e6}, package={"version": "2.0.0"})
+    for _ in range(2):  # made, then up to date: a new package, which nobody has judged
+        run(other, build, to="package")
+        assert not open_package(build / "package").refused
     run(blueprint(tmp_path, serve={"rate": 0.1}), build)
     assert not open_package(build / "package").refused
 

@@ -108,17 +108,22 @@ def source_hash(*relative: str) -> str:
 def part_hash(shelf: str, name: str) -> str:
     """A hash of a part's source, ours or a stranger's: its file; of a stranger's package every Python file beside and below it."""
     file = file_of(shelf, name)
-    packaged = name in _strangers(shelf) and (file.parent / "__init__.py").exists()
-    return _hash(sorted(file.parent.rglob("*.py")) if packaged else [file], file.parent)
+    return _hash(_sources(file) if name in _strangers(shelf) else [file], file.parent)
+
+
+def _sources(file: Path) -> list[Path]:
+    """A stranger's file, or every Python file of the package that it lies in."""
+    return sorted(file.parent.rglob("*.py")) if (file.parent / "__init__.py").exists() else [file]
 
 
 def strangers_hash() -> str:
     """A hash of every installed plug-in's file, whichever shelf it stands on; empty where there is none."""
-    files = set()
+    files: set[Path] = set()
     for entry in (entry for shelf in SHELVES for entry in _strangers(shelf).values()):
-        with suppress(ImportError):  # a broken one is told of where it is used
+        with suppress(Exception):  # a broken one is told of where it is used
             spec = importlib.util.find_spec(entry.module)
-            files |= {Path(spec.origin)} if spec is not None and spec.has_location and spec.origin else set()
+            if spec is not None and spec.has_location and spec.origin:
+                files |= set(_sources(Path(spec.origin)))
     return _hash(sorted(files), Path("/")) if files else ""
 
 

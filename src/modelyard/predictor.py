@@ -135,10 +135,12 @@ class Predictor:
 
     def _mark(self, member: Member) -> str:
         """Equal for members that answer alike: the same files, opened the same way."""
-        files = hash_tree(self.folder / member.folder)
+        files = {name: mark for name, mark in hash_tree(self.folder / member.folder).items() if name not in BESIDE}
         return fingerprint([member.model, member.options, member.session, member.session_options, files])
 
 
+BESIDE = ("job.json", "validation.npz")
+"""What a training leaves beside the files that a session reads."""
 SHARED = ("decision-tree", "gradient-boosting", "extra-trees")
 """Models whose encoding is the same function of the same features, so that one encoding serves all."""
 

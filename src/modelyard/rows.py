@@ -57,6 +57,8 @@ class Reading(Frozen):
     """Its numbers are spelt with a decimal comma: the text `1,250` is 1.25, and `1.250` is none."""
     day_first: bool | None = None
     """How `05/01/2026` is read: the day first, or the month. None: nothing in the source shows it, and it is no date."""
+    milliseconds: bool = False
+    """Its dates are numbers of milliseconds since 1970; else of seconds."""
     limits: Limits = (None, None)
     """Possible numbers; one outside counts as missing."""
     unread: tuple[str, ...] = ()
@@ -145,11 +147,10 @@ def from_records(records: Sequence[Mapping[str, Any]], inputs: Sequence[Column])
 
 def _unknown(records: Sequence[Mapping[str, Any]], inputs: Sequence[Column]) -> Iterator[tuple[int, str, str]]:
     known = {column.name for column in inputs}
-    allowed = listed(sorted(known))
     for number, record in enumerate(records):
         for name in record:
             if name not in known:
-                yield number, str(name), f"unknown field. Allowed: {allowed}"
+                yield number, str(name), f"unknown field. Allowed: {listed(sorted(known))}"
 
 
 def listed(known: Sequence[str]) -> str:
@@ -177,6 +178,8 @@ def _read(records: Sequence[Mapping[str, Any]], column: Column) -> tuple[Array, 
 
 def without_impossible(values: Array, limits: Limits) -> Array:
     """(n,) the values, those outside the limits missing."""
+    if limits == (None, None):
+        return values
     low, high = limits
     outside = np.zeros(len(values), dtype=bool)
     if low is not None:
@@ -193,12 +196,14 @@ def _value(given: Any, column: Column) -> Any:
         given = mending.mend(given) if column.mended else given
         if column.type != "text" and (not given.strip() or given.strip()[:LONGEST_UNREAD] in reading.unread):
             return None
+    elif given is not None and reading.unread and column.type in ("boolean", "date") and _text(given) in reading.unread:
+        return None
     if given is None:
         return None
     if column.type == "number":
         return _number(given, comma=reading.decimal_comma)
     if column.type == "date":
-        return _date(given, day_first=reading.day_first)
+        return _date(given, reading)
     return _boolean(given) if column.type == "boolean" else _text(given)
 
 
@@ -263,11 +268,11 @@ _YEARS = (-62_135_596_800, 253_402_300_800)
 """Seconds since 1970 of the first day of year 1 and the end of year 9999: what a date can be."""
 
 
-def _date(given: Any, *, day_first: bool | None) -> float:
+def _date(given: Any, reading: Reading) -> float:
     if isinstance(given, (int, float)) and not isinstance(given, bool):
-        seconds = float(given)
+        seconds = float(given) / (1e3 if reading.milliseconds else 1.0)
     else:
-        when = given if isinstance(given, (datetime, date)) else _spelt_date(str(given).strip(), day_first)
+        when = given if isinstance(given, (datetime, date)) else _spelt_date(str(given).strip(), reading.day_first)
         if not isinstance(when, datetime):
             when = datetime(when.year, when.month, when.day)
         seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()

@@ -122,7 +122,6 @@ class _Engine:
         self.reasons: dict[str, tuple[Any, str]] = {}
         self.failed: list[Gate] = []
         """Gates of the stages that were asked for and are not met."""
-        self.repackaged = False
 
     def run(self, *, to: str | None, only: str | None) -> Build:
         context = self.context
@@ -183,7 +182,7 @@ class _Engine:
         """Failed gates of packaging and later: this run's, and, of stages that it did not reach, those of the records that judged this package."""
         found: list[Gate] = []
         for stage in STAGES[PACKAGE:]:
-            record = self.context.records.get(stage.name) or (None if self.repackaged else self._read(stage))
+            record = self.context.records.get(stage.name) or self._read(stage)
             found += [gate for gate in record.gates if not gate.passed] if record else []
         return found
 
@@ -198,8 +197,9 @@ class _Engine:
         self.context.progress.say(f"{stage.name}: running")
         function: Callable[..., Record] = importlib.import_module(f"modelyard.{stage.name}").run
         # a record must never stand beside files of another run that was cut off
-        self.context.store.path(f"{stage.name}.json").unlink(missing_ok=True)
-        self.repackaged |= stage.name == "package"
+        stale = [stage.name] if stage.name != "package" else NAMES[PACKAGE:]  # the others judged another package
+        for name in stale:
+            self.context.store.path(f"{name}.json").unlink(missing_ok=True)
         with watch() as facts:
             record = function(self.context, frame=self.frame) if stage.name == "prepare" else function(self.context)
             if stage.name == "compress":

@@ -13,11 +13,13 @@ import pytest
 from tiny_build import credit, houses, mails, tiny_build
 
 from modelyard import audit, evaluate, parts
+from modelyard.audit.checks._contract import Rule, finding
 from modelyard.audit.world import World
 from modelyard.context import Context
 from modelyard.errors import DataError
 from modelyard.metrics import Sample
 from modelyard.records import without_times
+from modelyard.records._base import Estimate
 from modelyard.records.audited import Audited, Finding
 from modelyard.records.prepared import Suspect
 
@@ -319,3 +321,14 @@ def test_small_groups_are_not_judged(tmp_path: Path) -> None:
     found = fairness(tmp_path, {"a": (80, 20, 40, 60), "tiny": (0, 5, 0, 5)})
     assert found.measured == {} and found.status == "passed"
     assert found.details["columns"]["group"]["tiny"]["rows"] == 10
+
+
+def test_a_gate_demands_nothing_that_its_figures_break() -> None:
+    wide, surely = Estimate(value=0.346, low=0.205, high=0.487), Estimate(value=0.6, low=0.55, high=0.65)
+    warned = finding("sensitive", [Rule("age", wide, 0.1), Rule("marital", wide, 0.1, 0.3)])
+    assert warned.status == "warning" and warned.broken == ("age", "marital") and warned.stops == ("marital",)
+    passed = audit.gate(warned, "")
+    assert passed.passed and passed.demanded == "marital not surely above 0.3" and "age" not in passed.measured
+    assert audit.gate(finding("sensitive", [Rule("age", wide, 0.1)]), "").demanded == "no figure that stops the build"
+    failed = audit.gate(finding("sensitive", [Rule("age", surely, 0.1, 0.5), Rule("marital", wide, 0.1, 0.3)]), "")
+    assert not failed.passed and failed.demanded == "age not surely above 0.5"

@@ -202,7 +202,7 @@ def test_remarks_fire_and_keep_silent(venture: Venture) -> None:
     bad = codes(venture(f"{{plans: [{plan}], machine: nebius-e2-2vcpu-8gb}}", rate=1.0))
     assert {("plan_below_cost", "cheap"), ("overage_below_cost", "cheap"), ("ltv_to_cac_low", "")} <= bad
     assert {
-        ("machine_smaller", "nebius-e2-2vcpu-8gb"),
+        ("machine_older", "nebius-e2-2vcpu-8gb"),
         ("cash_runs_out", "likely"),
         ("never_breaks_even", "high"),
     } <= bad

@@ -62,6 +62,7 @@ def test_members_that_artifacts_share_answer_once(tmp_path: Path, monkeypatch: p
     for name in BOTH:
         shutil.copytree(tmp_path / "train" / name / "0", tmp_path / "both" / name)
         members.append(Member(candidate=name, model=name, folder=name, weight=len(name)))
+        (tmp_path / "train" / name / "0" / "job.json").write_text("{}")  # stays beside a candidate's model
     state = Predictor.open(tmp_path / "train" / "linear").state
     Artifact(name="both", state=state, members=tuple(members), temperature=1.5).save(tmp_path / "both")
     rows = from_frame(read_split(tmp_path / "data", "test"), state.types())
@@ -149,6 +150,8 @@ def test_money_by_hand_and_its_columns(tmp_path: Path) -> None:
     near = int(np.argmin(np.abs(np.array(curve["threshold"]) - 0.2)))
     assert curve["cost"][near] == pytest.approx(found.money.chosen.value, rel=0.05)
     assert curve["cost"][0] == pytest.approx(found.money.always.value)
+    series = np.array([curve["low"], curve["cost"], curve["high"]])
+    assert (np.diff(series, axis=0) >= 0).all() and (series[2] > series[0]).mean() > 0.9
     assert "recall" in found.at_half and "roc_auc" not in found.at_half
     assert found.at_half["recall"].value < found.metrics["recall"].value
 

@@ -93,6 +93,7 @@ def tiny_build(
         row=splits["validation"][ROW].to_numpy(),
         target=numbers["validation"],
         scores=scores,
+        group=np.arange(len(scores)),
     )
     metric = find(part_of_task.metrics[0])
     positive = state.classes.index(state.positive) if state.positive else None

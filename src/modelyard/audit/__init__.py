@@ -40,13 +40,13 @@ def run(context: Context) -> Audited:
 
 
 def gate(finding: Finding, cure: str) -> Gate:
-    """The gate of a finding: it stops the run only where the check failed."""
+    """The gate of a finding: it stops the run only where a whole interval lies beyond a limit that stops; other limits warn."""
     failed = finding.status == "failed"
-    limits = {name: f"<= {limit:g}" for name, limit in finding.limits.items()}
-    limits |= {name: f">= {limit:g}" for name, limit in finding.floors.items()}
-    ordered = [name for name in finding.measured if name in limits]
-    shown = [name for name in ordered if name in finding.broken][:SHOWN] if failed else ordered[:1]
-    demanded = "; ".join(f"{name} {limits[name]}" for name in shown) or "nothing amiss"
+    limits = {name: f"not surely above {limit:g}" for name, limit in finding.limits.items()}
+    limits |= {name: f"not surely below {limit:g}" for name, limit in finding.floors.items()}
+    ordered = [name for name in finding.measured if name in limits and name in finding.stops]
+    shown = [name for name in ordered if _beyond(finding, name)][:SHOWN] if failed else ordered[:1]
+    demanded = "; ".join(f"{name} {limits[name]}" for name in shown) or "no figure that stops the build"
     measured = "; ".join(f"{name} {_spell(finding.measured[name])}" for name in shown)
     return Gate(
         name=f"audit.{finding.name}",
@@ -55,6 +55,12 @@ def gate(finding: Finding, cure: str) -> Gate:
         passed=not failed,
         cure=cure,
     )
+
+
+def _beyond(finding: Finding, name: str) -> bool:
+    """Whether a figure's whole interval is beyond its limit."""
+    found = finding.measured[name]
+    return found.low > finding.limits[name] if name in finding.limits else found.high < finding.floors[name]
 
 
 def _spell(found: Estimate) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from modelyard.blueprint import Blueprint
 from modelyard.context import Context
-from modelyard.metrics import Bootstrap, Metric, Sample, find
+from modelyard.metrics import Bootstrap, Desk, Metric, Sample, desk_of, find
 from modelyard.metrics.slicing import column_of
 from modelyard.predictor import Predictor
 from modelyard.records.evaluated import Evaluated
@@ -55,7 +55,7 @@ class World:
                 saved["scores"],
                 labels=saved["labels"],
                 positive=state.classes.index(state.positive) if state.positive is not None else None,
-                k=wanted.top_k,
+                desk=desk_of(read_split(context.store.path("data"), "test"), context.blueprint),
             )
             groups = saved.get("group")
         return cls(
@@ -115,11 +115,11 @@ class World:
         kind = "category" if self.state.classes else "number"
         return self.task.encode_target(from_frame(frame, {self.state.target: kind})[self.state.target], self.state)
 
-    def answers(self, rows: Rows, target: Array) -> Sample:
+    def answers(self, rows: Rows, target: Array, desk: Desk = Desk()) -> Sample:  # noqa: B008  # frozen
         """The chosen artifact's answers to other rows."""
         scores = self.predictor.scores(rows)
         labels = self.task.labels(scores, self.state, self.predictor.artifact.threshold)
-        return Sample.of(target, scores, labels=labels, positive=self.sample.positive, k=self.sample.k)
+        return Sample.of(target, scores, labels=labels, positive=self.sample.positive, desk=desk)
 
     def some(self, count: int, most: int) -> Array:
         """At most `most` of `count` row numbers, in order, the same ones each time."""

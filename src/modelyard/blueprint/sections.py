@@ -113,6 +113,8 @@ class Evaluate(Frozen):
     """Declared costs of the two errors; they choose the threshold on validation rows."""
     top_k: int = Field(100, ge=1)
     """The k of `precision_at_k`: how many rows somebody can check (a day, where the split is by time)."""
+    top_k_by: str | None = None
+    """A column whose values are checked once each (`card`): its rows count as one, with the highest of their scores."""
     slices: tuple[str, ...] | None = None
     """Columns whose groups are measured alone; by default category columns of few values and text length."""
     gates: dict[str, float] = {}

@@ -46,5 +46,7 @@ def machine_remarks(machine: Machine, *, cores: int, instructions: str) -> tuple
     """Whether the priced machine is smaller than the one that bore the load: fewer cores, or older instructions."""
     if covers(machine, cores=cores, instructions=instructions):
         return ()
+    if machine.cores >= cores:
+        return (Remark(code="machine_older", subject=machine.name),)
     have, need = Quantity(float(machine.cores)), Quantity(float(cores))
     return (Remark(code="machine_smaller", subject=machine.name, given=have, wanted=need),)

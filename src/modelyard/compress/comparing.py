@@ -14,7 +14,7 @@ from modelyard import parts
 from modelyard.compress import measuring
 from modelyard.compress.measuring import Compared, Figures
 from modelyard.context import Context
-from modelyard.metrics import Bootstrap, find
+from modelyard.metrics import Bootstrap, desk_of, find
 from modelyard.predictor import Artifact, Predictor
 from modelyard.records.compressed import Variant
 from modelyard.records.trained import Trained
@@ -45,7 +45,7 @@ def trained_scores(context: Context, trained: Trained, artifact: Artifact, hashe
         threshold=artifact.threshold,
         metric=find(trained.metric),
         positive=state.classes.index(state.positive) if state.positive is not None else None,
-        k=blueprint.evaluate.top_k,
+        desk=desk_of(frame, blueprint),
         tolerance=blueprint.compress.tolerance,
         bootstrap=Bootstrap(
             count=blueprint.evaluate.bootstrap, level=blueprint.evaluate.level, seed=blueprint.train.seed
@@ -149,7 +149,7 @@ class Comparison:
 
     def _figures(self, variant: Variant, rows: Compared) -> dict[str, Any]:
         """Fields of the record, kept by what they depend on."""
-        settings = [rows.threshold, rows.tolerance, rows.metric.name, len(rows.rows), rows.k, vars(rows.bootstrap)]
+        settings = [rows.threshold, rows.tolerance, rows.metric.name, len(rows.rows), rows.desk.k, vars(rows.bootstrap)]
         code = parts.source_hash("metrics", "tasks", "compress")
         trained = fingerprint([np.asarray(rows.trained).tolist()])
         key = fingerprint([sorted(variant.hashes.items()), settings, code, trained])

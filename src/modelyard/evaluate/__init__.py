@@ -111,7 +111,7 @@ def _record(
     series = _curves(context, test, sample)
     sliced = slices.measure(context, test, sample, metrics)
     if prices is not None:
-        series["threshold"] = prices.curve(sample.scores[:, prices.positive])
+        series["threshold"] = prices.curve(sample.scores[:, prices.positive], test)
     unknown: dict[str, int] = {}
     for name in test.names[sample.target < 0] if state.classes else ():
         unknown[str(name)] = unknown.get(str(name), 0) + 1
@@ -122,8 +122,8 @@ def _record(
         greater_is_better={metric.name: metric.greater_is_better for metric in metrics},
         rows=len(sample),
         grouped=test.groups is not None,
-        top_k=test.top_k if "precision_at_k" in own else None,
-        days=len(np.unique(test.periods)) if test.periods is not None else None,
+        top_k=test.desk.k if "precision_at_k" in own else None,
+        days=len(np.unique(test.desk.periods)) if test.desk.periods is not None else None,
         classes=state.classes,
         positive=state.positive,
         threshold=chosen.artifact.threshold,

@@ -10,12 +10,12 @@ import numpy as np
 
 from modelyard.context import Context
 from modelyard.errors import DataError
-from modelyard.metrics import Bootstrap, Metric, Sample, find
+from modelyard.metrics import Bootstrap, Desk, Metric, Sample, desk_of, find
 from modelyard.metrics.slicing import column_of
 from modelyard.predictor import Predictor
 from modelyard.records.prepared import Prepared
 from modelyard.records.trained import Trained
-from modelyard.rows import GROUP, ROW, Array, Rows, days, from_frame, read_split
+from modelyard.rows import GROUP, ROW, Array, Rows, from_frame, read_split
 from modelyard.tasks._contract import State
 
 if TYPE_CHECKING:
@@ -43,9 +43,7 @@ class Trial:
     """Type of every column of the source."""
     state: State
     bootstrap: Bootstrap
-    top_k: int
-    periods: Array | None = None
-    """(n,) day of each row, where the split is by time."""
+    desk: Desk
 
     @property
     def positive(self) -> int | None:
@@ -54,7 +52,7 @@ class Trial:
 
     def sample(self, scores: Array, labels: Array) -> Sample:
         """Answers beside the truth."""
-        return Sample.of(self.target, scores, labels=labels, positive=self.positive, k=self.top_k, periods=self.periods)
+        return Sample.of(self.target, scores, labels=labels, positive=self.positive, desk=self.desk)
 
     def column(self, name: str, where: str) -> tuple[Array, str]:
         """A column of the source as `Rows` holds it, and its type; DataError names the nearest column."""
@@ -80,8 +78,7 @@ def read(context: Context, predictor: Predictor) -> Trial:
         types={column.name: column.type for column in prepared.columns},
         state=state,
         bootstrap=Bootstrap(blueprint.evaluate.bootstrap, blueprint.evaluate.level, blueprint.train.seed),
-        top_k=blueprint.evaluate.top_k,
-        periods=days(frame, blueprint.prepare.split.column) if prepared.split_by == "time" else None,
+        desk=desk_of(frame, blueprint),
     )
 
 

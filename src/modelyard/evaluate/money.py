@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from modelyard.blueprint import Costs
@@ -11,6 +13,9 @@ from modelyard.metrics import mean_of
 from modelyard.records._base import Estimate
 from modelyard.records.evaluated import Money
 from modelyard.rows import Array
+
+SHOWN = 200
+"""Resamples behind the curve's band, which is looked at and not decided by."""
 
 
 class Prices:
@@ -28,16 +33,18 @@ class Prices:
         wrong = np.where(answered, self.false_positive, self.false_negative)
         return np.where(answered == self.truth, 0.0, wrong)
 
-    def curve(self, probability: Array, points: int = 101) -> dict[str, list[float]]:
-        """Mean cost at thresholds spread over the rows and over 0 to 1. For showing only: nothing is chosen from it."""
+    def curve(self, probability: Array, test: Trial, points: int = 51) -> dict[str, list[float]]:
+        """Mean cost with its interval at thresholds spread over the rows and over 0 to 1. For showing only: nothing is chosen from it."""
         edges = np.concatenate([np.quantile(probability, np.linspace(0, 1, points)), np.linspace(0, 1, points)])
         thresholds = np.unique(np.round(edges, 6))
-        order = np.argsort(probability, kind="stable")
-        place = np.searchsorted(probability[order], thresholds, side="left")
-        missed = np.r_[0.0, np.cumsum(np.where(self.truth, self.false_negative, 0.0)[order])]
-        alarms = np.r_[0.0, np.cumsum(np.where(self.truth, 0.0, self.false_positive)[order])]
-        cost = (missed[place] + alarms[-1] - alarms[place]) / len(probability)
-        return {"threshold": thresholds.tolist(), "cost": cost.tolist()}
+        costs = [mean_of(self.of(probability >= threshold)) for threshold in thresholds]
+        bootstrap = replace(test.bootstrap, count=min(test.bootstrap.count, SHOWN))
+        found = [one for one in bootstrap.of(costs, len(probability), groups=test.groups) if one is not None]
+        series = {"cost": "value", "low": "low", "high": "high"}
+        return {
+            "threshold": thresholds.tolist(),
+            **{name: [float(getattr(one, key)) for one in found] for name, key in series.items()},
+        }
 
 
 def _each(cost: float | str, test: Trial, where: str) -> Array:

@@ -14,11 +14,12 @@ from __future__ import annotations
 from modelyard.errors import UnknownPart, UserError, nearest
 from modelyard.metrics import calibration, classification, ranking, regression
 from modelyard.metrics._contract import Kind, Metric, Sample, Statistic, mean_of
+from modelyard.metrics.desk import Desk, desk_of
 from modelyard.metrics.intervals import Bootstrap, difference, estimate, estimates, paired
 
 __all__ = [
-    "Bootstrap", "Kind", "Metric", "Sample", "Statistic", "difference", "estimate", "estimates", "find", "mean_of",
-    "names", "paired",
+    "Bootstrap", "Desk", "Kind", "Metric", "Sample", "Statistic", "desk_of", "difference", "estimate", "estimates", "find",
+    "mean_of", "names", "paired",
 ]  # fmt: skip
 
 _FAMILIES = (classification, ranking, calibration, regression)

@@ -8,13 +8,14 @@ weight vectors at a time. It knows nothing about tasks, models or intervals.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from modelyard.errors import UserError
+from modelyard.metrics.desk import Desk
 from modelyard.rows import Array
 
 Kind = Literal["classification", "regression"]
@@ -39,16 +40,14 @@ class Sample:
 
     `target` (n,) class numbers (-1: a class never seen in training) or numbers; `scores` (n, K) probabilities or (n, 1)
     numbers; `labels` (n,) decided classes, the likeliest where not given; `positive` is the number of the class looked
-    for; `k` is the k of `precision_at_k`.
+    for; `desk` says what of them somebody can check.
     """
 
     target: Array
     scores: Array
     labels: Array
     positive: int | None = None
-    k: int = 100
-    periods: Array | None = None
-    """(n,) the day or other period of each row, where k rows are checked in each."""
+    desk: Desk = field(default_factory=Desk)
 
     @classmethod
     def of(
@@ -58,8 +57,7 @@ class Sample:
         *,
         labels: ArrayLike | None = None,
         positive: int | None = None,
-        k: int = 100,
-        periods: Array | None = None,
+        desk: Desk = Desk(),  # noqa: B008  # frozen
     ) -> Sample:
         """A checked sample; numbers may come as (n,). UserError where lengths differ."""
         target, scores = np.asarray(target), np.asarray(scores, dtype=np.float64)
@@ -71,7 +69,7 @@ class Sample:
             raise UserError(
                 f"target, scores and labels must be of one length (got {len(target)}, {len(scores)} and {len(labels)})"
             )
-        return cls(target, scores, labels, positive, k, periods)
+        return cls(target, scores, labels, positive, desk)
 
     def __len__(self) -> int:
         return len(self.target)
@@ -88,8 +86,7 @@ class Sample:
             self.scores[index],
             self.labels[index],
             self.positive,
-            self.k,
-            None if self.periods is None else self.periods[index],
+            self.desk.take(index),
         )
 
     def looked_for(self, name: str) -> int:
@@ -129,7 +126,7 @@ class Metric:
         k: int = 100,
     ) -> float:
         """The figure on all rows; NaN where it is undefined (no rows, one class only)."""
-        return self.of(Sample.of(target, scores, labels=labels, positive=positive, k=k))
+        return self.of(Sample.of(target, scores, labels=labels, positive=positive, desk=Desk(k)))
 
     def of(self, sample: Sample) -> float:
         """The figure of a sample."""

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike
 
 from modelyard.errors import DataError, UserError
 from modelyard.metrics._contract import Metric, Reflected, Sample, Statistic
+from modelyard.metrics.desk import Desk
 from modelyard.records._base import Estimate
 from modelyard.rows import Array
 
@@ -169,7 +170,7 @@ def estimate(
     bootstrap: Bootstrap = _DEFAULT,
 ) -> Estimate:
     """One figure with its interval; DataError where it is undefined on these rows."""
-    sample = Sample.of(target, scores, labels=labels, positive=positive, k=k)
+    sample = Sample.of(target, scores, labels=labels, positive=positive, desk=Desk(k))
     found = estimates([metric], sample, bootstrap=bootstrap, groups=groups)
     if metric.name not in found:
         raise _undefined(metric, len(sample))

@@ -71,28 +71,42 @@ def _each_class(name: str, one: Callable[[Array, Array], Statistic]) -> Metric:
 
 
 def _precision_at_k(sample: Sample) -> Statistic:
-    """The share of positives among the k rows of highest score, of each period where there are periods (the card precision
-    top-k of Le Borgne et al. 2022, chapter 4, for fraud); rows tied at the border count with their mean share."""
-    positive = sample.looked_for("precision_at_k")
+    """The share of positives among the k of highest score that somebody can check; ties at the border count with their mean share.
+
+    Rows, or entities (cards): one of several rows has the highest of their scores and is a hit where one of them is. k of each
+    period, where there are periods. That is precision top-k and card precision top-k of Le Borgne et al. 2022, chapter 4. In a
+    resample an entity weighs the mean of its rows' weights.
+    """
+    positive, desk = sample.looked_for("precision_at_k"), sample.desk
     score, hit = sample.scores[:, positive], sample.target == positive
-    if sample.periods is None:
-        parts = [np.arange(len(sample))]
-    else:
-        order = np.argsort(sample.periods, kind="stable")
-        parts = np.split(order, np.flatnonzero(np.diff(sample.periods[order])) + 1)
-    tops = [(rows, _in_order(score[rows], hit[rows])) for rows in parts]
+    parts = [np.arange(len(sample))] if desk.periods is None else _parted(desk.periods)
+    tops = []
+    for rows in parts:
+        checked = (
+            [np.array([row]) for row in range(len(rows))] if desk.entities is None else _parted(desk.entities[rows])
+        )
+        order = rows[np.concatenate(checked)] if checked else rows
+        starts = np.cumsum([0, *map(len, checked)])[:-1]
+        best, found = np.maximum.reduceat(score[order], starts), np.maximum.reduceat(hit[order], starts)
+        tops.append((order, starts, np.array([len(each) for each in checked]), _in_order(best, found)))
 
     def statistic(weights: Array) -> Array:
         found, checked = np.zeros(len(weights)), np.zeros(len(weights))
-        for rows, ordered in tops:
-            positives, every = ordered(weights[:, rows])
-            reached = np.minimum(np.cumsum(every, axis=1), sample.k)
+        for order, starts, sizes, ordered in tops:
+            positives, every = ordered(np.add.reduceat(weights[:, order], starts, axis=1) / sizes)
+            reached = np.minimum(np.cumsum(every, axis=1), desk.k)
             taken = np.diff(reached, axis=1, prepend=0.0)
             found += (taken * ratio(positives, every, empty=0.0)).sum(axis=1)
             checked += reached[:, -1]
         return ratio(found, checked, empty=np.nan)
 
     return statistic
+
+
+def _parted(values: Array) -> list[Array]:
+    """Places of equal values together."""
+    order = np.argsort(values, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(values[order])) + 1)
 
 
 METRICS = (

@@ -36,6 +36,8 @@ _ID_NAME = re.compile(
     r"(^|[_\s.-])(id|ids|key|uuid|guid|index|idx|hash|rowid|row_number|unnamed_1|unnamed: 0)$|^(id|unnamed)[_\s:-]|[a-z]I[Dd]$",
     re.I,
 )
+MILLISECONDS = 1e11
+"""Numbers of a date column that are larger by the median are milliseconds since 1970: as seconds they would be years after 5000."""
 _CAMEL_ID = re.compile(r"[a-z]I[Dd]$|^I[Dd]$|^ID")
 
 
@@ -245,6 +247,8 @@ def find_reading(series: polars.Series, kind: str) -> Reading:
     import polars as pl
 
     dtype = series.dtype
+    if kind == "date" and dtype.is_numeric():
+        return Reading(milliseconds=bool((series.cast(pl.Float64).abs().median() or 0) > MILLISECONDS))  # type: ignore[operator]
     if kind not in ("number", "date") or dtype.is_numeric() or dtype.is_temporal() or dtype == pl.Boolean:
         return Reading()
     distinct = _present(plain_text(series)).drop_nulls().unique()
@@ -282,7 +286,7 @@ def in_type(series: polars.Series, kind: str, *, reading: Reading) -> polars.Ser
     if kind == "number":
         found = _to_number(present, comma=reading.decimal_comma)
     elif kind == "date":
-        found = _to_date(present, day_first=reading.day_first)
+        found = _to_date(present, reading)
     else:
         found = _to_boolean(present) if kind == "boolean" else plain_text(present)
     return found.alias(series.name)
@@ -341,17 +345,14 @@ def _to_boolean(series: polars.Series) -> polars.Series:
     return pl.select(pl.when(true).then(True).when(false).then(False).otherwise(None)).to_series()
 
 
-def _to_date(series: polars.Series, *, day_first: bool | None) -> polars.Series:
+def _to_date(series: polars.Series, reading: Reading) -> polars.Series:
     import polars as pl
 
     if series.dtype in (pl.Date, pl.Datetime):
         moment = series.cast(pl.Datetime("us")) if series.dtype == pl.Date else series.dt.cast_time_unit("us")
         zoned = getattr(moment.dtype, "time_zone", None)
         return moment.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if zoned else moment
-    if (
-        series.dtype.is_numeric()
-    ):  # declared only: seconds since 1970, as a request gives them; milliseconds where they must be
-        seconds = series.cast(pl.Float64)
-        scale = 1e3 if (seconds.abs().median() or 0) > 1e11 else 1e6  # type: ignore[operator]
-        return (seconds * scale).cast(pl.Int64, strict=False).cast(pl.Datetime("us"))
-    return dates.parse(plain_text(series), day_first=day_first)
+    if series.dtype.is_numeric():  # declared only
+        scale = 1e3 if reading.milliseconds else 1e6
+        return (series.cast(pl.Float64) * scale).cast(pl.Int64, strict=False).cast(pl.Datetime("us"))
+    return dates.parse(plain_text(series), day_first=reading.day_first)

@@ -123,7 +123,7 @@ def too_recent(side: Array, times: Array, gap: float) -> Array:
     for later in (VALIDATION, TEST):
         moments = times[(side == later) & ~np.isnan(times)]
         if gap and len(moments):
-            late |= (side < later) & (times > moments.min() - gap)
+            late |= (side >= TRAIN) & (side < later) & (times > moments.min() - gap)
     return late
 
 

@@ -120,6 +120,7 @@ def _refuse_unknown(blueprint: Blueprint, names: list[str]) -> None:
     named += [("prepare.split.column", split.column)] if split.column else []
     named += [("prepare.clean.limits", name) for name in blueprint.prepare.clean.limits]
     named += [("evaluate.slices", name) for name in blueprint.evaluate.slices or ()]
+    named += [("evaluate.top_k_by", blueprint.evaluate.top_k_by)] if blueprint.evaluate.top_k_by else []
     named += [("audit.sensitive", name) for name in blueprint.audit.sensitive]
     named += (
         [("evaluate.costs", cost) for cost in (costs.false_positive, costs.false_negative) if isinstance(cost, str)]

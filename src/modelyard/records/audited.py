@@ -22,6 +22,8 @@ class Finding(Frozen):
     """Figure -> limit it must not certainly lie above."""
     floors: dict[str, float] = {}
     """Figure -> limit it must not certainly lie below."""
+    stops: tuple[str, ...] = ()
+    """Figures whose limit stops the build; the limits of the others only warn."""
     broken: tuple[str, ...] = ()
     """Names of figures beyond their limit."""
     details: dict[str, Any] = {}

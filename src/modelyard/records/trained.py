@@ -65,6 +65,10 @@ class Candidate(Frozen):
     """Folder of this candidate's own artifact, relative to the build."""
 
 
+Weighting = Literal["single", "best", "greedy", "equal"]
+"""One candidate because nothing was put together, or because nothing helped it; weights that answer best together; equal ones."""
+
+
 class Trained(Record):
     """Candidates, choice, threshold and calibration; all chosen on validation rows only."""
 
@@ -76,6 +80,8 @@ class Trained(Record):
     candidates: tuple[Candidate, ...]
     weights: dict[str, float]
     """Candidate to its weight in the chosen artifact."""
+    weighting: Weighting = "single"
+    """How the weights came about."""
     validation: dict[str, Estimate]
     """The chosen artifact on the validation rows (out of fold where folds > 1)."""
     temperature: float
@@ -84,11 +90,12 @@ class Trained(Record):
     threshold: float | None
     threshold_reason: str
     threshold_curve: dict[str, list[float]] = {}
-    """`threshold` and `cost` (each row's mean) on the validation rows."""
+    """`threshold` with `cost` (each row's mean) where costs are declared, else with `metric`, on the validation rows."""
     artifact: str = "model"
     """Folder of the chosen artifact, relative to the build."""
     hashes: dict[str, str] = {}
     """Files of the artifact."""
     validation_scores: str = "train/validation.npz"
-    """`row` (source row numbers), `target`, `scores` (n, K) of the chosen artifact on validation rows, relative to the build."""
+    """`row` (source row numbers), `target`, `scores` (n, K) of the chosen artifact on validation rows, `group`, and `period` and
+    `entity` where they are; relative to the build."""
     timings: dict[str, Any] = {}

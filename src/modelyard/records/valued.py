@@ -77,7 +77,7 @@ class Remark(Frozen):
 
     code: Literal[
         "plan_below_cost", "overage_below_cost", "ltv_to_cac_low", "payback_slow", "cash_runs_out", "never_breaks_even",
-        "machine_smaller", "all_assumed",
+        "machine_smaller", "machine_older", "all_assumed",
     ]  # fmt: skip
     subject: str = ""
     """A plan, a scenario or a machine."""
@@ -117,7 +117,7 @@ class PlanValue(Frozen):
     price_floor: ByScenario
     """The lowest monthly price that keeps the demanded margin (none demanded: that covers cost)."""
     overage_floor: ByScenario
-    """The lowest price of one more request that covers its cost."""
+    """The lowest price of one more request that keeps the demanded margin (none demanded: that covers its cost)."""
 
 
 class UnitEconomics(Frozen):

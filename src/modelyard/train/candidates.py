@@ -162,7 +162,7 @@ def _run_folds(
     """The jobs of every fold, or why there are none."""
     context = world.context
     done: list[Job] = []
-    skipped = _unfit(part, specs[0].model, world)
+    skipped = _unfit(part, specs[0].model, world, optional=optional)
     for fold, spec in enumerate(specs):
         share = 0.0
         if not skipped and not jobs.done(spec, context.store.folder):
@@ -187,7 +187,7 @@ def _final(world: World, specs: list[jobs.JobSpec], done: list[Job], learns: str
         return specs
 
     def fits() -> bool:
-        return bool(done[0].timings["total"] < world.left())
+        return jobs.done(again, context.store.folder) or bool(done[0].timings["total"] < world.left())
 
     if again.model not in world.task.baselines and not context.decide(
         f"{again.candidate}.{again.key[:12]}.{world.mark}.refit", fits
@@ -199,15 +199,18 @@ def _final(world: World, specs: list[jobs.JobSpec], done: list[Job], learns: str
     return [again]
 
 
-def _unfit(part: Any, model: str, world: World) -> str:
-    """Why a candidate cannot serve this task at all, or nothing."""
+def _unfit(part: Any, model: str, world: World, *, optional: bool) -> str:
+    """Why a candidate cannot serve this task at all, or nothing; MissingExtra where it was asked for and lacks one."""
     if world.state.task not in part.tasks:
         return f"{model} does not serve {world.state.task}"
     if part.extra:
         from importlib.util import find_spec
 
         if find_spec("torch") is None:
-            return str(MissingExtra(f"the model {model!r}", part.extra))
+            missing = MissingExtra(f"the model {model!r}", part.extra)
+            if not optional:
+                raise missing
+            return str(missing)
     if model == "encoder" and not any(column.type == "text" for column in world.state.inputs):
         return "there is no text column to encode"
     return ""
@@ -240,7 +243,7 @@ def _work(world: World, fold: int, seconds: float) -> jobs.Work:
     context, inside, outside = world.context, world.folds[fold].train, world.folds[fold].validation
 
     def measure(scores: Array, target: Array) -> float:
-        return float(world.metric.of(world.measure(scores, target)))
+        return float(world.metric.of(world.measure(scores, target, world.desk.take(outside))))
 
     return jobs.Work(
         task=world.task, state=world.state, train=world.rows.take(inside), train_target=world.target[inside],
@@ -278,7 +281,7 @@ def _member(spec: jobs.JobSpec) -> Member:
 
 
 def estimates(world: World, scores: Array, threshold: float | None) -> dict[str, Estimate]:
-    """Figures on the validation rows with intervals; rows of one group are drawn together."""
+    """Figures on the validation rows with intervals; rows that hang together are drawn together."""
     chosen = [metrics.find(name) for name in dict.fromkeys([world.metric.name, *world.task.metrics])]
     positive = world.positive
     chosen = [
@@ -288,4 +291,6 @@ def estimates(world: World, scores: Array, threshold: float | None) -> dict[str,
     bootstrap = metrics.Bootstrap(
         count=min(evaluate.bootstrap, 200), level=evaluate.level, seed=world.context.blueprint.train.seed
     )
-    return metrics.estimates(chosen, world.held_out(scores, threshold), bootstrap=bootstrap)
+    return metrics.estimates(
+        chosen, world.held_out(scores, threshold), groups=world.groups[world.held], bootstrap=bootstrap
+    )

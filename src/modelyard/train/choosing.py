@@ -14,7 +14,7 @@ from modelyard import metrics
 from modelyard.errors import DataError
 from modelyard.learn import ensemble
 from modelyard.predictor import Artifact, combine, temper
-from modelyard.records.trained import Candidate, Trained
+from modelyard.records.trained import Candidate, Trained, Weighting
 from modelyard.rows import Array, read_split
 from modelyard.store import hash_tree, read_json, replacing, replacing_folder
 from modelyard.train.candidates import estimates
@@ -30,27 +30,31 @@ def choose(world: World, trained: list[Candidate], scores: dict[str, Array]) -> 
     if not usable:
         reasons = "; ".join(f"{candidate.name}: {candidate.reason}" for candidate in trained)
         raise DataError(f"no candidate could be trained: {reasons}")
-    weights = _weights(world, usable, target)
+    weights, weighting = _weights(world, usable, target)
     total = combine([usable[name] for name in weights], list(weights.values()))
     temperature, bias = _calibration(world, total, target)
     total = temper(total, temperature, bias) if world.state.classes else total
     threshold, reason, curve = _threshold(world, total, target)
     hashes = _assemble(world, weights, temperature=temperature, bias=bias, threshold=threshold)
     with replacing(world.context.store.path("train", "validation.npz")) as temporary, temporary.open("wb") as file:
-        np.savez(file, row=world.values[world.held], target=target, scores=total)
+        desk = world.desk.take(world.held)
+        found = {"row": world.values[world.held], "target": target, "scores": total, "group": world.groups[world.held]}
+        checked = {"period": desk.periods, "entity": desk.entities}
+        found |= {name: part for name, part in checked.items() if part is not None}
+        np.savez(file, allow_pickle=False, **found)
     return Trained(
         task=world.state.task, metric=world.metric.name, greater_is_better=world.metric.greater_is_better, folds=len(world.folds),
-        candidates=tuple(trained), weights=weights, validation=estimates(world, total, threshold), temperature=temperature, bias=bias,
+        candidates=tuple(trained), weights=weights, weighting=weighting, validation=estimates(world, total, threshold), temperature=temperature, bias=bias,
         threshold=threshold, threshold_reason=reason, threshold_curve=curve, hashes=hashes,
     )  # fmt: skip
 
 
-def _weights(world: World, usable: dict[str, Array], target: Array) -> dict[str, float]:
-    """The best candidate alone, or the ensemble of those that earn their place."""
+def _weights(world: World, usable: dict[str, Array], target: Array) -> tuple[dict[str, float], Weighting]:
+    """The best candidate alone, or the ensemble of those that earn their place; and how that was chosen."""
     loss = _loss(world, target)
     best = min(usable, key=lambda name: (loss(usable[name]), name))
     if not world.context.blueprint.train.ensemble or len(usable) == 1:
-        return {best: 1.0}
+        return {best: 1.0}, "single"
     if world.shifts:
         judge = _judge(world)
 
@@ -60,12 +64,13 @@ def _weights(world: World, usable: dict[str, Array], target: Array) -> dict[str,
                 return scores
             return temper(scores, *ensemble.choose_temperature(scores, target, biased=False))
 
-        return ensemble.keep(
+        kept = ensemble.keep(
             usable, lambda scores: loss(fair(scores)), lambda new, old: _surely(world, judge, fair(new), fair(old))
         )
+        return kept, "equal"
     weights = ensemble.select(usable, loss)
     total = combine([usable[name] for name in weights], list(weights.values()))
-    return {best: 1.0} if loss(total) > loss(usable[best]) else weights
+    return ({best: 1.0}, "best") if loss(total) > loss(usable[best]) else (weights, "greedy")
 
 
 def _judge(world: World) -> metrics.Metric:
@@ -137,10 +142,12 @@ def _threshold(world: World, scores: Array, target: Array) -> tuple[float | None
             curve.append(float((wrong * (said & ~truth) + missed * (~said & truth)).mean()))
         else:
             curve.append(-world.metric.sign * world.metric.of(world.held_out(scores, float(threshold))))
+    shown = {"cost": curve} if costs is not None else {"metric": [-world.metric.sign * value for value in curve]}
     chosen: float | None = ensemble.choose_threshold(thresholds, curve)
     if costs is None and not _surely(world, world.metric, scores, scores, chosen):
         chosen, reason = None, f"the likeliest class: no threshold is surely better for {world.metric.name}"
-    return chosen, reason, {"threshold": [round(float(t), 6) for t in thresholds], "cost": [round(c, 6) for c in curve]}
+    shown = {"threshold": [float(threshold) for threshold in thresholds], **shown}
+    return chosen, reason, {name: [round(value, 6) for value in values] for name, values in shown.items()}
 
 
 def _cost(world: World, value: float | str) -> Array:

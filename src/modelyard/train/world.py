@@ -12,7 +12,7 @@ from modelyard.context import Context
 from modelyard.errors import DataError
 from modelyard.records._base import Derived
 from modelyard.records.prepared import Prepared
-from modelyard.rows import GROUP, ROW, Array, Rows, days, from_frame, read_split
+from modelyard.rows import GROUP, ROW, Array, Rows, from_frame, read_split
 from modelyard.rows_schema import input_columns
 from modelyard.store import fingerprint
 from modelyard.tasks._contract import State, Task
@@ -44,8 +44,8 @@ class World:
     """Which rows hang together: copies, and the groups that the split keeps apart."""
     shifts: bool
     """Whether service will meet groups or times that training never saw: validation rows are then one draw of few."""
-    periods: Array | None
-    """Days of the rows where they are split by time, for metrics of a day."""
+    desk: metrics.Desk
+    """What of all rows somebody can check."""
     folds: list[Fold]
     metric: metrics.Metric
     fingerprint: str
@@ -64,18 +64,15 @@ class World:
         return self.state.classes.index(self.state.positive) if self.state.positive else None
 
     def measure(
-        self, scores: Array, target: Array, threshold: float | None = None, periods: Array | None = None
+        self, scores: Array, target: Array, desk: metrics.Desk, threshold: float | None = None
     ) -> metrics.Sample:
         """Scores beside a target."""
-        return metrics.Sample.of(
-            target, scores, labels=self.task.labels(scores, self.state, threshold), positive=self.positive,
-            k=self.context.blueprint.evaluate.top_k, periods=periods,
-        )  # fmt: skip
+        labels = self.task.labels(scores, self.state, threshold)
+        return metrics.Sample.of(target, scores, labels=labels, positive=self.positive, desk=desk)
 
     def held_out(self, scores: Array, threshold: float | None = None) -> metrics.Sample:
         """Scores of the validation rows beside their target."""
-        periods = None if self.periods is None else self.periods[self.held]
-        return self.measure(scores, self.target[self.held], threshold, periods)
+        return self.measure(scores, self.target[self.held], self.desk.take(self.held), threshold)
 
     def left(self) -> float:
         """Seconds of the budget that are left, what a killed run had used already counted."""
@@ -113,12 +110,11 @@ def look(context: Context, started: float) -> tuple[World, list[Derived]]:
     values = both[prepared.target].to_numpy()
     target = task.encode_target(values, state)
     groups = both[GROUP].to_numpy()
-    periods = days(both, blueprint.prepare.split.column) if by == "time" else None
     known = target >= 0 if state.classes else np.ones(len(target), dtype=bool)
     folds = _split(np.arange(total) < frames[0].height, known, groups, target, state, count, blueprint.train.seed)
     return World(
         context=context, task=task, state=state, rows=from_frame(both, types), values=both[ROW].to_numpy(), target=target,
-        groups=groups, shifts=by in ("group", "time"), folds=folds, periods=periods, metric=metrics.find(name, task.kind), started=started, spent_before=0.0,
+        groups=groups, shifts=by in ("group", "time"), folds=folds, desk=metrics.desk_of(both, blueprint), metric=metrics.find(name, task.kind), started=started, spent_before=0.0,
         fingerprint=fingerprint([prepared.splits["train"].hash, prepared.splits["validation"].hash, state.model_dump(mode="json"), count]),
     ), derived  # fmt: skip
 

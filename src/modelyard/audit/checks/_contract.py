@@ -78,6 +78,7 @@ def finding(name: str, rules: Iterable[Rule], details: dict[str, Any] | None = N
         measured={rule.figure: rule.estimate for rule in shown},
         limits={figure: limit for figure, limit in limits.items() if limit is not None},
         floors={figure: limit for figure, limit in floors.items() if limit is not None},
+        stops=tuple(rule.figure for rule in shown if rule.fail is not None),
         broken=tuple(rule.figure for rule in shown if rule in broken),
         details=details or {},
     )

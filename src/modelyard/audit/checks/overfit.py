@@ -10,10 +10,10 @@ from pydantic import Field
 from modelyard.audit.checks._contract import Check, Rule, finding
 from modelyard.audit.gaps import plain
 from modelyard.audit.world import World
-from modelyard.metrics import Sample
+from modelyard.metrics import Desk, Sample
 from modelyard.records._base import Estimate
 from modelyard.records.audited import Finding
-from modelyard.rows import from_frame
+from modelyard.rows import Array, from_frame
 
 
 class Part(Check):
@@ -43,15 +43,16 @@ class Part(Check):
 
     def __call__(self, world: World) -> Finding:
         with np.load(world.store.path(world.trained.validation_scores), allow_pickle=False) as saved:
-            target, scores = saved["target"], saved["scores"]
+            target, scores, groups = saved["target"], saved["scores"], saved["group"]
+            desk = Desk(world.sample.desk.k, saved.get("period"), saved.get("entity"))
         labels = world.task.labels(scores, world.state, world.trained.threshold)
-        validation = Sample.of(target, scores, labels=labels, positive=world.sample.positive, k=world.sample.k)
+        validation = Sample.of(target, scores, labels=labels, positive=world.sample.positive, desk=desk)
         details = {"validation": _value(world, validation), "test": _value(world, world.sample)}
         if self.rows:
             frame = world.train[world.some(world.train.height, self.rows)]
             rows = from_frame(frame, world.state.types())
-            details["train"] = _value(world, world.answers(rows, world.truth(frame)))
-        drop = fall(world, validation)
+            details["train"] = _value(world, world.answers(rows, world.truth(frame), Desk(desk.k)))
+        drop = fall(world, validation, groups)
         points = world.metric.greater_is_better
         warn, fail = (self.warn, self.fail) if points else (self.warn_ratio, self.fail_ratio)
         rules = [Rule("drop", drop, warn, fail)] if drop is not None else []
@@ -63,10 +64,13 @@ def _value(world: World, sample: Sample) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def fall(world: World, validation: Sample) -> Estimate | None:
-    """How much worse test is than validation. The rows differ, so the resamples are independent (and not paired)."""
+def fall(world: World, validation: Sample, groups: Array) -> Estimate | None:
+    """How much worse test is than validation. The rows differ, so the resamples are independent (and not paired).
+
+    Whole groups are drawn on both sides: `groups` (n,) are those of the validation rows.
+    """
     (before, first), (after, second) = (
-        world.bootstrap.draws([world.metric.over(validation)], len(validation))[0],
+        world.bootstrap.draws([world.metric.over(validation)], len(validation), groups=groups)[0],
         world.bootstrap.draws([world.metric.over(world.sample)], len(world.sample), groups=world.groups)[0],
     )
     count = min(len(first), len(second))

@@ -77,13 +77,21 @@ def gate_name(world: World, gate: Traced) -> str:
 
 def demanded(world: World, gate: Traced) -> Markup:
     """What a gate asks for: `ROC AUC ≥ 0.8`."""
-    pieces = [re.fullmatch(r"(.+) (<=|>=) (\S+)", piece) for piece in gate["demanded"].text.split("; ")]
+    pieces = [re.fullmatch(rf"(.+) ({'|'.join(COMPARED)}) (\S+)", piece) for piece in gate["demanded"].text.split("; ")]
     if not all(pieces) or gate["name"].text.partition(".")[0] not in ("evaluate", "audit"):
         return world.reason(gate["demanded"])
     said = world.words.plain("page.remarks").join(
-        f"{spelt(world, found[1])} {'≤' if found[2] == '<=' else '≥'} {found[3]}" for found in pieces if found
+        f"{spelt(world, found[1])} {_comparison(world, found[2])} {found[3]}" for found in pieces if found
     )
     return html.tag("span", said, title=gate["demanded"].text, data_said=gate["demanded"].source)
+
+
+COMPARED = {"<=": "≤", ">=": "≥", "not surely above": "", "not surely below": ""}
+"""How stages compare in a gate, and the sign for it; without one, the catalogue has words."""
+
+
+def _comparison(world: World, said: str) -> str:
+    return COMPARED[said] or world.words.plain(f"gates.{said.replace(' ', '_')}")
 
 
 def measured(world: World, gate: Traced) -> Markup:

@@ -151,10 +151,9 @@ def _lines(world: World, curves: Traced, kind: str, across: str, up: str) -> Mar
 
 
 def _calibration(world: World, curves: Traced) -> Markup | None:
-    words, curve = (
-        world.words,
-        next((curve for name, curve in curves.items() if name.partition(":")[0] == "calibration"), None),
-    )
+    words = world.words
+    found = ((name.partition(":")[2], curve) for name, curve in curves.items() if name.startswith("calibration"))
+    shown, curve = next(found, ("", None))
     if curve is None or not len(curve["probability"]):
         return None
     chart = charts.Chart(
@@ -167,7 +166,7 @@ def _calibration(world: World, curves: Traced) -> Markup | None:
         chart.line([probability, probability], [low, high], "s5")
     chart.line([point[0] for point in points], [point[1] for point in points], "s1")
     chart.dots([(point[0], point[1]) for point in points], "s1")
-    title = words.plain("curve.calibration")
+    title = words.plain("curve.calibration") + (f" ({shown})" if shown else "")
     legend = [("s1", words("curve.observed")), ("s5", words("curve.interval")), ("s8", words("curve.perfect"))]
     return html.card(
         title, html.figure(chart.svg(title), title, legend=legend, caption=words("curve.calibration_note"))
@@ -178,7 +177,7 @@ def _threshold(world: World, curve: Traced, evaluate: Traced) -> Markup | None:
     words, thresholds = world.words, curve["threshold"].value
     if not thresholds:
         return None
-    lows, highs = curve["low"].value or curve["cost"].value, curve["high"].value or curve["cost"].value
+    lows, highs = curve["low"].value, curve["high"].value
     y = world.around([*lows, *highs], words.plain("train.cost"), zero=True)
     chart = charts.Chart(world.axis(0, 1, words.plain("train.threshold")), y, height=300)
     chart.band(thresholds, lows, highs, "s1").line(thresholds, curve["cost"].value, "s1")

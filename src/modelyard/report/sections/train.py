@@ -58,7 +58,7 @@ def _weights(world: World, train: Traced) -> Markup:
         if weight.number
     ]
     head = [words("train.candidate"), "", words("train.weight")]
-    note = words("train.weights_note") if len(rows) > 1 else words("train.weights_one")
+    note = words(f"train.weights_{train['weighting'].text}") if train["weighting"].text else None
     return html.card(
         words("train.weights"), html.table(head, rows, label=words.plain("train.weights"), numeric=(2,)), note=note
     )
@@ -158,17 +158,22 @@ def _curve(world: World, curve: Traced, kind: str, axis: str, label: str) -> Mar
 
 def _threshold(world: World, train: Traced) -> Markup | None:
     words, curve = world.words, train["threshold_curve"]
-    thresholds, costs = curve["threshold"].value, curve["cost"].value
-    if not thresholds or not costs:
+    thresholds, costs, values = (curve[key].value for key in ("threshold", "cost", "metric"))
+    if not thresholds or not (costs or values):
         return None
-    chart = charts.Chart(
-        world.axis(0.0, 1.0, words.plain("train.threshold")), world.around(costs, words.plain("train.cost"), zero=True)
-    )
-    chart.line(thresholds, costs, "s1")
-    if (chosen := train["threshold"].number) is not None:
+    chosen = train["threshold"].number
+    if costs:
+        y = world.around(costs, words.plain("train.cost"), zero=True)
+        label, note = words.plain("train.threshold_curve"), words("train.threshold_note")
+    else:
+        metric = words.name("metric", train["metric"].text)
+        y, label = world.around(values, metric), words("train.metric_curve", metric=metric).unescape()
+        note = words("train.metric_note" if chosen is not None else "train.metric_note_none")
+    chart = charts.Chart(world.axis(0.0, 1.0, words.plain("train.threshold")), y)
+    chart.line(thresholds, costs or values, "s1")
+    if chosen is not None:
         chart.rule(x=chosen, name=world.number(train["threshold"], element="tspan"))
-    label = words.plain("train.threshold_curve")
-    return html.card(label, html.figure(chart.svg(label), label, caption=words("train.threshold_note")))
+    return html.card(label, html.figure(chart.svg(label), label, caption=note))
 
 
 def _inside(world: World, candidate: Traced) -> list[Markup]:
