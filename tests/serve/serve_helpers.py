@@ -87,9 +87,11 @@ class Running:
 
 
 def start(command: list[str], log: Path, *, environment: dict[str, str] | None = None) -> Running:
-    """Start a server command and wait for its address."""
+    """Start a server command in a process group of its own, as a terminal does, and wait for its address."""
     with log.open("wb") as file:
-        process = subprocess.Popen(command, stderr=file, env={**os.environ, **(environment or {})})
+        process = subprocess.Popen(
+            command, stderr=file, env={**os.environ, **(environment or {})}, start_new_session=True
+        )
     running = Running("", process, log)
     for _ in range(600):
         found = [line["url"] for line in running.lines() if line["event"] == "listening"]

@@ -1,4 +1,4 @@
-"""A real server whose answers take a known time: `python slow_service.py SECONDS [LIMITS as JSON]`."""
+"""A real server whose answers take a known time: `python slow_service.py SECONDS [LIMITS as JSON] [WORKERS]`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from modelyard.rows import Rows
 from modelyard.serve.app import App, Service
 from modelyard.serve.limits import Limits
 from modelyard.serve.lines import configure
-from modelyard.serve.server import _bound, _serve_here
+from modelyard.serve.server import _bound, _serve_here, _shared_meters, _supervise
 from modelyard.tasks._contract import State
 
 STATE = State(
@@ -50,6 +50,10 @@ def service(seconds: float, **limits: Any) -> App:
 
 if __name__ == "__main__":
     configure()
-    application = service(float(sys.argv[1]), **json.loads(sys.argv[2] if len(sys.argv) > 2 else "{}"))
+    seconds, limits = float(sys.argv[1]), json.loads(sys.argv[2] if len(sys.argv) > 2 else "{}")
+    workers = int(sys.argv[3]) if len(sys.argv) > 3 else 1
     with _bound("127.0.0.1", 0) as sock:
-        sys.exit(_serve_here(application, sock))
+        if workers == 1:
+            sys.exit(_serve_here(service(seconds, **limits), sock))
+        with _shared_meters():
+            sys.exit(_supervise(lambda: _serve_here(service(seconds, **limits), sock), sock, workers, None))

@@ -16,7 +16,8 @@ from serve_helpers import ROW, Running
 
 from modelyard.records.served import Latency, Level
 from modelyard.serve import load
-from modelyard.serve.sweep import BISECTIONS, highest, knee, level, sweep
+from modelyard.serve.stage import _longest
+from modelyard.serve.sweep import BISECTIONS, highest, knee, level, open_ended, sweep
 from modelyard.units import Quantity
 
 SERVICE_TIME = 0.02
@@ -69,6 +70,26 @@ def test_the_unanswered_are_errors(plan: dict[str, Any]) -> None:
     assert result["errors"]["timeout"] > 0
     assert result["answered"] + sum(result["errors"].values()) == result["requests"]
     time.sleep(1)  # the queue empties before the next test
+
+
+def test_a_queue_that_grows_is_not_kept_up_with(plan: dict[str, Any]) -> None:
+    """70 a second for one second at a capacity of 50: answered in 1.4 s without an error, and nobody demands them sooner."""
+    result = load.drive({**plan, "rate": 70, "seconds": 1, "grace": 10})
+    assert result["answered"] == 70
+    assert not level(result, rate=70, seconds=1, target=10, alone=SERVICE_TIME).sustained
+
+
+def test_waiting_for_a_connection_is_not_the_senders_delay(launch: Callable[..., Running]) -> None:
+    """600 requests in 0.2 s, 256 of them at a time: the last ones get a connection after 1.7 s, but the sender came in time."""
+    running = launch(str(Path(__file__).parent / "slow_service.py"), "0.005")
+    while httpx.get(running.url + "/readyz").status_code != 200:
+        time.sleep(0.02)
+    port, bodies = urlsplit(running.url).port, [json.dumps({"row": ROW})]
+    result = load.drive({"host": "127.0.0.1", "port": port, "path": "/v1/predict", "bodies": bodies, "rate": 3000, "seconds": 0.2, "grace": 20})  # fmt: skip
+    assert result["answered"] == 600
+    assert result["p50"] > 1
+    assert result["sender_delay"] < result["p50"] / 3
+    assert running.stop() == 0
 
 
 def test_refusals_and_absent_services_are_errors(plan: dict[str, Any]) -> None:
@@ -141,6 +162,56 @@ def test_the_sweep_brackets_the_limit() -> None:
     assert [item.sustained for item in levels] == [item.offered.value <= 70 for item in levels]
 
 
+def test_only_the_answers_rate_breaks_a_level() -> None:
+    """807 requests in 3 s, as a real service had them: 269 a second offered, 227 a second answered, each inside a generous target."""
+    result = {
+        "requests": 807, "answered": 807, "errors": {}, "sender_delay": 0.0, "mean": 0.02, "p50": 0.02, "p95": 0.09, "p99": 0.5,
+    }  # fmt: skip
+
+    def sustained(seconds: float, **given: float) -> bool:
+        return level({**result, "seconds": seconds}, rate=269, seconds=3, target=10, **given).sustained
+
+    assert sustained(3.1)
+    assert not sustained(3.55)
+    assert sustained(3.55, alone=0.5), "the last answer takes its time on an idle service too"
+
+
+def test_the_demanded_rate_is_always_offered() -> None:
+    def offered(demanded: float, *, late: bool = False, rates: tuple[float, ...] | None = None) -> list[float]:
+        levels = sweep(queue, rates=rates, target=0.1, enough=lambda: late, demanded=demanded)
+        return [item.offered.value for item in levels]
+
+    assert offered(30.0)[:5] == [5, 10, 20, 30, 40]
+    assert offered(500.0)[-2:] == [80, 500]
+    assert offered(500.0, late=True) == [5, 500]
+    assert offered(30.0, late=True, rates=(50, 10)) == [10, 30, 50]
+
+
+def test_a_sweep_without_a_broken_level_is_open_ended() -> None:
+    assert open_ended(sweep(queue, rates=(10, 20), target=0.1, enough=lambda: False))
+    assert open_ended(sweep(queue, rates=None, target=0.1, enough=lambda: True))
+    assert not open_ended(sweep(queue, rates=(10, 90), target=0.1, enough=lambda: False))
+    assert not open_ended(sweep(queue, rates=None, target=0.1, enough=lambda: False))
+    assert not open_ended([])
+
+
+@pytest.mark.parametrize("level_time", [3.0, 10.0])
+def test_a_usual_sweep_ends_at_a_broken_level(level_time: float) -> None:
+    """Size small, a service of 1,000 a second: its limit is found in the time there is, however long a level lasts."""
+    now = 0.0
+
+    def measure(rate: float) -> Level:
+        nonlocal now
+        now += level_time + 0.5
+        return queue(rate, capacity=1000.0)
+
+    longest = _longest("small", level_time)
+    levels = sweep(measure, rates=None, target=0.1, enough=lambda: now + level_time > longest)
+    assert 800 < highest(levels) <= 970
+    assert not open_ended(levels)
+    assert now <= longest + 0.5
+
+
 def test_the_knee_of_a_single_queue_is_at_half_its_capacity() -> None:
     """Power rate x (capacity - rate) is greatest at capacity / 2 (Kleinrock 1979)."""
     levels = [queue(rate) for rate in (10.0, 30.0, 50.0, 70.0, 90.0)]
@@ -160,7 +231,9 @@ def test_a_pause_of_the_machine_is_forgiven_once_and_only_near_the_target() -> N
 
 
 def test_given_rates_and_time_are_kept() -> None:
-    assert [item.offered.value for item in sweep(queue, rates=(50, 10), target=0.1, enough=lambda: False)] == [10, 50]
+    for late in (False, True):
+        levels = sweep(queue, rates=(50, 10), target=0.1, enough=lambda late=late: late)
+        assert [item.offered.value for item in levels] == [10, 50]
     assert len(sweep(queue, rates=None, target=0.1, enough=lambda: True)) == 1
 
 

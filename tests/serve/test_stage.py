@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
-from serve_helpers import make_model, make_records
+from serve_helpers import Running, make_model, make_records
 
 from modelyard import serve
 from modelyard.blueprint import Blueprint
@@ -20,28 +23,33 @@ from modelyard.context import Context
 from modelyard.errors import PackageError
 from modelyard.records import without_times
 from modelyard.records.served import Served
-from modelyard.serve import client
-from modelyard.store import Store
+from modelyard.report.catalogue import texts
+from modelyard.report.sections.serve import Part
+from modelyard.report.world import World
+from modelyard.serve import client, load, stage
+from modelyard.store import Store, write_json
 
 
-def build(folder: Path, *, options: str = "") -> Context:
+def build(folder: Path, *, options: str = "p95: 2 s, level_time: 0.3 s, levels: [20, 40]") -> Context:
     """A build that has a package and test rows."""
     make_model(folder / "package")
     (folder / "data").mkdir()
     frame = pl.DataFrame(make_records(60, seed=3)).with_columns(pl.col("joined").str.to_date(), standing=pl.lit("good"))
     frame.with_row_index("__row__").write_parquet(folder / "data" / "test.parquet")
-    text = f"name: demo\nsize: tiny\ndata: {{source: rows.csv, target: standing}}\nserve: {{p95: 2 s, level_time: 0.3 s, levels: [20, 40] {options}}}"
+    text = f"name: demo\nsize: tiny\ndata: {{source: rows.csv, target: standing}}\nserve: {{{options}}}"
     return Context(Blueprint.parse(text), Store(folder))
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
     """The record of one run."""
-    return serve.run(build(tmp_path_factory.mktemp("build"), options=", rate: 10000"))
+    options = "p95: 2 s, level_time: 0.3 s, levels: [20, 40], rate: 10000"
+    return serve.run(build(tmp_path_factory.mktemp("build"), options=options))
 
 
 def test_the_record(served: Served) -> None:
-    assert [item.offered.value for item in served.measured_levels] == [20, 40]
+    assert [item.offered.value for item in served.measured_levels] == [20, 40, 10000]
+    assert not served.measured_at_least
     assert served.measured_rate.unit == "request/s"
     assert (
         0 < served.measured_latency.p50.value <= served.measured_latency.p95.value <= served.measured_latency.p99.value
@@ -52,6 +60,49 @@ def test_the_record(served: Served) -> None:
     assert served.rows_seen == 60
     assert set(served.measured_stages) == {"read", "check", "wait", "predict", "write"}
     assert Served.model_validate_json(served.model_dump_json()) == served
+
+
+def test_a_broken_level_is_in_no_other_measurement(
+    tmp_path: Path, launch: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """20 ms an answer, 150 and 160 asked for in half a second: when a level is given up, its queue is more than a second long."""
+    running = launch(str(Path(__file__).parent / "slow_service.py"), "0.02")
+    slow = client.Served(running.process, running.log)
+    slow._await_ready(time.monotonic())
+    in_flight: list[int] = []
+
+    def drive(plan: dict[str, Any]) -> dict[str, Any]:
+        if "rate" in plan:
+            in_flight.append(slow.in_flight())
+        return plainly(plan)
+
+    plainly = load.drive
+    monkeypatch.setattr(load, "drive", drive)
+    monkeypatch.setattr(client, "running", lambda package: contextlib.nullcontext(slow))
+    monkeypatch.setattr(stage, "ONE_BY_ONE", 30)
+    found = serve.run(build(tmp_path, options="p95: 100 ms, level_time: 0.5 s, levels: [300, 320]"))
+    assert all("timeout" in item.errors for item in found.measured_levels)
+    assert in_flight == [0, 0]
+    assert found.measured_stages["wait"] < 0.01 < found.measured_stages["predict"]
+
+
+def test_the_report_says_when_no_limit_was_found(served: Served, tmp_path: Path) -> None:
+    for language, said in (("en", "at least"), ("zh", "至少")):
+        for at_least in (True, False):
+            record = served.model_copy(update={"measured_at_least": at_least})
+            write_json(tmp_path / "serve.json", record.model_dump(mode="json"))
+            world = World.open(tmp_path, language)
+            page = Part().render(world)
+            assert (f"{said} <span" in page) == at_least
+            assert (world.words.plain("serve.no_limit") in page) == at_least
+
+
+def test_the_words_promise_what_was_measured() -> None:
+    """A target holds for 95 % of requests, not for all; and nothing is put into batches."""
+    english, chinese = texts("en"), texts("zh")
+    assert "p95" in english["serve.levels_note"]
+    assert all("95%" in chinese[key] for key in ("serve.levels_note", "verdict.rate_note"))
+    assert "batch" not in english["part.wait"] and "批" not in chinese["part.wait"]
 
 
 def test_its_refusals_are_right(served: Served) -> None:

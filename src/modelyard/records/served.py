@@ -33,9 +33,10 @@ class Level(Frozen):
     """Null where nothing was answered. Unanswered requests count with the time they had waited."""
     mean: Seconds | None = None
     sender_delay: Seconds
-    """99th percentile of how late the load generator itself sent: a large one says that the machine, not the service, is the limit."""
+    """99th percentile of how late the load generator itself came to a request: a large one says that the machine, not the service, is
+    the limit. Waiting for a free connection is not in it: that is the service's queue."""
     sustained: bool
-    """No error, p95 within the target, and the answers kept up with the arrivals."""
+    """No error, p95 within the target, and answers at 90 % of the offered rate or more."""
 
 
 class Refusal(Frozen):
@@ -66,6 +67,8 @@ class Served(Record):
     refusals: tuple[Refusal, ...] = ()
     measured_rate: Measure
     """Highest rate (request/s, one row each) sustained inside the p95 target; 0 where no level was."""
+    measured_at_least: bool = False
+    """The highest rate offered was sustained, so that no level broke and the service may bear more: `measured_rate` is a lower bound."""
     measured_knee: Measure | None = None
     """Rate of the level with the greatest throughput divided by mean latency (Kleinrock's power): past it, waiting grows faster than work done."""
     measured_latency: Latency
@@ -77,5 +80,6 @@ class Served(Record):
     measured_memory: Bytes
     """Peak resident memory of the service's processes."""
     measured_stages: dict[str, float] = {}
-    """Seconds a request spends in each part of the service (`read`, `check`, `wait`, `predict`, `write`), on average."""
+    """Seconds a request spends in each part of the service (`read`, `check`, `wait`, `predict`, `write`), on average, sent one after
+    the other: before the sweep, whose broken levels would show their queues."""
     timings: dict[str, Any] = {}

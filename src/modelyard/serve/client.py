@@ -32,9 +32,9 @@ class Served:
         self._process, self._log = process, log
         self.pid, self.port, self.cold_start = process.pid, 0, 0.0
 
-    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    def ask(self, method: str, path: str, body: bytes | None = None, *, timeout: float = 60.0) -> tuple[int, bytes]:
         """Status and body of one request, on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             connection.request(method, path, body, {"Content-Type": "application/json"} if body is not None else {})
             answer = connection.getresponse()
@@ -53,6 +53,22 @@ class Served:
         for kind, stage, value in re.findall(r'^modelyard_stage_seconds_(sum|count){stage="(\w+)"} (\S+)$', text, re.M):
             found.setdefault(stage, {})[kind] = float(value)
         return {stage: round(parts["sum"] / parts["count"], 7) for stage, parts in found.items() if parts.get("count")}
+
+    def in_flight(self, *, timeout: float = 60.0) -> int:
+        """Requests it is answering, this question not counted, from its metrics."""
+        text = self.ask("GET", "/metrics", timeout=timeout)[1].decode()
+        found = re.search(r"^modelyard_in_flight (\S+)$", text, re.M)
+        return round(float(found[1])) - 1 if found else 0
+
+    def settle(self, longest: float) -> bool:
+        """Wait until nothing is in flight, at most `longest` seconds; whether it came to that."""
+        stop = time.monotonic() + longest
+        while (left := stop - time.monotonic()) > 0:
+            with contextlib.suppress(OSError):  # too busy to say
+                if self.in_flight(timeout=left) <= 0:
+                    return True
+            time.sleep(0.02)
+        return False
 
     def memory(self) -> int:
         """Peak resident bytes so far: the kernel's high-water mark, or what `ps` says now where there is no /proc."""

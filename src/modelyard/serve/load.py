@@ -178,6 +178,8 @@ class Generator:
                 self.statuses["not sent"] += len(due) - number
                 break
             self.pending[number] = start + at
+            # taken here: waiting for a connection, which may follow, is the service's queue
+            self.delays.append(self.loop.time() - (start + at))
             self.start(number, start + at)
         else:
             await asyncio.sleep(0)
@@ -230,7 +232,6 @@ class Generator:
             self.opened -= 1
             self.start(number, at)
             return
-        self.delays.append(self.loop.time() - at)
 
         def done(status: str) -> None:
             self.finish(number, at, status)

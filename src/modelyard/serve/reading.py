@@ -141,22 +141,19 @@ def check_records(records: Sequence[Any], inputs: Sequence[Column]) -> Rows:
 def _misfits(records: Sequence[Mapping[str, Any]], inputs: Sequence[Column]) -> Iterator[Fault]:
     """Unknown fields, other values where a text stands, and rows without a value, row by row."""
     known = {column.name: column.type for column in inputs}
-    allowed = listed(list(known))
     for number, record in enumerate(records):
         stranger = False
         for name in record:
             if name not in known:
                 stranger = True
                 close = nearest(name[:LONGEST_NAME], known)
-                yield number, name[:LONGEST_NAME], f"unknown field.{close} Allowed: {allowed}"
-        for (
-            name,
-            value,
-        ) in record.items():  # a file may say 12 where a text stands; a client that does has mixed up its fields
+                yield number, name[:LONGEST_NAME], f"unknown field.{close} Allowed: {listed(list(known))}"
+        for name, value in record.items():
+            # a file may say 12 where a text stands; a client that does has mixed up its fields
             if known.get(name) == "text" and value is not None and not isinstance(value, str):
                 yield number, name, f"must be text (got {_kind(value)})"
         if not stranger and all(value is None or value == "" for value in record.values()):
-            yield number, None, f"has no value. Give at least one of: {allowed}"
+            yield number, None, f"has no value. Give at least one of: {listed(list(known))}"
 
 
 def _kind(value: Any) -> str:

@@ -46,6 +46,6 @@ def invalid_rows(faults: Sequence[Fault]) -> Refused:
     """422 with every fault; the message is the first one's, and says how many more there are."""
     row, field, text = faults[0]
     where = ": ".join(part for part in (f"row {row}" if row is not None else "", field or "") if part)
-    least = "at least " if len(faults) > MOST_FAULTS else ""
+    least = "at least " if len(faults) >= MOST_FAULTS else ""
     more = f" ({least}{len(faults) - 1} more)" if len(faults) > 1 else ""
     return Refused(422, "invalid_rows", f"{where}: {text}{more}" if where else f"{text}{more}", faults=faults)

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from modelyard.errors import ModelyardError, PackageError, UserError
 from modelyard.serve.limits import Limits
@@ -29,6 +29,12 @@ KEEP_ALIVE = 75
 """Seconds an idle connection is kept: longer than the 60 s of the usual balancers, so that they close first and not we."""
 RESTARTS = 5
 """A worker that dies within its first second so many times in a row is broken: the server ends instead of trying for ever."""
+STOPS = (signal.SIGTERM, signal.SIGINT)
+AGAIN = 2.0
+"""Seconds after which another signal means "at once". A sooner one is the same wish by a second way: a terminal and systemd signal
+the whole group, and the supervisor passes on what it got."""
+TICK = 0.1
+"""Seconds between the supervisor's looks for dead workers. A blocking wait would not see a signal that came just before it."""
 
 
 def serve(
@@ -122,26 +128,29 @@ def _serve_here(application: Any, sock: socket.socket, *, listening: Callable[[s
     class Server(uvicorn.Server):
         """uvicorn that drains on a signal and ends with status 0 (its own raises the signal again)."""
 
+        drains_since = 0.0
+
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
             if threading.current_thread() is not threading.main_thread():
                 yield
                 return
             loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in STOPS:
                 loop.add_signal_handler(number, self.drain)
             try:
                 yield
             finally:
-                for number in (signal.SIGTERM, signal.SIGINT):
+                for number in STOPS:
                     loop.remove_signal_handler(number)
 
         def drain(self) -> None:
-            """First signal: stop being ready, linger, finish what is in flight. Second: leave at once."""
+            """First signal: stop being ready, linger, finish what is in flight. Another, `AGAIN` seconds later: leave at once."""
             if application.draining:
-                self.should_exit = self.force_exit = True
+                if time.monotonic() - self.drains_since >= AGAIN:
+                    self.should_exit = self.force_exit = True
                 return
-            application.draining = True
+            application.draining, self.drains_since = True, time.monotonic()
             say("draining", in_flight=application.meters.in_flight)
             asyncio.get_running_loop().call_later(application.limits.linger, setattr, self, "should_exit", True)
 
@@ -187,6 +196,8 @@ def _supervise(
     """Fork `workers` processes that accept from one socket; start a dead one again; pass SIGTERM on and wait for all."""
     from modelyard.serve.meters import forget
 
+    url = address(sock)
+    sock.listen(BACKLOG)
     children: dict[int, float] = {}
     stopping = False
     quick_deaths = 0
@@ -195,39 +206,39 @@ def _supervise(
     )  # only the supervisor holds the writing end: when it is killed, its workers see the pipe close
 
     def fork() -> None:
-        pid = os.fork()
-        if pid:
-            children[pid] = time.monotonic()
-            return
-        status = 1
-        try:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, signal.SIG_DFL)
-            os.close(hold)
-            threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
-            status = work()
-        except BaseException as error:
-            say_failure(error, while_doing="starting a worker")
-        finally:
-            os._exit(status)  # never back into the parent's stack
+        with _held_back():
+            pid = -1 if stopping else os.fork()
+            if pid > 0:
+                children[pid] = time.monotonic()
+            elif pid == 0:
+                for number in STOPS:
+                    signal.signal(number, signal.SIG_DFL)
+        if pid == 0:
+            _be_worker(work, alive, hold)
+        if pid > 0 and stopping:  # the signal reached another thread, which holds none back: this child was not told
+            stop(signal.SIGTERM, None)
 
     def stop(number: int, frame: Any) -> None:
         nonlocal stopping
         stopping = True
+        sock.close()  # while it is open here, clients are queued that no worker will ever accept
         for pid in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, stop) for number in STOPS}
     try:
-        sock.listen(BACKLOG)
         for _ in range(workers):
             fork()
-        say("listening", url=address(sock), pid=os.getpid(), workers=workers)
-        if listening:
-            listening(address(sock))
+        if not stopping:
+            say("listening", url=url, pid=os.getpid(), workers=workers)
+            if listening:
+                listening(url)
         while children:
-            pid, status = os.waitpid(-1, 0)
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                time.sleep(TICK)
+                continue
             lived = time.monotonic() - children.pop(pid, 0.0)
             forget(pid)
             if stopping:
@@ -244,6 +255,29 @@ def _supervise(
         os.close(hold)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """SIGTERM and SIGINT wait outside: none comes between a fork and the note of the child, or before the child has its own handlers."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _be_worker(work: Callable[[], int], alive: int, hold: int) -> NoReturn:
+    """What a forked process does: work until it is told to end, or until the supervisor's pipe closes, whose ends these are."""
+    status = 1
+    try:
+        os.close(hold)
+        threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
+        status = work()
+    except BaseException as error:
+        say_failure(error, while_doing="starting a worker")
+    finally:
+        os._exit(status)  # never back into the parent's stack
 
 
 def _end_with_parent(pipe: int) -> None:

@@ -17,13 +17,17 @@ from modelyard.records._base import Derived, Gate
 from modelyard.records.served import Latency, Level, Refusal, Served
 from modelyard.serve import client, load
 from modelyard.serve.refusals import try_bad_requests
-from modelyard.serve.sweep import highest, knee, level, sweep
+from modelyard.serve.sweep import highest, knee, level, open_ended, sweep
 from modelyard.units import Quantity
 
 LONGEST = {"tiny": 3.0, "small": 45.0, "base": 90.0, "large": 180.0}
-"""Seconds of the whole sweep, by size."""
+"""Seconds of the whole sweep, by size, where a level lasts as long as usual; longer levels get more in proportion."""
+USUAL_LEVEL = 3.0
+"""Seconds of a level unless the blueprint says otherwise."""
 TINY_LEVEL = 0.5
 """Seconds of a level where the size is tiny and the blueprint does not say: a check that everything runs, not a measurement."""
+SETTLE = 10.0
+"""Seconds that a level may wait until the service has worked off the one before it."""
 SAMPLE = 200
 """Distinct rows that are sent: enough to vary lengths and categories."""
 ONE_BY_ONE, ONE_BY_ONE_TIME = 300, 12.0
@@ -36,7 +40,8 @@ def run(context: Context) -> Served:
     if not package.exists():
         raise PackageError(f"no package in {context.store.folder}. Run the package stage first.")
     level_time, derived = _level_time(context)
-    target = serve.p95.value
+    target, longest = serve.p95.value, _longest(context.blueprint.size, level_time)
+    demanded = serve.rate.value if serve.rate is not None and serve.rate.value > 0 else None
     clock = time.monotonic
     with client.running(package) as served, context.progress.bar("load test", 1.0) as advance:
         description = served.description()
@@ -50,20 +55,25 @@ def run(context: Context) -> Served:
         plan = {"host": "127.0.0.1", "port": served.port, "path": "/v1/predict", "bodies": bodies}
         started = clock()
         latency = _one_by_one(served, plan)
+        stages = served.stages()  # now: after broken levels they would show a queue that no request alone has
         ended_one_by_one = clock()
         advance(0.1)
-        stop = clock() + LONGEST[context.blueprint.size]
+        stop = clock() + longest
 
         def measure(rate: float) -> Level:
+            served.settle(SETTLE)
             seed = context.blueprint.train.seed
             seconds = min(level_time, load.MOST_REQUESTS / rate / 2)
             grace = max(1.0, 2 * target)
             result = load.drive({**plan, "rate": rate, "seconds": seconds, "seed": seed, "grace": grace})
-            advance(0.9 * min((level_time + 0.5) / LONGEST[context.blueprint.size], 0.2))
-            return level(result, rate=rate, seconds=seconds, target=target)
+            advance(0.9 * min((level_time + 0.5) / longest, 0.2))
+            return level(result, rate=rate, seconds=seconds, target=target, alone=latency.p95.value)
 
-        levels = sweep(measure, rates=serve.levels, target=target, enough=lambda: clock() + level_time > stop)
-        stages, memory = served.stages(), served.memory()
+        def enough() -> bool:
+            return clock() + level_time > stop
+
+        levels = sweep(measure, rates=serve.levels, target=target, enough=enough, demanded=demanded)
+        memory = served.memory()
     rate, bend = highest(levels), knee(levels)
     return Served(
         package_bytes=Quantity(float(_bytes(package)), "B"),
@@ -74,6 +84,7 @@ def run(context: Context) -> Served:
         gates=_gates(context, levels, latency, refusals),
         derived=derived,
         measured_rate=Quantity(rate, "request/s"),
+        measured_at_least=open_ended(levels),
         measured_knee=None if bend is None else Quantity(bend, "request/s"),
         measured_latency=latency,
         measured_levels=tuple(levels),
@@ -97,6 +108,11 @@ def _level_time(context: Context) -> tuple[float, tuple[Derived, ...]]:
     # also told where the resolved blueprint says it, so that it runs to the same record
     reason = "size is tiny: the load test only checks that it runs"
     return TINY_LEVEL, (Derived(path="serve.level_time", value=f"{TINY_LEVEL} s", reason=reason),)
+
+
+def _longest(size: str, level_time: float) -> float:
+    """Seconds of the whole sweep: as many levels fit where they last longer."""
+    return LONGEST[size] * max(1.0, level_time / (TINY_LEVEL if size == "tiny" else USUAL_LEVEL))
 
 
 def _bytes(package: Path) -> int:

@@ -17,7 +17,7 @@ FIRST_RATE, MOST_RATE = 5.0, 5120.0
 BISECTIONS = 3
 """Halvings, on a log scale, of the factor 2 between the last sustained rate and the first broken one: to within 9 %."""
 KEPT_UP = 0.9
-"""Share of the arrivals' rate at which answers must come. Less would let a queue grow for the whole level."""
+"""Share of the offered rate at which answers must come. Less would let a queue grow for the whole level."""
 FAR_OFF = 3.0
 """A level whose p95 is beyond this many targets, or that has errors, is broken; one nearer is tried once more, because a pause of
 the machine fails a short level too."""
@@ -25,8 +25,11 @@ the machine fails a short level too."""
 Measure = Callable[[float], Level]
 
 
-def level(result: dict[str, Any], *, rate: float, seconds: float, target: float) -> Level:
-    """A level from what the load generator found."""
+def level(result: dict[str, Any], *, rate: float, seconds: float, target: float, alone: float = 0.0) -> Level:
+    """A level from what the load generator found: `rate` offered for `seconds`.
+
+    `alone` is the time of one answer on an idle service: the last answer takes as long, and that is no queue.
+    """
     achieved = result["answered"] / max(seconds, result["seconds"])
     latency = mean = None
     if "p50" in result:
@@ -34,7 +37,7 @@ def level(result: dict[str, Any], *, rate: float, seconds: float, target: float)
             requests=result["requests"], **{name: _seconds(result[name]) for name in ("p50", "p95", "p99")}
         )
         mean = _seconds(result["mean"])
-    kept_up = achieved >= KEPT_UP * result["requests"] / max(seconds, result["seconds"])
+    kept_up = result["answered"] / max(seconds, result["seconds"] - alone) >= KEPT_UP * result["requests"] / seconds
     sustained = not result["errors"] and latency is not None and latency.p95.value <= target and kept_up
     return Level(
         offered=Quantity(rate, "request/s"),
@@ -48,10 +51,18 @@ def level(result: dict[str, Any], *, rate: float, seconds: float, target: float)
     )
 
 
-def sweep(measure: Measure, *, rates: Sequence[float] | None, target: float, enough: Callable[[], bool]) -> list[Level]:
+def sweep(
+    measure: Measure,
+    *,
+    rates: Sequence[float] | None,
+    target: float,
+    enough: Callable[[], bool],
+    demanded: float | None = None,
+) -> list[Level]:
     """Levels by rising rate: the given ones, or doubled from 5 until one breaks and then halved towards the limit.
 
-    `enough` is asked before each level; when it says yes, the sweep ends with what it has (at least one level).
+    Given rates and the demanded one are offered in any case. `enough` is asked before each other level but the first, and before a
+    level is tried again: when it says yes, neither is done any more.
     """
     found: dict[float, Level] = {}
 
@@ -62,23 +73,26 @@ def sweep(measure: Measure, *, rates: Sequence[float] | None, target: float, eno
             found[rate] = again if again.sustained else found[rate]
         return found[rate].sustained
 
+    wanted: set[float] = set() if demanded is None else {demanded}
     if rates is not None:
-        for rate in sorted(rates):
-            if found and enough():
-                break
+        for rate in sorted(wanted.union(rates)):
             take(rate)
         return list(found.values())
-    rate, good, bad = FIRST_RATE, 0.0, 0.0
-    while rate <= MOST_RATE and not (found and enough()):
+    good = bad = 0.0
+    for rate in sorted(wanted.union(_doubled())):
+        if found and enough():
+            break
         if not take(rate):
             bad = rate
             break
-        good, rate = rate, rate * 2
+        good = rate
     for _ in range(BISECTIONS if good and bad else 0):
         if enough():
             break
         middle = round((good * bad) ** 0.5, 1)
         good, bad = (middle, bad) if take(middle) else (good, middle)
+    for rate in wanted - found.keys():
+        take(rate)
     return [found[rate] for rate in sorted(found)]
 
 
@@ -87,11 +101,23 @@ def highest(levels: Sequence[Level]) -> float:
     return max((item.offered.value for item in levels if item.sustained), default=0.0)
 
 
+def open_ended(levels: Sequence[Level]) -> bool:
+    """Whether the highest rate offered was sustained: the limit was not found, and `highest` is a lower bound."""
+    return bool(levels) and max(levels, key=lambda item: item.offered.value).sustained
+
+
 def knee(levels: Sequence[Level]) -> float | None:
     """The rate of the level with the greatest power; None where no level was answered without errors."""
     clean = [item for item in levels if item.mean is not None and item.mean.value > 0 and not item.errors]
     best = max(clean, key=lambda item: item.achieved.value / item.mean.value, default=None)  # type: ignore[union-attr]
     return None if best is None else best.offered.value
+
+
+def _doubled() -> list[float]:
+    rates = [FIRST_RATE]
+    while rates[-1] * 2 <= MOST_RATE:
+        rates.append(rates[-1] * 2)
+    return rates
 
 
 def _broken(item: Level, target: float) -> bool:

@@ -26,12 +26,12 @@ class Part(Section):
 
 
 def _facts(world: World, serve: Traced) -> Markup:
-    words, latency = world.words, serve["measured_latency"]
+    words, latency, rate = world.words, serve["measured_latency"], world.number(serve["measured_rate"], "rate")
     pairs: list[tuple[Any, Any]] = [
         (words("serve.p50"), world.number(latency["p50"], "seconds")),
         (words("serve.p95"), world.number(latency["p95"], "seconds")),
         (words("serve.p99"), world.number(latency["p99"], "seconds")),
-        (words("serve.rate"), world.number(serve["measured_rate"], "rate")),
+        (words("serve.rate"), words("serve.at_least", rate=rate) if serve["measured_at_least"] else rate),
         (words("serve.promise"), world.number(serve["target_p95"], "seconds")),
         (words("serve.cold_start"), world.number(serve["measured_cold_start"], "seconds")),
         (words("serve.memory"), world.number(serve["measured_memory"], "bytes")),
@@ -127,6 +127,7 @@ def _levels(world: World, serve: Traced) -> Markup | None:
     ]  # fmt: skip
     return html.card(
         words("serve.levels"),
+        html.paragraph(words("serve.no_limit")) if serve["measured_at_least"] else None,
         html.table(head, rows, label=words.plain("serve.levels"), numeric=range(8)),
         note=words("serve.levels_note"),
         wide=True,
