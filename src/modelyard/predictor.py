@@ -32,6 +32,8 @@ class Member(Frozen):
     folder: str
     """Relative to the artifact's folder."""
     weight: float = 1.0
+    temperature: float = 1.0
+    """Its own probabilities are sharpened or softened by it before they are averaged, so that the surest does not rule the mean."""
     session: str = "native"
     """Part of the sessions shelf that answers for it: native (numpy), torch, onnxruntime, openvino."""
     session_options: dict[str, Any] = {}
@@ -128,7 +130,8 @@ class Predictor:
         """The weighted mean of all members' scores; probabilities with temperature and biases."""
         total: Array | float = 0.0
         for (member, *_), each in zip(self._members, scores, strict=True):
-            total = total + member.weight / self._total * each
+            cooled = temper(each, member.temperature) if self.state.classes else each
+            total = total + member.weight / self._total * cooled
         if not self.state.classes:
             return np.asarray(total)
         return temper(np.asarray(total), self.artifact.temperature, self.artifact.bias)

@@ -61,3 +61,13 @@ def test_one_groups_threshold_is_refused(tmp_path: Path) -> None:
     groups = np.append(np.arange(600), np.full(40, 999))
     threshold, reason, _ = choosing._threshold(world_of(tmp_path, target, groups), scores_of(logits), target)
     assert threshold is None and "surely" in reason
+
+
+@pytest.mark.parametrize("shifts", [True, False])
+def test_candidates_that_weigh_the_same_are_equally_sure(tmp_path: Path, shifts: bool) -> None:
+    rng = np.random.default_rng(2)
+    logits = rng.normal(0, 2, 2000)
+    target = (rng.random(2000) < 1 / (1 + np.exp(-logits))).astype(int)
+    world = world_of(tmp_path, target, np.arange(2000), shifts=shifts)
+    found = [choosing._own_temperature(world, scores_of(factor * logits), target) for factor in (3.0, 1.0, 0.4)]
+    assert found == (pytest.approx([3.0, 1.0, 0.4], rel=0.1) if shifts else [1.0, 1.0, 1.0])

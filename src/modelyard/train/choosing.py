@@ -30,12 +30,14 @@ def choose(world: World, trained: list[Candidate], scores: dict[str, Array]) -> 
     if not usable:
         reasons = "; ".join(f"{candidate.name}: {candidate.reason}" for candidate in trained)
         raise DataError(f"no candidate could be trained: {reasons}")
+    temperatures = {name: _own_temperature(world, each, target) for name, each in usable.items()}
+    usable = {name: temper(each, temperatures[name]) if world.state.classes else each for name, each in usable.items()}
     weights, weighting = _weights(world, usable, target)
     total = combine([usable[name] for name in weights], list(weights.values()))
     temperature, bias = _calibration(world, total, target)
     total = temper(total, temperature, bias) if world.state.classes else total
     threshold, reason, curve = _threshold(world, total, target)
-    hashes = _assemble(world, weights, temperature=temperature, bias=bias, threshold=threshold)
+    hashes = _assemble(world, weights, temperatures, temperature=temperature, bias=bias, threshold=threshold)
     with replacing(world.context.store.path("train", "validation.npz")) as temporary, temporary.open("wb") as file:
         desk = world.desk.take(world.held)
         found = {"row": world.values[world.held], "target": target, "scores": total, "group": world.groups[world.held]}
@@ -96,6 +98,17 @@ def _surely(world: World, metric: metrics.Metric, new: Array, old: Array, thresh
     bootstrap = metrics.Bootstrap(count=200, level=SURE, seed=world.context.blueprint.train.seed)
     (gain,) = bootstrap.of([change], len(new), groups=world.groups[world.held])
     return gain is not None and min(metric.sign * gain.low, metric.sign * gain.high) > 0
+
+
+def _own_temperature(world: World, scores: Array, target: Array) -> float:
+    """A candidate's own temperature, where all will weigh the same: equal weights are equal only among equally sure ones.
+
+    An encoder that is 99 % sure of what its two fellows doubt would else decide alone: on mail by time 25 false alarms with,
+    18 without (macro-F1 0.864 and 0.897; docs/log.md).
+    """
+    if not (world.shifts and world.state.classes):
+        return 1.0
+    return ensemble.choose_temperature(scores, target, biased=False)[0]
 
 
 def _calibration(world: World, total: Array, target: Array) -> tuple[float, tuple[float, ...]]:
@@ -161,7 +174,9 @@ def _cost(world: World, value: float | str) -> Array:
     return np.asarray(column.to_numpy())[world.held]
 
 
-def _assemble(world: World, weights: dict[str, float], **calibration: Any) -> dict[str, str]:
+def _assemble(
+    world: World, weights: dict[str, float], temperatures: dict[str, float], **calibration: Any
+) -> dict[str, str]:
     """The chosen artifact as a folder that stands alone (files are hard links where the disk has them)."""
     store = world.context.store
     with replacing_folder(store.path("model")) as place:
@@ -173,7 +188,8 @@ def _assemble(world: World, weights: dict[str, float], **calibration: Any) -> di
                 (place / folder).mkdir(parents=True)
                 for file in ("features.json", "weights.safetensors"):
                     _link(store.path("train", name, member.folder, file), place / folder / file)
-                members.append(member.model_copy(update={"folder": folder, "weight": weight / len(own.members)}))
+                shared = {"weight": weight / len(own.members), "temperature": temperatures[name]}
+                members.append(member.model_copy(update={"folder": folder, **shared}))
         Artifact(name=world.context.blueprint.name, state=world.state, members=tuple(members), **calibration).save(
             place
         )
