@@ -86,7 +86,7 @@ class Train(Frozen):
     refit: bool = True
     """With one fold: models that learn in one call learn again from training and validation rows together, with what the latter chose."""
     ensemble: bool = True
-    """Combine candidates: greedy weights on validation rows; where rows are split by group or time, equal weights of all that do no sure harm."""
+    """Combine candidates: greedy weights on validation rows; where rows are split by group or time, equal weights of those that do not harm the mean."""
     checkpoint: Seconds = Quantity(20.0, "s")
     """How often gradient training is saved, so that a killed run goes on."""
     tracking: tuple[Literal["tensorboard", "mlflow"], ...] = ("tensorboard",)

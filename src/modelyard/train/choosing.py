@@ -58,18 +58,14 @@ def _weights(world: World, usable: dict[str, Array], target: Array) -> tuple[dic
     if not world.context.blueprint.train.ensemble or len(usable) == 1:
         return {best: 1.0}, "single"
     if world.shifts:
-        judge = _judge(world)
 
-        def fair(scores: Array) -> Array:
-            """Calibrated, so that log losses tell what a candidate knows and not how sure it is of itself."""
-            if judge.name != "log_loss":
-                return scores
-            return temper(scores, *ensemble.choose_temperature(scores, target, biased=False))
+        def fair(scores: Array) -> float:
+            """The loss after calibration, so that a log loss tells what a mean knows and not how sure it is of itself."""
+            if world.state.classes and _judge(world).name == "log_loss":
+                scores = temper(scores, *ensemble.choose_temperature(scores, target, biased=False))
+            return loss(scores)
 
-        kept = ensemble.keep(
-            usable, lambda scores: loss(fair(scores)), lambda new, old: _surely(world, judge, fair(new), fair(old))
-        )
-        return kept, "equal"
+        return ensemble.keep(usable, fair), "equal"
     weights = ensemble.select(usable, loss)
     total = combine([usable[name] for name in weights], list(weights.values()))
     return ({best: 1.0}, "best") if loss(total) > loss(usable[best]) else (weights, "greedy")
