@@ -130,10 +130,7 @@ class Predictor:
         """The weighted mean of all members' scores; probabilities with temperature and biases."""
         total: Array | float = 0.0
         for (member, *_), each in zip(self._members, scores, strict=True):
-            cooled = temper(each, member.temperature) if self.state.classes else each
-            total = total + member.weight / self._total * cooled
-        if not self.state.classes:
-            return np.asarray(total)
+            total = total + member.weight / self._total * temper(each, member.temperature)
         return temper(np.asarray(total), self.artifact.temperature, self.artifact.bias)
 
     def _mark(self, member: Member) -> str:

@@ -31,11 +31,11 @@ def choose(world: World, trained: list[Candidate], scores: dict[str, Array]) -> 
         reasons = "; ".join(f"{candidate.name}: {candidate.reason}" for candidate in trained)
         raise DataError(f"no candidate could be trained: {reasons}")
     temperatures = {name: _own_temperature(world, each, target) for name, each in usable.items()}
-    usable = {name: temper(each, temperatures[name]) if world.state.classes else each for name, each in usable.items()}
+    usable = {name: temper(each, temperatures[name]) for name, each in usable.items()}
     weights, weighting = _weights(world, usable, target)
     total = combine([usable[name] for name in weights], list(weights.values()))
     temperature, bias = _calibration(world, total, target)
-    total = temper(total, temperature, bias) if world.state.classes else total
+    total = temper(total, temperature, bias)
     threshold, reason, curve = _threshold(world, total, target)
     hashes = _assemble(world, weights, temperatures, temperature=temperature, bias=bias, threshold=threshold)
     with replacing(world.context.store.path("train", "validation.npz")) as temporary, temporary.open("wb") as file:
