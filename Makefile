@@ -15,8 +15,8 @@ test: $(VENV)/.dev  ## set up, then format, lint, types, import arrows and the q
 test-long: $(VENV)/.dev  ## the tests that take minutes
 	$(BIN)/pytest -m long
 
-bench: $(VENV)/.dev  ## ours beside peers; see benchmarks/README.md
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/.dev  ## what benchmarks there are; make bench NAME=mail runs one (see benchmarks/README.md)
+	$(BIN)/python -m benchmarks $(NAME)
 
 docs: $(VENV)/.dev  ## write the generated pages of docs/
 	$(BIN)/python docs/generate.py

@@ -13,9 +13,10 @@ import importlib
 import sys
 from typing import Any
 
-from benchmarks.harness import RESULTS, Session, table
+from benchmarks.harness import RESULTS, Session
+from benchmarks.ratios import table
 
-NAMES = ("mail", "tables", "single_row", "package")
+NAMES = ("mail", "tables", "fraud", "single_row", "package")
 
 
 def main(arguments: list[str] | None = None) -> int:

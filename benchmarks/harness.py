@@ -1,5 +1,5 @@
 """What every benchmark shares: contenders in processes and environments of their own, cells that survive a kill, machine facts,
-paired statistics, and the tables of docs/benchmarks.md. It knows no data set, no peer and no metric by name.
+and the commands' sessions. It knows no data set, no peer and no metric by name.
 
 A cell is one fold (or one round) with every contender in it; it is one JSON file, and a cell that is there is not run again.
 Contenders take turns inside a cell, in an order that moves on from cell to cell, so that a busy moment of the machine falls on all.
@@ -18,23 +18,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from modelyard.metrics import Bootstrap, Metric, Sample, mean_of
-from modelyard.records._base import Estimate, machine
-from modelyard.rows import Array
-from modelyard.store import fingerprint, hash_tree, read_json, write_json, write_text
+from benchmarks.ratios import Result, write_section
+from modelyard.records._base import machine
+from modelyard.store import fingerprint, hash_tree, read_json, write_json
 
 ROOT = Path(__file__).parent
 RESULTS, ENVIRONMENTS, CONTENDERS = ROOT / "results", ROOT / "environments", ROOT / "contenders"
 DOCUMENT = ROOT.parent / "docs" / "benchmarks.md"
-BOOTSTRAP = Bootstrap(count=2000)
 BUSY = 0.5
 """Load average a core from which times are noise and even ratios suffer."""
 
@@ -313,156 +308,3 @@ class Session:
 def say(line: str) -> None:
     """News on standard error, so that standard output holds the result alone."""
     print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
-
-
-# -- statistics -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Answers of several contenders to the same rows of one fold; `rows` (n,) names the rows across folds."""
-
-    samples: Mapping[str, Sample]
-    rows: Array
-
-
-def folded(metric: Metric, pairs: Sequence[Pair], value: Callable[[dict[str, Array]], Array]) -> Estimate:
-    """A statistic of the contenders' means over folds, with its bootstrap interval by rows.
-
-    A row that is answered in several folds (repeated cross-validation) is drawn in all of them or in none. `value` maps
-    {contender: mean over folds (b,)} to (b,). The interval is for these folds' models: training is not drawn anew.
-    """
-    starts = np.cumsum([0, *(len(pair.rows) for pair in pairs)])
-    over = {name: [metric.over(pair.samples[name]) for pair in pairs] for name in pairs[0].samples}
-
-    def statistic(weights: Array) -> Array:
-        slices = [weights[:, start:end] for start, end in pairwise(starts)]
-        return value(
-            {
-                name: np.mean([one(part) for one, part in zip(each, slices, strict=True)], axis=0)
-                for name, each in over.items()
-            }
-        )
-
-    (found,) = BOOTSTRAP.of([statistic], int(starts[-1]), groups=np.concatenate([pair.rows for pair in pairs]))
-    assert found is not None, f"{metric.name} is undefined on these rows"
-    return found
-
-
-def over_folds(differences: Sequence[float], *, test_to_train: float) -> Estimate:
-    """The mean of fold differences with the corrected resampled t interval (Nadeau and Bengio 2003, section 5): training varies too."""
-    from scipy.stats import t
-
-    values = np.asarray(differences, dtype=float)
-    count = len(values)
-    mean = float(values.mean())
-    if count < 2:
-        return Estimate(value=mean, low=mean, high=mean)
-    reach = float(t.ppf(0.975, count - 1) * np.sqrt(values.var(ddof=1) * (1 / count + test_to_train)))
-    return Estimate(value=mean, low=mean - reach, high=mean + reach)
-
-
-def ratio(
-    theirs: Sequence[Sequence[float]], ours: Sequence[Sequence[float]], *, groups: Sequence[Any] | None = None
-) -> Estimate:
-    """How many times faster: the geometric mean over rounds of the ratio of medians, rounds (or groups of them) drawn anew."""
-    logs = np.log([float(np.median(a)) / float(np.median(b)) for a, b in zip(theirs, ours, strict=True)])
-    labels = None if groups is None or len(set(groups)) == 1 else np.unique(np.asarray(groups), return_inverse=True)[1]
-    (found,) = BOOTSTRAP.of([mean_of(logs)], len(logs), groups=labels)
-    assert found is not None, "logarithms of seconds"
-    return Estimate(**{bound: float(np.exp(getattr(found, bound))) for bound in ("value", "low", "high")})
-
-
-# -- results --------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A demand and what was measured; losing ones stay."""
-
-    what: str
-    demanded: str
-    measured: str
-    passed: bool
-
-
-@dataclass
-class Result:
-    """What a benchmark found."""
-
-    title: str
-    bars: list[Bar]
-    tables: list[tuple[str, list[str], list[list[str]]]]
-    """Caption, header, lines."""
-    figures: dict[str, Any]
-    """Every number, for machines."""
-    runs: list[dict[str, Any]] = field(default_factory=list)
-    """Of each cell: when, where, how loaded, which sources."""
-    versions: dict[str, dict[str, str]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def markdown(self) -> str:
-        """The section of docs/benchmarks.md."""
-        blocks = [f"## {self.title}"]
-        if self.bars:
-            lines = [
-                [bar.what, bar.demanded, bar.measured, "reached" if bar.passed else "**missed**"] for bar in self.bars
-            ]
-            blocks.append(table(["bar", "demanded", "measured", ""], lines))
-        blocks += [f"{caption}\n\n{table(header, lines)}" for caption, header, lines in self.tables]
-        blocks += self.notes
-        if self.runs:
-            blocks.append(self._provenance())
-        return "\n\n".join(blocks)
-
-    def _provenance(self) -> str:
-        """One line on when and where."""
-        dates = sorted(run["date"][:10] for run in self.runs)
-        others = sorted(run["others"] for run in self.runs)
-        told = self.runs[-1]["machine"]
-        sources = sorted({run["sources"] for run in self.runs})
-        span = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
-        return (
-            f"{len(self.runs)} cells, {span}; {told.get('processor', 'unknown processor')}, {told['cores']} cores; "
-            f"other processes used {others[0]:.2f} to {others[-1]:.2f} cores; sources {', '.join(sources)}."
-        )
-
-
-def provenance(cells: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """`runs` and `versions` of a Result, from cells."""
-    versions: dict[str, dict[str, str]] = {}
-    for cell in cells.values():
-        versions |= {name: one["versions"] for name, one in cell["contenders"].items() if "versions" in one}
-    return {
-        "runs": [{"cell": name, **cell["before"], "others": cell["others"]} for name, cell in cells.items()],
-        "versions": versions,
-    }
-
-
-def interval(found: Estimate, places: int, *, scale: float = 1.0, unit: str = "") -> str:
-    """`0.0123 (0.0045 to 0.0199)`."""
-    return f"{found.value * scale:.{places}f}{unit} ({found.low * scale:.{places}f} to {found.high * scale:.{places}f})"
-
-
-def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    rows = [header, ["---"] * len(header), *lines]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows)
-
-
-def write_section(document: Path, name: str, text: str) -> None:
-    """Put `text` between the marks of `name` in a Markdown file; marks that are not there are added at its end."""
-    first, last = f"<!-- {name} -->", f"<!-- /{name} -->"
-    whole = document.read_text(encoding="utf-8") if document.exists() else "# Benchmarks\n"
-    block = f"{first}\n{text}\n{last}"
-    if first in whole and last in whole:
-        head, rest = whole.split(first, 1)
-        whole = head + block + rest.split(last, 1)[1]
-    else:
-        whole = whole.rstrip("\n") + f"\n\n{block}\n"
-    write_text(document, whole)
-
-
-def median(values: Sequence[float]) -> float:
-    """The median as a plain number."""
-    return float(np.median(np.asarray(values, dtype=float)))

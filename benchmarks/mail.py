@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from benchmarks import harness
-from benchmarks.harness import Bar, Entry, Fold, Result, Session, interval
+from benchmarks import harness, ratios
+from benchmarks.harness import Entry, Fold, Session
+from benchmarks.ratios import Bar, Result, interval
 from modelyard.blueprint import Blueprint
 from modelyard.metrics import Sample, find, paired
 from modelyard.records._base import Estimate
@@ -22,8 +23,8 @@ from modelyard.rows import GROUP, ROW
 
 RECIPE = harness.ROOT.parent / "recipes" / "mail-spam"
 IGNORED = {"source": "ignore", "id": "ignore", "sent": "ignore", "sender_domain": "ignore"}
-FOLDS, SEED = 5, 3
-"""Folds of seeds 0 to 2 were looked at while the choice of candidates was designed; these were not."""
+FOLDS, SEED = 5, 4
+"""Folds of seeds 0 to 3 were looked at while the choice of candidates was designed; these were not."""
 OURS, PEER = "modelyard", "tfidf"
 DEFAULTS = {"budget": 360.0}
 QUICK = 60.0
@@ -48,7 +49,7 @@ def run(session: Session) -> None:
 
     cells = session.run(CELLS, make)
     if cells:
-        session.finish(report(cells), whole=len(cells) == len(CELLS))
+        session.finish(report(cells, session.settings["budget"]), whole=len(cells) == len(CELLS))
 
 
 def distinct() -> pl.DataFrame:
@@ -172,12 +173,12 @@ def compare(cells: list[dict[str, Any]], mail: pl.DataFrame) -> dict[str, Any]:
         "domains": len(np.unique(groups)),
         "f1_macro": {name: metric.of(sample) for name, sample in pooled.items()},
         "roc_auc": {name: find("roc_auc").of(sample) for name, sample in pooled.items()},
-        "difference_by_rows": paired(metric, ours, theirs, bootstrap=harness.BOOTSTRAP),
-        "difference_by_domains": paired(metric, ours, theirs, groups=groups, bootstrap=harness.BOOTSTRAP),
+        "difference_by_rows": paired(metric, ours, theirs, bootstrap=ratios.BOOTSTRAP),
+        "difference_by_domains": paired(metric, ours, theirs, groups=groups, bootstrap=ratios.BOOTSTRAP),
     }
 
 
-def report(cells: dict[str, dict[str, Any]]) -> Result:
+def report(cells: dict[str, dict[str, Any]], budget: float = DEFAULTS["budget"]) -> Result:
     """Bars, a line a cell, and the pooled differences."""
     mail = pl.read_parquet(RECIPE / "mail.parquet", columns=["id", "label", "sender_domain"])
     by_cell = {name: compare([cell], mail) for name, cell in cells.items()}
@@ -215,9 +216,11 @@ def report(cells: dict[str, dict[str, Any]]) -> Result:
         "Macro-F1 on rows neither saw. The interval is the paired bootstrap's, whole sender domains drawn together."
     )
     figures = {
-        name: _plain(one) for name, one in {**by_cell, **{f"{key} (pooled)": one for key, one in found.items()}}.items()
+        name: ratios.plain(one)
+        for name, one in {**by_cell, **{f"{key} (pooled)": one for key, one in found.items()}}.items()
     }
-    return Result("mail", bars, [(caption, header, lines)], figures, **harness.provenance(cells))
+    bars.append(ratios.budget_kept(cells, OURS, budget))
+    return Result("mail", bars, [(caption, header, lines)], figures, **ratios.provenance(cells))
 
 
 def _line(name: str, found: dict[str, Any], cell: dict[str, Any] | None) -> list[str]:
@@ -235,7 +238,3 @@ def _line(name: str, found: dict[str, Any], cell: dict[str, Any] | None) -> list
         interval(found["difference_by_domains"], 4),
         *told,
     ]
-
-
-def _plain(found: dict[str, Any]) -> dict[str, Any]:
-    return {key: value.model_dump() if isinstance(value, Estimate) else value for key, value in found.items()}

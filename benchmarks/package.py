@@ -15,13 +15,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import builds, harness
-from benchmarks.harness import Bar, Result, Session, interval
+from benchmarks import builds, harness, ratios
+from benchmarks.harness import Session
+from benchmarks.ratios import Bar, Result, interval
 
 DEFAULTS = {"budget": 360.0, "rounds": 7}
 CELLS = ["credit", "encoder"]
-SLOWEST, LARGEST = 3.0, 600e6
-"""Seconds and bytes: the bars of issue 2."""
+SLOWEST, LARGEST, HELPS = 3.0, 600e6, 0.5
+"""Seconds to the first answer, bytes installed, seconds of `yard --help`."""
 PACKAGED, TRAINED = "packaged", "trained"
 MINUTES = 10.0
 PROGRAM = """
@@ -74,6 +75,11 @@ def measure(name: str, settings: dict[str, Any]) -> dict[str, Any]:
         for number in range(settings["rounds"] + 1):  # the first of each only compiles Python's files
             for each in (PACKAGED, TRAINED) if number % 2 == 0 else (TRAINED, PACKAGED):
                 found[each].append(_start(*commands[each], folder))
+        helped = [sys.executable, "-m", "modelyard", "--help"]
+        told = {**os.environ, "PYTHONPATH": str(harness.sources()[0])}
+        cell["help"] = [
+            harness.measured(helped, folder=folder, told=told)["seconds"] for _ in range(settings["rounds"] + 1)
+        ][1:]
         cell["contenders"] = {each: {"starts": starts} for each, starts in found.items()}
         cell["contenders"][PACKAGED] |= {
             "installed": installed,
@@ -125,8 +131,8 @@ def report(cells: dict[str, dict[str, Any]]) -> Result:
     bars, lines, figures = [], [], {}
     for name, cell in cells.items():
         starts = {each: [start["seconds"] for start in one["starts"][1:]] for each, one in cell["contenders"].items()}
-        cold = {each: harness.median(seconds) for each, seconds in starts.items()}
-        faster = harness.ratio([[second] for second in starts[TRAINED]], [[second] for second in starts[PACKAGED]])
+        cold = {each: ratios.median(seconds) for each, seconds in starts.items()}
+        faster = ratios.ratio([[second] for second in starts[TRAINED]], [[second] for second in starts[PACKAGED]])
         peak = {each: max(start["peak"] for start in one["starts"]) for each, one in cell["contenders"].items()}
         installed = cell["contenders"][PACKAGED]["installed"]
         free = not any(start["torch"] for start in cell["contenders"][PACKAGED]["starts"])
@@ -155,6 +161,8 @@ def report(cells: dict[str, dict[str, Any]]) -> Result:
             "installed_bytes": installed,
             "peak_bytes": peak,
         }
+    helped = ratios.median([seconds for cell in cells.values() for seconds in cell["help"]])
+    bars.append(Bar("yard --help", f"< {HELPS:g} s", f"{helped:.2f} s", helped < HELPS))
     header = [
         "build",
         "environment",
@@ -166,4 +174,4 @@ def report(cells: dict[str, dict[str, Any]]) -> Result:
         "trained",
     ]
     caption = "From starting Python to the first answer, median of fresh processes."
-    return Result("package", bars, [(caption, header, lines)], figures, **harness.provenance(cells))
+    return Result("package", bars, [(caption, header, lines)], figures, **ratios.provenance(cells))

@@ -13,8 +13,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks import builds, harness
-from benchmarks.harness import Bar, Result, Session, interval
+from benchmarks import builds, harness, ratios
+from benchmarks.harness import Session
+from benchmarks.ratios import Bar, Result, interval
 from modelyard import packages
 from modelyard.serve import client, load
 from modelyard.store import read_json
@@ -109,12 +110,12 @@ def report(cells: dict[str, dict[str, Any]]) -> Result:
     for name, cell in cells.items():
         packaged, trained = cell["contenders"][PACKAGED], cell["contenders"][TRAINED]
         inside = {
-            each: harness.median([second for part in one["one"] for second in part])
+            each: ratios.median([second for part in one["one"] for second in part])
             for each, one in cell["contenders"].items()
         }
-        http = {each: harness.median(one["http"]) for each, one in cell["contenders"].items()}
-        faster = harness.ratio(trained["one"], packaged["one"])
-        faster_http = harness.ratio([[second] for second in trained["http"]], [[second] for second in packaged["http"]])
+        http = {each: ratios.median(one["http"]) for each, one in cell["contenders"].items()}
+        faster = ratios.ratio(trained["one"], packaged["one"])
+        faster_http = ratios.ratio([[second] for second in trained["http"]], [[second] for second in packaged["http"]])
         subject = builds.SUBJECTS[name]
         what = f"{name} (MiniLM, 128 tokens)" if subject.text else name
         demanded = f"≤ {subject.http_bar * 1e3:g} ms"
@@ -153,4 +154,4 @@ def report(cells: dict[str, dict[str, Any]]) -> Result:
         "faster by",
     ]
     caption = "Medians of one row at a time; the trained model answers with torch in fp32 where it has gradient-trained members."
-    return Result("single_row", bars, [(caption, header, lines)], figures, **harness.provenance(cells))
+    return Result("single_row", bars, [(caption, header, lines)], figures, **ratios.provenance(cells))

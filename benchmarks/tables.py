@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from benchmarks import harness
-from benchmarks.harness import Bar, Entry, Fold, Pair, Result, Session, interval
+from benchmarks import harness, ratios
+from benchmarks.harness import Entry, Fold, Session
+from benchmarks.ratios import Bar, Pair, Result, interval
 from modelyard.metrics import Metric, Sample, find
 from modelyard.records._base import Estimate
 
@@ -73,7 +74,7 @@ def run(session: Session) -> None:
 
     cells = session.run(CELLS, make)
     if cells:
-        session.finish(report(cells), whole=len(cells) == len(CELLS))
+        session.finish(report(cells, session.settings["budget"]), whole=len(cells) == len(CELLS))
 
 
 def data_of(cell: str) -> tuple[str, Data]:
@@ -121,7 +122,11 @@ def entries(settings: dict[str, Any], cell: str) -> list[Entry]:
             LIGHTGBM,
             "lightgbm_alone",
             LIGHTGBM,
-            {"kind": "classification" if data.classes else "regression", "seed": SEED},
+            {
+                "kind": "classification" if data.classes else "regression",
+                "metric": "auc" if data.classes else "rmse",
+                "seed": SEED,
+            },
         ),
         Entry(AUTOGLUON, "autogluon_tabular", AUTOGLUON, {"metric": data.metric, "time_limit": settings["budget"]}),
     ]
@@ -152,7 +157,7 @@ def loss(metric: Metric, pairs: list[Pair], peers: tuple[str, ...]) -> Estimate:
         theirs = np.stack([means[peer] for peer in peers])
         return theirs.max(axis=0) - means[OURS] if metric.greater_is_better else means[OURS] / theirs.min(axis=0) - 1
 
-    return harness.folded(metric, pairs, value)
+    return ratios.folded(metric, pairs, value)
 
 
 def loss_over_folds(metric: Metric, pairs: list[Pair], peer: str) -> Estimate:
@@ -161,7 +166,7 @@ def loss_over_folds(metric: Metric, pairs: list[Pair], peer: str) -> Estimate:
     for one in pairs:
         ours, theirs = metric.of(one.samples[OURS]), metric.of(one.samples[peer])
         differences.append(theirs - ours if metric.greater_is_better else ours / theirs - 1)
-    return harness.over_folds(differences, test_to_train=1.0)
+    return ratios.over_folds(differences, test_to_train=1.0)
 
 
 def faster(cells: dict[str, dict[str, Any]], peer: str) -> Estimate | None:
@@ -172,7 +177,7 @@ def faster(cells: dict[str, dict[str, Any]], peer: str) -> Estimate | None:
             ours.append(mine)
             theirs.append(other)
             groups.append(name)
-    return harness.ratio(theirs, ours, groups=groups) if ours else None
+    return ratios.ratio(theirs, ours, groups=groups) if ours else None
 
 
 def measure(name: str, cells: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -188,9 +193,9 @@ def measure(name: str, cells: dict[str, dict[str, Any]]) -> dict[str, Any]:
         rows = [seconds for one in found for part in one["one"] for seconds in part]
         contenders[each] = {
             data.metric: float(np.mean([metric.of(one.samples[each]) for one in pairs])),
-            "seconds": harness.median([one["seconds"]["fit"] for one in found]),
+            "seconds": ratios.median([one["seconds"]["fit"] for one in found]),
             "peak_bytes": max(one["peak"] for one in found),
-            "row_p50": harness.median(rows) if rows else None,
+            "row_p50": ratios.median(rows) if rows else None,
         }
     return {
         "cells": len(cells),
@@ -203,7 +208,7 @@ def measure(name: str, cells: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def report(cells: dict[str, dict[str, Any]]) -> Result:
+def report(cells: dict[str, dict[str, Any]], budget: float = DEFAULTS["budget"]) -> Result:
     """Bars and a table for each data set."""
     bars, tables, figures = [], [], {}
     for name, data in DATA.items():
@@ -234,8 +239,8 @@ def report(cells: dict[str, dict[str, Any]]) -> Result:
         "(Nadeau and Bengio 2003), which also counts that training rows change. One row: ours reads and checks a plain dict, the peers get a ready frame of "
         "one row and keep their models in memory, which favours them."
     )
-    plain = {name: _plain(found) for name, found in figures.items()}
-    return Result("tables", bars, tables, plain, **harness.provenance(cells), notes=[note])
+    bars.append(ratios.budget_kept(cells, OURS, budget))
+    return Result("tables", bars, tables, ratios.plain(figures), **ratios.provenance(cells), notes=[note])
 
 
 def _loss(found: Estimate, data: Data) -> str:
@@ -269,10 +274,3 @@ def _table(name: str, data: Data, found: dict[str, Any]) -> tuple[str, list[str]
         "peak memory",
     ]
     return f"**{name}**, {found['cells']} of {REPETITIONS * FOLDS} folds.", header, lines
-
-
-def _plain(value: Any) -> Any:
-    """Estimates as plain values."""
-    if isinstance(value, Estimate):
-        return value.model_dump()
-    return {key: _plain(inner) for key, inner in value.items()} if isinstance(value, dict) else value
