@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -28,3 +30,14 @@ def text_blueprint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A blueprint on toy texts of two classes."""
     folder = tmp_path_factory.mktemp("text")
     return write_blueprint(folder, write_texts(folder), target="label")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The build of a toy table that the command line ran to its end, its blueprint beside it. Nobody may change it."""
+    folder = tmp_path_factory.mktemp("finished")
+    path = write_blueprint(folder, write_table(folder), target="status", train={"candidates": {"linear": {}}})
+    command = [sys.executable, "-m", "modelyard", "run", str(path), "-o", str(folder / "build"), "--quiet"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return folder / "build"

@@ -292,7 +292,7 @@ def test_init_copies_a_recipe(
     found = Blueprint.load("mine")
     assert found.name == name
     assert (tmp_path / "mine" / str(found.data.source)).is_file(), "the data comes with it"
-    assert "is in order" not in yard(["check", "mine"], monkeypatch, capsys)
+    assert "in order" in yard(["check", "mine"], monkeypatch, capsys)
     assert "has its own target" in yard(["init", name, "--target", "x", "-o", "other"], monkeypatch, capsys, code=2)
     assert "already" in yard(["init", name, "-o", "mine"], monkeypatch, capsys, code=2)
 

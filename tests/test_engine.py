@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from modelyard import Blueprint, train
+from modelyard.context import Silence
 from modelyard.errors import DataError, GateFailed, PackageError, UserError
 from modelyard.packages import open_package
 from modelyard.run import run
@@ -40,6 +42,10 @@ def test_a_late_gate_refuses_the_package_until_it_is_met(tmp_path: Path) -> None
         assert not open_package(build / "package").refused
     run(blueprint(tmp_path, serve={"rate": 0.1}), build)
     assert not open_package(build / "package").refused
+    made = {name: (build / f"{name}.json").stat().st_mtime_ns for name in ("package", "serve", "business")}
+    run(blueprint(tmp_path, serve={"rate": 0.1}, business={"churn": 0.05}), build)  # the same service, priced anew
+    again = {name for name, when in made.items() if (build / f"{name}.json").stat().st_mtime_ns != when}
+    assert again == {"business"}
 
 
 def test_compressing_alone_says_what_it_needs(tmp_path: Path) -> None:
@@ -118,3 +124,30 @@ def test_each_stage_has_a_peak_of_its_own(tmp_path: Path) -> None:
     with watch() as small:
         pass
     assert large["run"].peak_memory.to("MiB") - small["run"].peak_memory.to("MiB") > 250
+
+
+class Heard(Silence):
+    """Keeps what a run says."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_a_line_for_each_epoch_tells_the_numbers_of_the_curve(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    candidates = {"mlp": {"epochs": 4, "hidden": [8]}}
+    heard, made = Heard(), blueprint(tmp_path, train={"folds": 1, "candidates": candidates})
+    record = run(made, tmp_path / "build", to="train", progress=heard).records["train"]
+    (mlp,) = [candidate for candidate in record.candidates if candidate.name == "mlp"]  # type: ignore[attr-defined]
+    (curve,) = [job.curve for job in mlp.jobs]
+    said = r"mlp\S*: epoch (\S+) step (\d+)/\d+  loss (\S+) / (\S+)  metric (\S+) / (\S+)  \(train / validation\)"
+    told = [found.groups() for line in heard.lines if (found := re.fullmatch(said, line))]
+    assert told == [
+        (f"{one.epoch:g}", str(one.step), f"{one.train_loss:.4f}", f"{one.validation_loss:.4f}", f"{one.train_metric:.4f}", f"{one.validation_metric:.4f}")
+        for one in curve
+    ]  # fmt: skip
+    assert len(told) == 4 and len(set(told)) == 4
+    assert [line.split(":")[0] for line in heard.lines if "running" in line] == ["prepare", "train"]

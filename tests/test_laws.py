@@ -14,7 +14,6 @@ from modelyard.models._contract import Clock, Examples
 from modelyard.predictor import temper
 from modelyard.rows import Column, Rows, from_frame
 from modelyard.tasks._contract import State
-from modelyard.tasks.tabular_regression import transform
 from tests import toys
 
 TYPES = {"income": "number", "age": "number", "home": "category", "records": "boolean", "opened": "date"}
@@ -28,7 +27,7 @@ def rows_and_state(task: str) -> tuple[Rows, np.ndarray, State]:
     values = frame["status" if "classification" in task else "price"].to_numpy()
     state = part.fit(values, "target", inputs, None)
     target = part.encode_target(values, state)
-    return from_frame(frame, TYPES), target if state.classes else transform(target, state), state
+    return from_frame(frame, TYPES), part.standardised(target, state), state
 
 
 def test_binary_cross_entropy_by_hand() -> None:
@@ -100,7 +99,7 @@ def test_our_walk_answers_as_scikit_learn(name: str) -> None:
     model = parts.build("models", name)
     matrix = np.nan_to_num(model.encode(rows, model.features(rows, target, state, seed=0))["matrix"], nan=-1.0)
     learner = ExtraTreesRegressor(n_estimators=7, random_state=0).fit(matrix, target)
-    weights = _forest.from_sklearn([tree.tree_ for tree in learner.estimators_], 1)
+    weights = _forest.from_sklearn([tree.tree_ for tree in learner.estimators_], learner, state)
     ours = _forest.session(weights, 1, kind="mean")({"matrix": matrix.astype(np.float32)})[:, 0]
     np.testing.assert_allclose(ours, learner.predict(matrix.astype(np.float32)), atol=1e-9)
 

@@ -130,7 +130,7 @@ FILES = [  # name, {file: content}, words, further lines of the blueprint
     Bad("no file", {}, ("no file", "rows.csv", "relative to the blueprint's folder")),
     Bad("a file with a slip of the pen", {"row.csv": csv()}, ("no file", "Did you mean 'row.csv'?")),
     Bad("an empty file", {"rows.csv": ""}, ("rows.csv", "is empty")),
-    Bad("a header alone", {"rows.csv": "age,colour,label\n"}, ("rows.csv", "no rows")),
+    Bad("a header alone", {"rows.csv": "age,colour,label\n"}, ("rows.csv", "header", "no rows")),
     Bad("a column name twice", {"rows.csv": csv().replace("colour", "age")}, ("rows.csv:1:", "'age' stands 2 times", "Give every column its own name")),
     Bad("a row too long", {"rows.csv": csv() + "1,red,yes,more\n"}, ("rows.csv:42:", "4 fields", "header has 3")),
     Bad("a row too short", {"rows.csv": csv() + "1,red\n"}, ("rows.csv:42:", "2 fields", "header has 3")),
@@ -295,11 +295,14 @@ def test_requests(bad: Bad, client: Any) -> None:
     answer = client.request(method, path, content=body, headers={"content-type": "application/json", **headers})
     assert answer.status_code == bad.extra, answer.text
     error = answer.json()["error"]
+    assert {"type", "message", "field", "row"} <= error.keys()
     assert "Traceback" not in answer.text
     holds(f"{error['type']} {error['message']}", bad.words)
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
     if answer.status_code == 422 and bad.words[0] in ROW:
         assert error["field"] == bad.words[0]
+    if answer.status_code in (400, 413):
+        assert (error["field"], error["row"]) == (None, None)
 
 
 def test_a_good_request_is_answered_after_all_that(client: Any) -> None:

@@ -12,8 +12,11 @@ import pytest
 from modelyard import Blueprint
 from modelyard.errors import GateFailed
 from modelyard.records import without_times
+from modelyard.report import render
+from modelyard.report.world import World
 from modelyard.run import NAMES, Build, run
 from tests import toys
+from tests.report_laws import faults_of, free_numbers, parse, traced
 
 pytest.importorskip("torch")
 
@@ -25,18 +28,20 @@ def records(folder: Path) -> dict[str, Any]:
     }
 
 
-def blueprint_of(folder: Path, task: str) -> Path:
-    """A blueprint that exercises `task`, its gradient-trained models included."""
+def blueprint_of(folder: Path, task: str, **sections: Any) -> Path:
+    """A blueprint that exercises `task`, its gradient-trained models included; `sections` come on top."""
     if task == "text-classification":
         encoder = toys.write_encoder(folder)
         candidates = {
             "linear": {}, "decision-tree": {}, "gradient-boosting": {"trees": 20},
             "encoder": {"pretrained": str(encoder), "epochs": 2, "max_length": 32},
         }  # fmt: skip
-        return toys.write_blueprint(folder, toys.write_texts(folder), target="label", train={"candidates": candidates})
+        sections = {"train": {"candidates": candidates}, **sections}
+        return toys.write_blueprint(folder, toys.write_texts(folder), target="label", **sections)
     if task == "tabular-classification":
-        return toys.write_blueprint(folder, toys.write_table(folder), target="status", audit={"sensitive": ["age"]})
-    return toys.write_blueprint(folder, toys.write_prices(folder), target="price")
+        sections = {"audit": {"sensitive": ["age"]}, **sections}
+        return toys.write_blueprint(folder, toys.write_table(folder), target="status", **sections)
+    return toys.write_blueprint(folder, toys.write_prices(folder), target="price", **sections)
 
 
 @pytest.fixture(scope="module", params=["text-classification", "tabular-classification", "tabular-regression"])
@@ -84,6 +89,15 @@ def test_the_package_answers_like_the_build(build: Build) -> None:
         assert [answer["answer"] for answer in got] == pytest.approx([answer["answer"] for answer in wanted], rel=1e-4)
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_report_traces_every_number(build: Build, language: str) -> None:
+    world = World.open(build.folder, language)
+    page = parse(render(world))
+    assert faults_of(page, world) == []
+    assert free_numbers(page, world) == []
+    assert len(traced(page)) > 150
+
+
 def test_a_second_run_does_nothing(build: Build) -> None:
     before = {name: (build.folder / f"{name}.json").stat().st_mtime_ns for name in NAMES}
     blueprint = Blueprint.load(build.folder.parent / "blueprint.yaml")
@@ -116,21 +130,37 @@ def _figures(record: dict[str, Any]) -> Any:
     return strip(without_times(record))
 
 
-def test_poisoning_every_test_label_changes_no_choice(tmp_path: Path) -> None:
-    blueprint = Blueprint.load(blueprint_of(tmp_path, "text-classification"))
+LIGHT = {"train": {"candidates": {"linear": {}, "decision-tree": {}, "gradient-boosting": {"trees": 20}}}}
+POISONED: dict[str, dict[str, Any]] = {
+    "text-classification": {}, "tabular-regression": LIGHT,
+    "tabular-classification": {**LIGHT, "evaluate": {"costs": {"false_positive": 1, "false_negative": 4}}},
+}  # fmt: skip
+
+
+def poison(frame: pl.DataFrame, task: str) -> pl.DataFrame:
+    """The same rows with wrong answers: two classes swapped, numbers dealt out anew."""
+    if task == "tabular-regression":
+        return frame.with_columns(pl.col("price").shuffle(seed=0))
+    target = "label" if task == "text-classification" else "status"
+    one, other = frame[target].unique()
+    return frame.with_columns(pl.col(target).replace_strict({one: other, other: one}))
+
+
+@pytest.mark.parametrize("task", POISONED)
+def test_poisoning_every_test_label_changes_no_choice(task: str, tmp_path: Path) -> None:
+    blueprint = Blueprint.load(blueprint_of(tmp_path, task, **POISONED[task]))
     clean = run(blueprint, tmp_path / "clean", to="compress")
     poisoned = tmp_path / "poisoned"
     run(blueprint, poisoned, to="prepare")
     (poisoned / "decisions.json").write_text((clean.folder / "decisions.json").read_text())
-    frame = pl.read_parquet(poisoned / "data" / "test.parquet")
-    swapped = frame.with_columns(
-        pl.when(pl.col("label") == "spam").then(pl.lit("ham")).otherwise(pl.lit("spam")).alias("label")
-    )
-    swapped.write_parquet(poisoned / "data" / "test.parquet")
+    test = poisoned / "data" / "test.parquet"
+    poison(pl.read_parquet(test), task).write_parquet(test)
     run(blueprint, poisoned, to="compress", force=True)
     ours, theirs = records(poisoned), records(clean.folder)
     assert ours["evaluate"]["metrics"] != theirs["evaluate"]["metrics"], "the poison must have arrived"
     assert without_times(ours["train"]) == without_times(theirs["train"])
+    if "evaluate" in POISONED[task]:
+        assert theirs["train"]["threshold"] is not None, "declared costs choose one"
     assert ours["compress"]["chosen"] == theirs["compress"]["chosen"]
     assert ours["compress"]["variants"] and [v["passed"] for v in ours["compress"]["variants"]] == [
         v["passed"] for v in theirs["compress"]["variants"]

@@ -26,6 +26,13 @@ PLAIN = (
     "monday",
     "team",
 )
+SCRIPTS = [
+    ("plain English words", "Latin", False), ("naïve façade über", "Latin", False), ("这家餐厅的味道非常好", "Han", True),
+    ("この映画はとても面白かったです", "Kana", True), ("อาหารอร่อยมาก", "Thai", True), ("Это хороший фильм", "Cyrillic", False),
+    ("هذا فيلم جيد", "Arabic", False), ("이 영화는 정말 좋았다", "Hangul", False), ("यह अच्छा है", "Devanagari", False),
+    ("这个iPhone手机的屏幕很好", "Han", True), ("12345 !!", None, False),
+]  # fmt: skip
+"""Texts, their script, and whether it writes words without spaces between them."""
 
 
 def table(rows: int = 400, *, seed: int = 0) -> pl.DataFrame:

@@ -6,6 +6,7 @@
     │   ├── DataError          the data cannot be read or does not fit the blueprint
     │   ├── UnknownPart        no part of that name on that shelf
     │   ├── MissingExtra       an optional dependency is absent; names the install command
+    │   ├── MissingLibrary     a library of the system is absent; names the package that holds it
     │   ├── MissingDownload    something must be fetched and may not be, or is not there
     │   ├── PackageError       a package is changed, broken or refused
     │   ├── RequestError       rows given to a model do not fit its schema
@@ -55,10 +56,13 @@ class MissingExtra(UserError):
     """An optional dependency is absent."""
 
     def __init__(self, what: str, extra: str) -> None:
-        self.extra = extra
         super().__init__(
             f"{what} needs the extra {extra!r}, which is not installed. Run: pip install 'modelyard[{extra}]'"
         )
+
+
+class MissingLibrary(UserError):
+    """A library of the operating system, which pip does not install, is absent."""
 
 
 class MissingDownload(UserError):

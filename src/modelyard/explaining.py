@@ -23,6 +23,7 @@ from pydantic_core import PydanticUndefined
 from modelyard import parts
 from modelyard.errors import UnknownPart, nearest
 from modelyard.units import AnyUnit, In, Quantity
+from modelyard.units import spell as number
 
 WIDTH = 100
 """Characters of a line on a terminal."""
@@ -92,7 +93,7 @@ def spell(field: FieldInfo) -> str:
         unit = "any unit"
     text = f"quantity in {unit}" if unit else _spell(field.annotation)
     limits = [
-        f"{sign} {getattr(mark, name):g}"
+        f"{sign} {number(getattr(mark, name))}"
         for mark in field.metadata
         for name, sign in _LIMITS.items()
         if getattr(mark, name, None) is not None

@@ -46,8 +46,6 @@ class Manifest(Frozen):
     description: str = ""
     licence: str = "not declared"
     task: str
-    unit: str = "request"
-    """What the ledger counts."""
     modelyard: str
     """The version that made it."""
     metric: str = ""
@@ -62,8 +60,6 @@ class Manifest(Frozen):
     """Bytes in one request."""
     p95: float
     """Seconds within which 95 % of requests are to be answered."""
-    prices: dict[str, Any] = {}
-    """The plans of the blueprint's `business` section."""
     missing: tuple[str, ...] | None = None
     """Texts in a CSV file that mean missing, as the blueprint said; null: the usual ones."""
     examples: tuple[dict[str, Any], ...] = ()

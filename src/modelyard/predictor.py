@@ -3,7 +3,7 @@
 An artifact is a folder with `artifact.json` (task state, members and their weights, temperature, threshold) and one folder a
 member: `features.json`, `weights.safetensors` or an exported graph. It needs numpy and what its sessions need, not torch.
 
-    rows -> encode (once for equal features) -> session -> task.scores -> weighted mean -> temperature -> decode
+    rows -> encode (once for equal features) -> session -> task.scores -> each one's temperature -> weighted mean -> temperature, biases -> decode
 """
 
 from __future__ import annotations
@@ -74,9 +74,9 @@ class Predictor:
         for member in artifact.members:
             place = folder / member.folder
             features = read_json(place / "features.json")
-            mark = fingerprint([member.model if member.model not in SHARED else "table", features])
-            features = states.setdefault(mark, features)
             model = parts.build("models", member.model, member.options)
+            mark = fingerprint([model.encoding or member.model, features])
+            features = states.setdefault(mark, features)
             session = parts.build("sessions", member.session, member.session_options).open(
                 place, model, features, self.state
             )
@@ -141,8 +141,6 @@ class Predictor:
 
 BESIDE = ("job.json", "validation.npz")
 """What a training leaves beside the files that a session reads."""
-SHARED = ("decision-tree", "gradient-boosting", "extra-trees")
-"""Models whose encoding is the same function of the same features, so that one encoding serves all."""
 
 
 def temper(scores: Array, temperature: float, bias: Sequence[float] = ()) -> Array:

@@ -349,6 +349,12 @@ def from_frame(frame: polars.DataFrame, types: Mapping[str, str]) -> Rows:
     return Rows(columns, frame.height)
 
 
+def groups_of(frame: polars.DataFrame) -> Array | None:
+    """(n,) number of the group that each row of a split hangs together with; None where every row is its own."""
+    groups: Array = frame[GROUP].to_numpy()
+    return groups if len(np.unique(groups)) < len(groups) else None
+
+
 def days(frame: polars.DataFrame, column: str | None) -> Array | None:
     """(n,) the day of each row, numbered; None where the time column holds no dates."""
     import polars as pl

@@ -47,18 +47,18 @@ class Stage:
 
 _MODELS = ("tasks", "models", "features", "sessions", "predictor.py", "rows.py", "rows_schema.py", "mending.py")
 STAGES = (
-    Stage("prepare", "prepared:Prepared", (), ("task", "size", "data", "prepare", "train.seed"), ("prepare", "rows.py", "mending.py"),
+    Stage("prepare", "prepared:Prepared", (), ("task", "data", "prepare", "train.seed"), ("prepare", "rows.py", "mending.py"),
           ("data/train.parquet", "data/validation.parquet", "data/test.parquet")),
-    Stage("train", "trained:Trained", ("prepare",), ("name", "size", "train", "evaluate", "downloads"), ("train", "learn", "metrics", *_MODELS),
+    Stage("train", "trained:Trained", ("prepare",), ("name", "size", "train", "evaluate", "prepare", "downloads"), ("train", "learn", "metrics", *_MODELS),
           ("model/artifact.json",)),
     Stage("evaluate", "evaluated:Evaluated", ("prepare", "train"), ("evaluate", "audit.sensitive", "prepare.split", "train.seed"),
           ("evaluate", "metrics", *_MODELS), ("evaluate/scores.npz",)),
-    Stage("audit", "audited:Audited", ("prepare", "train", "evaluate"), ("audit", "evaluate", "train.seed"), ("audit", "metrics", *_MODELS)),
-    Stage("compress", "compressed:Compressed", ("prepare", "train", "evaluate"), ("compress", "evaluate", "downloads", "train.seed"),
+    Stage("audit", "audited:Audited", ("prepare", "train", "evaluate"), ("audit", "evaluate", "prepare.split", "train.seed"), ("audit", "metrics", *_MODELS)),
+    Stage("compress", "compressed:Compressed", ("prepare", "train", "evaluate"), ("compress", "evaluate", "prepare.split", "train.seed"),
           ("compress", "evaluate", "metrics", *_MODELS)),
-    Stage("package", "packaged:Packaged", ("prepare", "train", "evaluate", "audit", "compress"), ("name", "package", "serve", "business"),
+    Stage("package", "packaged:Packaged", ("prepare", "train", "evaluate", "audit", "compress"), ("name", "package", "serve", "data.missing"),
           (".",), ("package/hashes.json",)),  # the package carries a wheel of all our code
-    Stage("serve", "served:Served", ("prepare", "package"), ("serve",), ("serve", "packages.py", *_MODELS)),
+    Stage("serve", "served:Served", ("prepare", "package"), ("serve", "size", "train.seed"), ("serve", "packages.py", *_MODELS)),
     Stage("business", "valued:Valued", ("prepare", "train", "evaluate", "audit", "compress", "package", "serve"), ("business",), ("business",), clocks=True),
     Stage("report", "reported:Reported", ("prepare", "train", "evaluate", "audit", "compress", "package", "serve", "business"), ("report",),
           ("report",), ("report.html",), clocks=True),

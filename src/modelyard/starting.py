@@ -196,7 +196,7 @@ def _lines(
         yield f"  #   {_scalar(name)}: {roles.declaration(name)} # {_plain(roles.reasons[name])}"
     yield ""
     yield f"# task: {roles.task} # {_plain(task_reason(roles.task, wanted, roles.input_types()))}"
-    yield "# size: small # the one dial, tiny | small | base | large: how large models, search and evaluation are"
+    yield "# size: small # the one dial, tiny | small | base | large: how large models and search are, how long the load test is"
     yield ""
     yield from _split(table, wanted, roles)
     yield "# train:"
@@ -217,20 +217,19 @@ def _lines(
 
 def _split(table: polars.DataFrame, wanted: Target, roles: Roles) -> Iterator[str]:
     """The default split; a date or a repeated identifier suggests another."""
-    from modelyard.prepare.inference import named_like_id
+    from modelyard.prepare import suggesting
 
-    dates = [name for name, kind in roles.types.items() if kind == "date" and table[name].n_unique() > 10]
-    repeated = [
-        name for name, kind in roles.types.items()
-        if kind in ("category", "number") and named_like_id(name) and 10 <= table[name].n_unique() <= table.height / 1.5
-    ]  # fmt: skip
+    found: dict[str, str] = {}
+    for name, kind in roles.types.items():
+        series = table[name]
+        counts = {"distinct": series.drop_nulls().n_unique(), "missing": series.null_count(), "rows": table.height}
+        if name != wanted.name and (by := suggesting.split_of(name, kind, **counts)):
+            found.setdefault(by, name)
     yield "# prepare:"
-    if dates:
-        column = f"{{by: time, column: {_scalar(dates[0])}}}"
-        yield f"#   split: {column} # suggested, not the default: if the service will answer for later rows, test it on later rows"
-    elif repeated:
-        column = f"{{by: group, column: {_scalar(repeated[0])}}}"
-        yield f"#   split: {column} # suggested, not the default: if the service will meet new ones, keep each on one side"
+    if found:
+        by = "time" if "time" in found else "group"
+        column = f"{{by: {by}, column: {_scalar(found[by])}}}"
+        yield f"#   split: {column} # suggested, not the default: {suggesting.REASONS[by]}"
     else:
         usual = "stratified" if wanted.kind == "classes" else "random"
         reason = "every class has its share in every part" if wanted.kind == "classes" else "rows stand alone"
@@ -295,21 +294,7 @@ def _relative(data: str, folder: Path) -> str:
 def _scalar(text: str) -> str:
     """A YAML scalar: plain where that is safe, else double-quoted with escapes."""
     plain = re.fullmatch(r"(?:[A-Za-z_/]|\.{1,2}/)[\w./-]*( [\w./-]+)*", text, re.ASCII)
-    if plain and text.lower() not in (
-        "null",
-        "true",
-        "false",
-        "yes",
-        "no",
-        "on",
-        "off",
-        "y",
-        "n",
-        ".inf",
-        ".nan",
-        "---",
-        "...",
-    ):
+    if plain and text.lower() not in ("null", "true", "false", "yes", "no", "on", "off", "y", "n"):
         return text
     body = "".join(_escaped(character) for character in text)
     return f'"{body}"'

@@ -37,7 +37,10 @@ SCALES: dict[str, tuple[str, float]] = {
     "GFLOP": ("FLOP", 1e9), "TFLOP": ("FLOP", 1e12),
     "requests": ("request", 1), "rows": ("row", 1), "tokens": ("token", 1), "customers": ("customer", 1), "images": ("image", 1),
 }  # fmt: skip
-_TEXT = re.compile(r"^\s*([-+]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*$")
+_TEXT = re.compile(
+    r"^\s*([-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\d,.].*?)?\s*$"
+)
+"""A comma only between groups of three digits: `1,5 h` is refused, because it would be read as 15 hours."""
 
 
 def _exponents(unit: str) -> tuple[Counter[str], float]:
@@ -67,6 +70,11 @@ def canonical(unit: str) -> tuple[str, float]:
     """The canonical spelling of a unit and the factor to it. `canonical('USD/h') == ('USD/s', 1/3600)`."""
     powers, factor = _exponents(unit)
     return _spell(powers), factor
+
+
+def spell(value: float) -> str:
+    """A number for people: whole ones in full (`4194304`), others to six digits."""
+    return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +108,8 @@ class Quantity:
     def __le__(self, other: Quantity) -> bool:
         return self.value <= self._same(other, "compare")
 
-    def __neg__(self) -> Quantity:
-        return Quantity(-self.value, self.unit)
-
     def __str__(self) -> str:
-        return f"{self.value:g} {self.unit}".strip()
+        return f"{spell(self.value)} {self.unit}".strip()
 
     def to(self, unit: str) -> float:
         """The plain number in `unit`; a different kind of unit raises UnitError. `quantity('6 min').to('h') == 0.1`."""
@@ -125,15 +130,13 @@ def _flat(unit: str, sign: int = 1) -> str:
     return _spell(Counter({name: sign * power for name, power in powers.items()})) or "1"
 
 
-def quantity(given: str | float | Quantity | dict[str, Any], unit: str = "") -> Quantity:
-    """Read `'6 min'`, `360` (taken in `unit`), `{'value': 6, 'unit': 'min'}` or a Quantity; with `unit`, check its kind.
+def quantity(given: str | float | Quantity, unit: str = "") -> Quantity:
+    """Read `'6 min'`, `360` (taken in `unit`) or a Quantity; with `unit`, check its kind.
 
     Raises UnitError where the kind is not `unit`'s, ValueError where it is no number.
     """
     if isinstance(given, Quantity):
         result = given
-    elif isinstance(given, dict):
-        result = quantity(f"{given['value']!r} {given['unit']}")
     elif isinstance(given, bool):
         raise ValueError(f"{given!r} is not a number")
     elif isinstance(given, (int, float)):
@@ -180,7 +183,6 @@ class In:
 
 Seconds = Annotated[Quantity, In("s", low=0)]
 Bytes = Annotated[Quantity, In("B", low=0)]
-Joules = Annotated[Quantity, In("J", low=0)]
 PerSecond = Annotated[Quantity, In("request/s", low=0)]
 """Requests a second."""
 

@@ -173,7 +173,7 @@ def test_cost_columns_are_checked(tmp_path: Path) -> None:
     context = tiny_build(
         tmp_path / "c", frame, types, evaluate={"costs": {"false_positive": "income", "false_negative": 1.0}}
     )
-    with pytest.raises(DataError, match=r"column 'income' has no value in .* test rows"):
+    with pytest.raises(DataError, match=r"column 'income' has no value in .* rows"):
         evaluate.run(context)
 
 

@@ -58,9 +58,7 @@ def tiny_build(
     state = part_of_task.fit(truth["train"], target, inputs, blueprint.evaluate.positive)
     rows = {name: from_frame(part, state.types()) for name, part in splits.items()}
     numbers = {name: part_of_task.encode_target(values, state) for name, values in truth.items()}
-    learnt = {name: numbers[name] if state.classes else (numbers[name] - state.mean) / state.scale for name in numbers}
-    if state.transform == "log":
-        learnt = {name: (np.log(numbers[name]) - state.mean) / state.scale for name in numbers}
+    learnt = {name: part_of_task.standardised(each, state) for name, each in numbers.items()}
     found = []
     for name, model_name in (candidates or {"dummy": "dummy", "linear": "linear"}).items():
         own = dict((options or {}).get(name, {}))

@@ -51,8 +51,12 @@ def test_equal_weights_until_leaving_out_is_surely_better(sample: tuple[dict[str
     def loss(values: np.ndarray) -> float:
         return ensemble.log_loss(values, target)
 
-    assert ensemble.keep(scores, loss) == {"left": 0.5, "right": 0.5}
-    assert ensemble.keep(scores, lambda mean: 0.0) == pytest.approx(dict.fromkeys(scores, 1 / 3))  # nothing harms
+    def better(new: np.ndarray, old: np.ndarray) -> bool:
+        return loss(new) < loss(old)
+
+    assert ensemble.keep(scores, loss, better) == {"left": 0.5, "right": 0.5}
+    equal = pytest.approx(dict.fromkeys(scores, 1 / 3))
+    assert ensemble.keep(scores, loss, lambda new, old: False) == equal  # nothing harms clearly
 
 
 def test_calibration_finds_a_planted_temperature_and_bias() -> None:

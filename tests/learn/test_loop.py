@@ -35,14 +35,6 @@ def equal(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> bool:
     return ours.keys() == theirs.keys() and all(np.array_equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_binary_cross_entropy_of_the_issue() -> None:
-    """y = 0,1,0,1 at p = .2,.8,.1,.9."""
-    p = torch.tensor([0.2, 0.8, 0.1, 0.9])
-    task = parts.build("tasks", "text-classification")
-    sums, counts = task.losses(torch.stack([torch.log(1 - p), torch.log(p)], dim=1), torch.tensor([0, 1, 0, 1]), None)
-    assert float(sums.sum() / counts.sum()) == pytest.approx(0.1643, abs=5e-5)
-
-
 @pytest.mark.parametrize("kind", ["table", "text"])
 def test_first_loss_is_that_of_knowing_nothing(kind: str, table_setting: Make, text_setting: Make) -> None:
     setting = table_setting() if kind == "table" else text_setting()

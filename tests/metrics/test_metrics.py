@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from modelyard.errors import UnknownPart, UserError
-from modelyard.metrics import Bootstrap, Desk, Sample, estimates, find, names
+from modelyard.metrics import Bootstrap, Sample, TopK, estimates, find, names
 
 
 def test_unknown_name_is_answered_with_the_nearest() -> None:
@@ -65,7 +65,7 @@ def test_precision_at_k_of_each_day() -> None:
     days = np.array([0, 0, 0, 1, 1, 1])
     score = np.array([0.9, 0.8, 0.1, 0.5, 0.4, 0.3])
     target = np.array([1, 0, 1, 0, 1, 1])
-    sample = Sample.of(target, np.stack([1 - score, score], axis=1), positive=1, desk=Desk(2, days))
+    sample = Sample.of(target, np.stack([1 - score, score], axis=1), positive=1, top_k=TopK(2, days))
     assert find("precision_at_k").of(sample) == pytest.approx((1 + 1) / 4)  # one hit of two on each day
     assert find("precision_at_k").of(sample.take(days == 1)) == 0.5
     assert find("precision_at_k").of(sample.take(np.array([5, 0, 3, 1, 4, 2]))) == 0.5  # rows in any order
@@ -76,11 +76,11 @@ def test_precision_at_k_counts_a_card_once() -> None:
     score = np.array([0.9, 0.8, 0.7, 0.5, 0.2])
     target = np.array([0, 0, 1, 0, 1])
     scores = np.stack([1 - score, score], axis=1)
-    rows, by_card = (Sample.of(target, scores, positive=1, desk=desk) for desk in (Desk(2), Desk(2, None, cards)))
+    rows, by_card = (Sample.of(target, scores, positive=1, top_k=top_k) for top_k in (TopK(2), TopK(2, None, cards)))
     metric = find("precision_at_k")
     assert metric.of(rows) == 0.0 and metric.of(by_card) == 1 / 2
     days = np.array([0, 0, 1, 1, 1])  # on the second day the card is asked about again
-    assert metric.of(Sample.of(target, scores, positive=1, desk=Desk(1, days, cards))) == (0 + 1) / 2
+    assert metric.of(Sample.of(target, scores, positive=1, top_k=TopK(1, days, cards))) == (0 + 1) / 2
     found = estimates([metric], by_card, bootstrap=Bootstrap(count=200))["precision_at_k"]
     assert found.low < 1 / 2 < found.high
 

@@ -130,7 +130,7 @@ def test_a_script_the_tokenizer_does_not_know_is_refused(texts: list[str | None]
 
 
 def test_no_text_is_said() -> None:
-    with pytest.raises(DataError, match="needs a text column"):
+    with pytest.raises(DataError, match="no text column to encode"):
         parts.build("models", "encoder").features(
             Rows({"n": np.zeros(2)}, 2), np.zeros(2), state(Column(name="n", type="number")), seed=0
         )

@@ -10,6 +10,7 @@ import pytest
 from prepare_helpers import texts
 
 from modelyard.prepare import dates, inference, scripts
+from tests import toys
 
 MANY = 60
 CASES: list[tuple[str, str, list[Any], str]] = [
@@ -101,15 +102,7 @@ def test_dates(text: str, expected: datetime | None) -> None:
     assert dates.parse(pl.Series([text, None])).to_list() == [expected, None]
 
 
-@pytest.mark.parametrize(
-    ("text", "script", "unspaced"),
-    [
-        ("plain English words", "Latin", False), ("naïve façade über", "Latin", False), ("这家餐厅的味道非常好", "Han", True),
-        ("この映画はとても面白かったです", "Kana", True), ("อาหารอร่อยมาก", "Thai", True), ("Это хороший фильм", "Cyrillic", False),
-        ("هذا فيلم جيد", "Arabic", False), ("이 영화는 정말 좋았다", "Hangul", False), ("यह अच्छा है", "Devanagari", False),
-        ("这个iPhone手机的屏幕很好", "Han", True), ("12345 !!", None, False),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("text", "script", "unspaced"), toys.SCRIPTS)
 def test_scripts(text: str, script: str | None, unspaced: bool) -> None:
     found = scripts.script(pl.Series([text, None, text]))
     assert (found["script"], found["unspaced"]) == (script, unspaced)

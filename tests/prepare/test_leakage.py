@@ -73,13 +73,6 @@ def test_honest_columns_do_not(tmp_path: Path, target: str) -> None:
     assert run(tmp_path, "rows.parquet", target).suspects == ()
 
 
-def test_area_agrees_with_scikit_learn() -> None:
-    from sklearn.metrics import roc_auc_score
-
-    scores, wanted = np.round(RNG.normal(size=500), 1), RNG.integers(0, 2, 500)
-    assert leakage._area(scores, wanted) == pytest.approx(roc_auc_score(wanted, scores))
-
-
 @pytest.mark.parametrize(("step", "fires"), [(1, False), (-1, True)])
 def test_time_that_runs_backwards_across_given_splits(tmp_path: Path, step: int, fires: bool) -> None:
     days: list[Any] = [datetime(2024, 1, 1) + timedelta(days=step * number) for number in range(ROWS)]

@@ -187,6 +187,10 @@ def test_input_columns_describe_training_rows(tmp_path: Path) -> None:
     assert len(from_frame(train, record.inputs_types())) == train.height
 
 
+THIN = {"mail-spam": 4, "card-fraud": 8}
+"""Of these recipes one row in so many, to be quick."""
+
+
 @pytest.mark.parametrize(
     ("recipe", "task", "by", "suspects"),
     [
@@ -194,22 +198,31 @@ def test_input_columns_describe_training_rows(tmp_path: Path) -> None:
         ("mail-spam/blueprint-by-time.yaml", "text-classification", "time", {"id", "source"}),
         ("credit/blueprint.yaml", "tabular-classification", "stratified", set()),
         ("house-prices/blueprint.yaml", "tabular-regression", "random", set()),
+        ("card-fraud/blueprint.yaml", "tabular-classification", "time", set()),
     ],
 )
 def test_real_data(tmp_path: Path, recipe: str, task: str, by: str, suspects: set[str]) -> None:
     given = Blueprint.load(RECIPES / recipe)
-    some = (
-        pl.read_parquet(RECIPES / "mail-spam" / "mail.parquet").gather_every(4) if "mail" in recipe else None
-    )  # a quarter, to be quick
+    thin = THIN.get(given.folder.name)
+    some = pl.read_parquet(given.folder / str(given.data.source)).gather_every(thin) if thin else None
     record = prepare.run(Context(given, Store(tmp_path / "build")), some)
     assert (record.task, record.split_by) == (task, by)
     assert {one.column for one in record.suspects} == suspects
     assert all(one.detail["role"] == "ignored" for one in record.suspects)
-    total = sum(card.rows for card in record.splits.values())
-    assert record.splits["test"].rows == pytest.approx(0.2 * total, rel=0.02)
-    assert record.splits["validation"].rows == pytest.approx(0.15 * total, rel=0.05)
+    gap = timedelta(seconds=given.prepare.split.gap.value)
+    late = next((step.detail for step in record.cleaning if step.name == "too_recent"), {})
+    assert bool(late) == bool(gap)
+    counts = {name: card.rows + late.get(name, 0) for name, card in record.splits.items()}
+    total = sum(counts.values())
+    assert counts["test"] == pytest.approx(0.2 * total, rel=0.02)
+    assert counts["validation"] == pytest.approx(0.15 * total, rel=0.05)
     rows = whole(tmp_path)
     assert rows.group_by("__group__").agg(pl.col("side").n_unique())["side"].max() == 1
+    if gap:
+        assert late["train"] > 0 and late["validation"] > 0
+        when = {name: rows.filter(pl.col("side") == name)[str(given.prepare.split.column)] for name in counts}
+        assert when["train"].max() + gap <= when["validation"].min()  # type: ignore[operator]
+        assert when["validation"].max() + gap <= when["test"].min()  # type: ignore[operator]
     if by == "group":
         assert record.duplicates["clusters"] > 30
         assert (

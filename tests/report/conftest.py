@@ -1,4 +1,4 @@
-"""Lets the tests of this folder share `report_builds` and `report_pages` (pytest's importlib mode knows no siblings)."""
+"""Lets the tests of this folder share `report_builds` and `report_browser` (pytest's importlib mode knows no siblings)."""
 
 import sys
 from pathlib import Path

@@ -144,6 +144,7 @@ def trained(kind: str) -> Trained:
             key="k" * 32,
             folder=f"train/{name}/0-0",
             curve=more.pop("curve", ()),
+            facts=more.pop("facts", {}),
             timings={"fit": 3.2, "encode": 0.9},
         )
         return Candidate(name=name, model=name, status="trained", jobs=(job,), validation={metric: estimate(value, spread)},
@@ -156,7 +157,7 @@ def trained(kind: str) -> Trained:
             candidate("dummy", base + worse * abs(base) * 0.55, 2),
             candidate("linear", base + worse * spread, 412031, explain={"weights": [["subject: free", 3.21], ["subject: re", -2.87]], "strength": 1.0}),
             candidate("decision-tree", base + worse * spread * 4, 31, explain={"rules": rules}),
-            candidate("encoder", base, 22713216, curve=curve, explain={"layers": layers}),
+            candidate("encoder", base, 22713216, curve=curve, facts={"layers": layers}),
             Candidate(name="gradient-boosting", model="gradient-boosting", status="skipped", reason="the budget was spent"),
         ),
         weights={"encoder": 0.65, "linear": 0.35, "dummy": 0.0}, validation={metric: estimate(base, spread)}, temperature=1.13,

@@ -6,18 +6,15 @@ import json
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 import report_builds as builds
-from report_pages import Node, parse
 
 from modelyard.errors import UserError
 from modelyard.report import render, write
-from modelyard.report.catalogue import Words, texts
-from modelyard.report.numbers import read, sizes
-from modelyard.report.traced import plain, resolve
+from modelyard.report.traced import resolve
 from modelyard.report.world import STAGES, World
+from tests.report_laws import Node, faults_of, free_numbers, parse, traced
 
 
 @pytest.fixture(params=[("text", "en"), ("text", "zh"), ("numbers", "en"), ("numbers", "zh")], ids="-".join)
@@ -25,37 +22,6 @@ def page(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Node, World]:
     kind, language = request.param
     world = World.open(builds.make(tmp_path, kind), language)
     return parse(render(world)), world
-
-
-def traced(page: Node) -> list[Node]:
-    return [node for node in page.walk() if "data-source" in node.attributes]
-
-
-def shown(node: Node) -> str:
-    """Its text without the SVG titles inside it."""
-    return node.text.strip()
-
-
-def faults_of(page: Node, world: World) -> list[str]:
-    units, faults = sizes(Words(world.words.language).plain), []
-    for node in traced(page):
-        source, text = node.attributes["data-source"], shown(node)
-        try:
-            value = resolve(source, world.documents)
-        except (KeyError, IndexError, ValueError) as error:
-            faults.append(f"{source}: leads nowhere ({error!r})")
-            continue
-        if "n" in node.classes:
-            number, half = read(text, units)
-            actual = plain(value)
-            if actual is None or abs(number - actual) > half * 1.0001 + 1e-12 * abs(actual):
-                faults.append(f"{source}: {value!r} is printed as {text!r}")
-        elif "shape" in node.classes:
-            if re.findall(r"\d+", text) != re.findall(r"\d+", str(value)):
-                faults.append(f"{source}: {value!r} is printed as {text!r}")
-        elif " ".join(text.rstrip("…").split()) not in " ".join(str(value).split()):
-            faults.append(f"{source}: {str(value)[:60]!r} is quoted as {text[:60]!r}")
-    return faults
 
 
 def test_every_source_resolves_and_matches_what_is_printed(page: tuple[Node, World]) -> None:
@@ -72,41 +38,14 @@ def test_a_wrong_number_or_source_would_be_found(tmp_path: Path) -> None:
     )
 
 
-def words_of(value: Any) -> list[str]:
-    """Every text in a record, keys included, but no numbers."""
-    if isinstance(value, dict):
-        return [*map(str, value), *(word for inner in value.values() for word in words_of(inner))]
-    if isinstance(value, (list, tuple)):
-        return [word for inner in value for word in words_of(inner)]
-    return [value] if isinstance(value, str) and plain(value) is None else []
-
-
 def test_every_number_is_traced(page: tuple[Node, World]) -> None:
-    tree, world = page
-    number = re.compile(r"\d[\d,.]*")
-    given = [
-        *texts(world.words.language).values(),
-        *(word for document in world.documents.values() for word in words_of(document)),
-        world.when,
-    ]
-    allowed = {found for text in given for found in number.findall(text)}
-    body = next(node for node in tree.walk() if node.name == "main")
-    free = []
-    for node in body.walk():
-        own = "".join(child for child in node.children if isinstance(child, str))
-        above = node.up()
-        if (
-            any({"data-source", "data-count", "data-said"} & above_.attributes.keys() for above_ in above)
-            or "tick" in node.classes
-            or node.name in ("code", "pre")
-        ):
-            continue
-        free += [
-            f"{own!r} in <{node.name} {node.attributes}>"
-            for found in number.findall(own)
-            if found.rstrip(".,") not in allowed and found not in allowed
-        ]
-    assert free == []
+    assert free_numbers(*page) == []
+
+
+def test_a_number_out_of_thin_air_would_be_found(tmp_path: Path) -> None:
+    world = World.open(builds.make(tmp_path), "en")
+    (free,) = free_numbers(parse(render(world).replace("</main>", "<p>about 4,711.25 of them</p></main>")), world)
+    assert free == "'about 4,711.25 of them' in <p {}>"
 
 
 def test_translated_remarks_keep_their_numbers(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from serve_helpers import Running, make_model, start
+from serve_helpers import Running, client, make_model, start, until
 
 
 @pytest.fixture(scope="session")
@@ -40,11 +39,6 @@ def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., R
 @pytest.fixture(scope="session")
 def server(model_folder: Path, launch: Callable[..., Running]) -> Running:
     """The small model, served by a real server process."""
-    import httpx
-
     running = launch("-m", "modelyard.serve.server", str(model_folder), "--port", "0")
-    for _ in range(200):
-        if httpx.get(f"{running.url}/readyz").status_code == 200:
-            return running
-        time.sleep(0.05)
-    raise AssertionError("never ready")
+    until(lambda: client().get(f"{running.url}/readyz").status_code == 200)
+    return running

@@ -7,9 +7,11 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +20,9 @@ from modelyard.models._contract import Clock, Examples
 from modelyard.predictor import Artifact, Member
 from modelyard.rows import Column, from_records
 from modelyard.store import write_json
+
+if TYPE_CHECKING:
+    import httpx
 
 COLUMNS = (
     Column(name="age", type="number", low=18, high=90, whole=True, example=42.0),
@@ -68,6 +73,23 @@ def make_model(folder: Path, *, model: str = "linear") -> Path:
     return folder
 
 
+def until(condition: Callable[[], Any], *, seconds: float = 30.0) -> Any:
+    """Wait for a condition; what it answers. AssertionError where it does not come."""
+    ends = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < ends, "it never came"
+        time.sleep(0.02)
+    return found
+
+
+@cache
+def client() -> httpx.Client:
+    """One for all: each new one reads certificates first, which two dozen at once do for seconds."""
+    import httpx
+
+    return httpx.Client(timeout=20)
+
+
 @dataclass
 class Running:
     """A server process."""
@@ -79,6 +101,10 @@ class Running:
     def lines(self) -> list[dict[str, Any]]:
         """Its log lines so far."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+    def events(self) -> list[str]:
+        """What it logged, requests and our own `ready` aside."""
+        return [line["event"] for line in self.lines() if line["event"] not in ("request", "ready")]
 
     def stop(self) -> int:
         """SIGTERM, and its exit status."""

@@ -13,7 +13,7 @@ from modelyard import parts
 from modelyard.rows import Rows
 from modelyard.serve.app import App, Service
 from modelyard.serve.limits import Limits
-from modelyard.serve.lines import configure
+from modelyard.serve.lines import configure, say
 from modelyard.serve.server import _bound, _serve_here, _shared_meters, _supervise
 from modelyard.tasks._contract import State
 
@@ -43,9 +43,17 @@ class Sleeper:
         return [{"answer": "good", "probabilities": {"bad": part, "good": part}} for part in share]
 
 
+class Heard(App):
+    """Says in its log when it is ready: from outside nobody sees which of several workers is."""
+
+    def warm(self) -> None:
+        super().warm()
+        say("ready")
+
+
 def service(seconds: float, **limits: Any) -> App:
     """The application over a sleeper."""
-    return App(Service(name="slow", version="1", predictor=Sleeper(seconds), limits=Limits(**limits)))
+    return Heard(Service(name="slow", version="1", predictor=Sleeper(seconds), limits=Limits(**limits)))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from serve_helpers import ROW, Running
+from serve_helpers import ROW, Running, client, until
 
 HERE = Path(__file__).parent
 Launch = Callable[..., Running]
@@ -23,8 +22,7 @@ Launch = Callable[..., Running]
 def slow(launch: Launch, seconds: float, **limits: Any) -> Running:
     """A ready server with answers of that duration."""
     running = launch(str(HERE / "slow_service.py"), str(seconds), json.dumps(limits))
-    while httpx.get(running.url + "/readyz").status_code != 200:
-        time.sleep(0.02)
+    until(lambda: client().get(running.url + "/readyz").status_code == 200)
     return running
 
 
@@ -35,8 +33,7 @@ def tight(launch: Launch) -> Running:
 
 
 def post(running: Running, body: Any) -> httpx.Response:
-    """One request on a connection of its own."""
-    return httpx.post(running.url + "/v1/predict", json=body, timeout=20)
+    return client().post(running.url + "/v1/predict", json=body)
 
 
 def test_rows_and_bytes_are_limited(tight: Running) -> None:
@@ -72,17 +69,14 @@ def test_overload_is_refused_at_once_and_passes(tight: Running) -> None:
     assert statuses <= {200, 429, 504}
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert int(refused.headers["retry-after"]) >= 1
-    time.sleep(0.5)
-    assert post(tight, ROW).status_code == 200
+    until(lambda: post(tight, ROW).status_code == 200)
 
 
 def test_an_error_of_ours_is_a_500_without_content(tight: Running) -> None:
     answer = post(tight, {**ROW, "age": 99})
     assert answer.status_code == 500
     assert answer.json()["error"]["type"] == "internal"
-    while not (lines := [line for line in tight.lines() if line["event"] == "failure"]):
-        time.sleep(0.01)
-    line = lines[0]
+    line = until(lambda: [line for line in tight.lines() if line["event"] == "failure"])[0]
     assert "SECRET" not in answer.text + tight.log.read_text()
     assert line["error"] == "RuntimeError"
     assert line["request_id"] == answer.json()["request_id"]
@@ -97,14 +91,17 @@ def test_no_finite_answer_is_a_refusal(tight: Running) -> None:
 def test_too_late_an_answer_is_a_504(launch: Launch) -> None:
     running = slow(launch, 0.2, answer_time=0.05)
     assert post(running, ROW).status_code == 504
-    assert httpx.get(running.url + "/healthz", timeout=5).status_code == 200  # the loop is free while the thread works
+    assert (
+        client().get(running.url + "/healthz", timeout=5).status_code == 200
+    )  # the loop is free while the thread works
     assert running.stop() == 0
 
 
 def test_not_ready_before_it_is_warm(launch: Launch) -> None:
-    running = launch(str(HERE / "slow_service.py"), "0.2")
-    assert httpx.get(running.url + "/healthz").status_code == 200
-    ready = httpx.get(running.url + "/readyz")
+    http = client()
+    running = launch(str(HERE / "slow_service.py"), "0.4")  # five such answers, and it is warm
+    assert http.get(running.url + "/healthz").status_code == 200
+    ready = http.get(running.url + "/readyz")
     assert (ready.status_code, ready.json()) == (503, {"status": "warming"})
     assert post(running, ROW).status_code == 503
     assert running.stop() == 0
@@ -117,22 +114,21 @@ def test_drain_under_load_loses_no_answer(launch: Launch) -> None:
     stopping = threading.Event()
 
     def customer() -> None:
-        with httpx.Client(timeout=20) as client:
-            while not stopping.is_set():
-                try:
-                    answers.append(client.post(running.url + "/v1/predict", json=ROW).status_code)
-                except httpx.ConnectError:  # after the listener is closed: said before anything was sent
-                    return
-                except httpx.HTTPError as error:
-                    broken.append(repr(error))
-                    return
+        while not stopping.is_set():
+            try:
+                answers.append(post(running, ROW).status_code)
+            except httpx.ConnectError:  # after the listener is closed: said before anything was sent
+                return
+            except httpx.HTTPError as error:
+                broken.append(repr(error))
+                return
 
     with ThreadPoolExecutor(6) as crowd:
         customers = [crowd.submit(customer) for _ in range(6)]
-        time.sleep(0.5)
+        until(lambda: len(answers) >= 12)
         running.process.terminate()
-        time.sleep(0.1)
-        told = httpx.get(running.url + "/readyz")
+        until(lambda: "draining" in running.events())
+        told = client().get(running.url + "/readyz")
         status = running.process.wait(timeout=25)
         stopping.set()
         for done in customers:
@@ -141,11 +137,7 @@ def test_drain_under_load_loses_no_answer(launch: Launch) -> None:
     assert status == 0
     assert set(answers) == {200}
     assert broken == []
-    assert [line["event"] for line in running.lines() if line["event"] != "request"] == [
-        "listening",
-        "draining",
-        "stopped",
-    ]
+    assert running.events() == ["listening", "draining", "stopped"]
 
 
 def test_sigterm_while_idle_ends_at_once(launch: Launch) -> None:

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
-from serve_helpers import ROW, Running
+from serve_helpers import ROW, Running, client, until
 
 from modelyard.records.served import Latency, Level
 from modelyard.serve import load
@@ -30,8 +29,7 @@ def plan(launch: Callable[..., Running]) -> Iterator[dict[str, Any]]:
     running = launch(
         str(Path(__file__).parent / "slow_service.py"), str(SERVICE_TIME), json.dumps({"queue_time": 60.0})
     )
-    while httpx.get(running.url + "/readyz").status_code != 200:
-        time.sleep(0.02)
+    until(lambda: client().get(running.url + "/readyz").status_code == 200)
     yield {
         "host": "127.0.0.1",
         "port": urlsplit(running.url).port,
@@ -82,8 +80,7 @@ def test_a_queue_that_grows_is_not_kept_up_with(plan: dict[str, Any]) -> None:
 def test_waiting_for_a_connection_is_not_the_senders_delay(launch: Callable[..., Running]) -> None:
     """600 requests in 0.2 s, 256 of them at a time: the last ones get a connection after 1.7 s, but the sender came in time."""
     running = launch(str(Path(__file__).parent / "slow_service.py"), "0.005")
-    while httpx.get(running.url + "/readyz").status_code != 200:
-        time.sleep(0.02)
+    until(lambda: client().get(running.url + "/readyz").status_code == 200)
     port, bodies = urlsplit(running.url).port, [json.dumps({"row": ROW})]
     result = load.drive({"host": "127.0.0.1", "port": port, "path": "/v1/predict", "bodies": bodies, "rate": 3000, "seconds": 0.2, "grace": 20})  # fmt: skip
     assert result["answered"] == 600

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
-from serve_helpers import Running
+from serve_helpers import Running, client, until
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
@@ -25,8 +23,7 @@ pytestmark = [
 def after(launch: Callable[..., Running], model: Path, profile: Path, script: str) -> str:
     """The page's DOM after the script has run and its request was answered."""
     running = launch(str(Path(__file__).parent / "clicking_service.py"), str(model), script)
-    while httpx.get(running.url + "/readyz").status_code != 200:
-        time.sleep(0.05)
+    until(lambda: client().get(running.url + "/readyz").status_code == 200)
     command = [
         str(CHROMIUM),
         *FLAGS.split(),

@@ -189,3 +189,17 @@ def test_a_place_without_polars_is_told_the_cure(model_folder: Path, tmp_path: P
     assert ended.returncode == 2, ended.stderr
     assert ended.stderr.startswith("error: ") and "pip install polars" in ended.stderr
     assert "Traceback" not in ended.stderr and ended.stdout == ""
+
+
+def test_an_unnamed_column_is_called_as_prepare_calls_it(tmp_path: Path) -> None:
+    from modelyard.predict import reading
+    from modelyard.prepare.sources.csv import Part as Csv
+    from modelyard.rows import Column
+
+    path = tmp_path / "rows.csv"
+    path.write_text("x,,label\n1,a,yes\n2,b,no\n")
+    inputs = (Column(name="x", type="number"), Column(name="unnamed_2", type="category", values=("a", "b")))
+    with path.open("rb") as file:
+        ((first, frame),) = reading.pieces(path, file, "csv", inputs, ("",))
+    trained = Csv().read(path, ())
+    assert first == 1 and frame["unnamed_2"].to_list() == trained["unnamed_2"].to_list() == ["a", "b"]

@@ -24,8 +24,8 @@ def world_of(folder: Path, target: Array, groups: Array, *, shifts: bool = True)
     state = task.fit(names, "label", (Column(name="text", type="text"),), "spam")
     held = np.arange(len(target))
     return World(
-        context=Context(blueprint, Store(folder)), task=task, state=state, rows=Rows({}, len(target)), values=held, target=target,
-        groups=groups, shifts=shifts, desk=metrics.Desk(), folds=[Fold(held[:0], held)], metric=metrics.find("f1_macro"), fingerprint="",
+        context=Context(blueprint, Store(folder)), task=task, state=state, rows=Rows({}, len(target)), row=held, target=target,
+        groups=groups, shifts=shifts, top_k=metrics.TopK(), costs=(), folds=[Fold(held[:0], held)], metric=metrics.find("f1_macro"), fingerprint="",
         started=0.0, spent_before=0.0,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from modelyard import parts
 from modelyard.audit.world import World
 from modelyard.context import Context
-from modelyard.records._base import Derived, Estimate, Gate
+from modelyard.records._base import Derived, Gate
 from modelyard.records.audited import Audited, Finding
 
 SHOWN = 3
@@ -47,7 +47,7 @@ def gate(finding: Finding, cure: str) -> Gate:
     ordered = [name for name in finding.measured if name in limits and name in finding.stops]
     shown = [name for name in ordered if _beyond(finding, name)][:SHOWN] if failed else ordered[:1]
     demanded = "; ".join(f"{name} {limits[name]}" for name in shown) or "no figure that stops the build"
-    measured = "; ".join(f"{name} {_spell(finding.measured[name])}" for name in shown)
+    measured = "; ".join(f"{name} {finding.measured[name]}" for name in shown)
     return Gate(
         name=f"audit.{finding.name}",
         demanded=demanded,
@@ -61,7 +61,3 @@ def _beyond(finding: Finding, name: str) -> bool:
     """Whether a figure's whole interval is beyond its limit."""
     found = finding.measured[name]
     return found.low > finding.limits[name] if name in finding.limits else found.high < finding.floors[name]
-
-
-def _spell(found: Estimate) -> str:
-    return f"{found.value:.4g} ({found.low:.4g} to {found.high:.4g})"

@@ -11,7 +11,7 @@ import numpy as np
 
 from modelyard.blueprint import Blueprint
 from modelyard.context import Context
-from modelyard.metrics import Bootstrap, Desk, Metric, Sample, desk_of, find
+from modelyard.metrics import Bootstrap, Metric, Sample, TopK, find, top_k_of
 from modelyard.metrics.slicing import column_of
 from modelyard.predictor import Predictor
 from modelyard.records.evaluated import Evaluated
@@ -54,8 +54,8 @@ class World:
                 saved["target"],
                 saved["scores"],
                 labels=saved["labels"],
-                positive=state.classes.index(state.positive) if state.positive is not None else None,
-                desk=desk_of(read_split(context.store.path("data"), "test"), context.blueprint),
+                positive=state.positive_class,
+                top_k=top_k_of(read_split(context.store.path("data"), "test"), context.blueprint),
             )
             groups = saved.get("group")
         return cls(
@@ -112,14 +112,13 @@ class World:
 
     def truth(self, frame: polars.DataFrame) -> Array:
         """The encoded target of a split: class numbers, or numbers."""
-        kind = "category" if self.state.classes else "number"
-        return self.task.encode_target(from_frame(frame, {self.state.target: kind})[self.state.target], self.state)
+        return self.task.encode_target(self.state.target_of(frame), self.state)
 
-    def answers(self, rows: Rows, target: Array, desk: Desk = Desk()) -> Sample:  # noqa: B008  # frozen
+    def answers(self, rows: Rows, target: Array, top_k: TopK = TopK()) -> Sample:  # noqa: B008  # frozen
         """The chosen artifact's answers to other rows."""
         scores = self.predictor.scores(rows)
         labels = self.task.labels(scores, self.state, self.predictor.artifact.threshold)
-        return Sample.of(target, scores, labels=labels, positive=self.sample.positive, desk=desk)
+        return Sample.of(target, scores, labels=labels, positive=self.sample.positive, top_k=top_k)
 
     def some(self, count: int, most: int) -> Array:
         """At most `most` of `count` row numbers, in order, the same ones each time."""

@@ -48,7 +48,7 @@ class Blueprint(Frozen):
     task: str | None = None
     """What the service does; inferred from the target where it is not given."""
     size: Size = "small"
-    """The one dial: how large the models, the search and the evaluation are."""
+    """The one dial: how large the models and the search are, and how long the load test is."""
     data: Data
     prepare: Prepare = Prepare()
     train: Train = Train()
@@ -60,7 +60,7 @@ class Blueprint(Frozen):
     business: Business = Business()
     report: Report = Report()
     downloads: Literal["never", "build", "always"] = "build"
-    """Whether files may be fetched: never, while building only, or also when serving."""
+    """Whether files may be fetched: never, or while building. A packaged service carries all it needs, so always allows no more."""
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
 

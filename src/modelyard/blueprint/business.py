@@ -32,7 +32,7 @@ from modelyard.frozen import Frozen
 from modelyard.parts import ROOT
 
 OURS = "assumption of Modelyard's, no data behind it"
-TODAY = "2026-11-22"
+ASSUMED_ON = "2026-11-22"
 
 
 class Range(Frozen):
@@ -113,7 +113,9 @@ class Assumed:
         return given
 
 
-def _guess(low: float, likely: float, high: float, source: str = OURS, when: str | None = TODAY) -> Callable[[], Range]:
+def _guess(
+    low: float, likely: float, high: float, source: str = OURS, when: str | None = ASSUMED_ON
+) -> Callable[[], Range]:
     return lambda: Range(low=low, likely=likely, high=high, source=source, date=when)
 
 
@@ -146,7 +148,7 @@ class Plan(Frozen):
 
 def _plans() -> tuple[Plan, ...]:
     def usage(low: float, likely: float, high: float) -> Range:
-        return Range(low=low, likely=likely, high=high, source=OURS, date=TODAY)
+        return Range(low=low, likely=likely, high=high, source=OURS, date=ASSUMED_ON)
 
     return (
         Plan(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,13 @@ from modelyard.blueprint import Blueprint
 from modelyard.errors import BlueprintError, UnknownPart, UserError, nearest
 
 Path_ = tuple[str | int, ...]
+CANDIDATE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+PARTS = (
+    ("models", "train", "candidates"),
+    ("audit.checks", "audit", "checks"),
+    ("compress.methods", "compress", "methods"),
+)
+"""Where a blueprint names parts: shelf, section, key."""
 LONGEST_LEVEL = 120.0
 """Seconds of one level of the load test: longer ones tell nothing more, and the generator gives up on them."""
 
@@ -203,13 +211,15 @@ def _check_parts(values: Mapping[str, Any], fault: Any) -> None:
         options = dict(options) if isinstance(options, Mapping) else {}
         model, optional = options.pop("model", name), options.pop("optional", False)
         at: Path_ = ("train", "candidates", name)
+        if not CANDIDATE.fullmatch(name):
+            fault(at, f"a candidate's name is its folder: letters, digits, hyphens and underscores (got {_show(name)})")
         if not isinstance(model, str):
             fault((*at, "model"), f"must be the name of a model (got {_show(model)})")
         if not isinstance(optional, bool):
             fault((*at, "optional"), f"must be true or false (got {_show(optional)})")
         if isinstance(model, str) and _named("models", model, at if model == name else (*at, "model"), fault):
             _options("models", model, options, at, fault)
-    for shelf, where, key in (("audit.checks", "audit", "checks"), ("compress.methods", "compress", "methods")):
+    for shelf, where, key in PARTS[1:]:
         for name, options in section(where, key).items():
             at = (where, key, name)
             if _named(shelf, name, at, fault) and isinstance(options, Mapping):
@@ -286,7 +296,9 @@ def _check_together(blueprint: Blueprint, fault: Any) -> None:
         )
     if not serve.p95.value > 0:
         fault(("serve", "p95"), f"must be more than 0 s (got {serve.p95})")
-    if data.target is not None and data.columns.get(data.target) == "ignore":
+    if data.target is None:
+        fault(("data", "target"), "is required: name the column that the service is to answer")
+    elif data.columns.get(data.target) == "ignore":
         fault(("data", "columns", data.target), "the target cannot be ignored")
     if data.target is not None and split.by == "column" and split.column == data.target:
         fault(("prepare", "split", "column"), "the target cannot be the split column")
@@ -343,9 +355,17 @@ def _absolute(source: Any, folder: Path) -> Any:
 
 @cache
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of a blueprint, for editors; a candidate's or check's options are those of its part."""
+    """JSON Schema of a blueprint, for editors; under the name of a part stand its options."""
     schema = Blueprint.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "Modelyard blueprint"
     schema["properties"]["task"]["anyOf"] = [{"enum": parts.names("tasks")}, {"type": "null"}]
+    for shelf, section, key in PARTS:
+        place = schema["$defs"][section.title()]["properties"][key]
+        mapping = next(one for one in place.get("anyOf", [place]) if one.get("type") == "object")
+        # more is allowed there than these: a candidate may name another model
+        mapping["properties"] = {
+            name: {**parts.load(shelf, name).model_json_schema(), "additionalProperties": True}
+            for name in parts.names(shelf)
+        }
     return schema

@@ -97,9 +97,9 @@ class Costs(Frozen):
     """What the two errors of a two-class service cost; a number, or a column that holds it for each row."""
 
     false_positive: float | str = 1.0
-    """Cost of answering the positive class where it is not: a false alarm."""
+    """Cost of answering the positive class where it is not: a false alarm. A number, or the name of the column that holds each row's."""
     false_negative: float | str = 1.0
-    """Cost of not answering the positive class where it is: a miss."""
+    """Cost of not answering the positive class where it is: a miss. A number, or a column's name."""
 
 
 class Evaluate(Frozen):

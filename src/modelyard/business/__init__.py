@@ -78,7 +78,8 @@ def _value(record: Valued, business: Business, facts: Facts, first: tuple[Remark
             "measured_unit_economics": economics,
             "measured_build": _build(found, facts),
             "measured_cash": cash,
-            "measured_remarks": first + remarks(found["likely"], economics, cash, record.assumptions),
+            "measured_remarks": first
+            + remarks(found["likely"], economics, cash, record.assumptions, margin=business.minimum_margin or 0.0),
         }
     )
 

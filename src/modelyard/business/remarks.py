@@ -15,17 +15,17 @@ HEALTHY_PAYBACK = Quantity(12.0, "month")
 
 
 def remarks(
-    case: Case, economics: UnitEconomics, cash: CashByScenario, declared: tuple[Assumption, ...]
+    case: Case, economics: UnitEconomics, cash: CashByScenario, declared: tuple[Assumption, ...], *, margin: float
 ) -> tuple[Remark, ...]:
-    """Remarks on the likely scenario, and on the cash of all three."""
+    """Remarks on the likely scenario, and on the cash of all three. `margin`: the gross margin that is demanded, or 0."""
     found: list[Remark] = []
-    if all(one.default for one in declared):
+    if all(one.default for one in declared if one.path != "business.exchange_rate"):  # which has no default
         found.append(Remark(code="all_assumed"))
     for offer in case.offers:
         result = plans.value(offer, case.serving)
         if result.revenue < result.cost:
             found.append(Remark(code="plan_below_cost", subject=offer.name, given=result.revenue, wanted=result.cost))
-        floor = plans.overage_floor(case.serving)
+        floor = plans.overage_floor(case.serving, margin=margin)
         if offer.overage is not None and floor is not None and offer.overage < floor:
             found.append(Remark(code="overage_below_cost", subject=offer.name, given=offer.overage, wanted=floor))
     ratio, months = economics.ltv_to_cac.likely, economics.payback.likely

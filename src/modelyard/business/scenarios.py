@@ -69,10 +69,10 @@ def pick(given: Range, scenario: Scenario, unfavourable: str) -> float:
     return given.low if (scenario == "low") == (unfavourable == "low") else given.high
 
 
-def marks(section: type[Business] | type[Plan]) -> dict[str, Assumed]:
-    """The `Assumed` annotation of every ranged field."""
+def marks() -> dict[str, Assumed]:
+    """The `Assumed` annotation of every ranged field of the section."""
     found = {}
-    for name, field in section.model_fields.items():
+    for name, field in Business.model_fields.items():
         for mark in field.metadata:
             if isinstance(mark, Assumed):
                 found[name] = mark
@@ -86,7 +86,7 @@ def cases(business: Business, facts: Facts) -> dict[Scenario, Case]:
 
 def case(business: Business, facts: Facts, scenario: Scenario) -> Case:
     """One scenario of the blueprint's assumptions, with what was measured."""
-    money, known = business.currency, marks(Business)
+    money, known = business.currency, marks()
 
     def value(name: str) -> float:
         return pick(getattr(business, name), scenario, known[name].unfavourable)

@@ -27,7 +27,7 @@ FIXED_KEYS = {"minimum_machines": "", "starting_customers": "customer", "months"
 def assumptions(business: Business) -> tuple[Assumption, ...]:
     """Every assumption as used. A default is known by its source, so that a resolved blueprint gives the same."""
     defaults, found = Business(), []
-    for name, mark in marks(Business).items():
+    for name, mark in marks().items():
         given, ours = getattr(business, name), getattr(defaults, name)
         if given is not None:
             unit = mark.unit.format(currency=business.currency)

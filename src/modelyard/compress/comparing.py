@@ -14,11 +14,11 @@ from modelyard import parts
 from modelyard.compress import measuring
 from modelyard.compress.measuring import Compared, Figures
 from modelyard.context import Context
-from modelyard.metrics import Bootstrap, desk_of, find
+from modelyard.metrics import Bootstrap, find, top_k_of
 from modelyard.predictor import Artifact, Predictor
 from modelyard.records.compressed import Variant
 from modelyard.records.trained import Trained
-from modelyard.rows import GROUP, ROW, Array, Rows, from_frame, read_split
+from modelyard.rows import ROW, Array, Rows, from_frame, groups_of, read_split
 from modelyard.store import fingerprint, read_json, replacing, write_json
 
 SCREEN_ROWS = 128
@@ -34,18 +34,17 @@ def trained_scores(context: Context, trained: Trained, artifact: Artifact, hashe
     task = parts.build("tasks", state.task)
     frame = read_split(context.store.path("data"), "validation")
     rows = from_frame(frame, state.types())
-    target = from_frame(frame, {state.target: "category" if state.classes else "number"})[state.target]
     return Compared(
         rows=rows,
-        target=task.encode_target(target, state),
-        groups=_groups(frame),
+        target=task.encode_target(state.target_of(frame), state),
+        groups=groups_of(frame),
         trained=_reference(context, trained, frame, rows, hashes),
         task=task,
         state=state,
         threshold=artifact.threshold,
         metric=find(trained.metric),
-        positive=state.classes.index(state.positive) if state.positive is not None else None,
-        desk=desk_of(frame, blueprint),
+        positive=state.positive_class,
+        top_k=top_k_of(frame, blueprint),
         tolerance=blueprint.compress.tolerance,
         bootstrap=Bootstrap(
             count=blueprint.evaluate.bootstrap, level=blueprint.evaluate.level, seed=blueprint.train.seed
@@ -88,17 +87,6 @@ def _of_training(place: Path, frame: Any, rows: Rows, predictor: Predictor) -> A
         if again.shape == scores[places].shape and np.allclose(again, scores[places], rtol=1e-5, atol=1e-6)
         else None
     )
-
-
-def _groups(frame: Any) -> Array | None:
-    """Group numbers, for intervals; None where every row is its own group. A row without a group stands alone."""
-    if GROUP not in frame.columns:
-        return None
-    groups = frame[GROUP]
-    numbers: Array = groups.rank("dense").fill_null(0).to_numpy().astype(np.int64)
-    alone = groups.is_null().to_numpy()
-    numbers[alone] = -1 - np.arange(int(alone.sum()))
-    return numbers if len(np.unique(numbers)) < len(numbers) else None
 
 
 def _kept(place: Path, key: str) -> Array | None:
@@ -149,7 +137,14 @@ class Comparison:
 
     def _figures(self, variant: Variant, rows: Compared) -> dict[str, Any]:
         """Fields of the record, kept by what they depend on."""
-        settings = [rows.threshold, rows.tolerance, rows.metric.name, len(rows.rows), rows.desk.k, vars(rows.bootstrap)]
+        settings = [
+            rows.threshold,
+            rows.tolerance,
+            rows.metric.name,
+            len(rows.rows),
+            rows.top_k.k,
+            vars(rows.bootstrap),
+        ]
         code = parts.source_hash("metrics", "tasks", "compress")
         trained = fingerprint([np.asarray(rows.trained).tolist()])
         key = fingerprint([sorted(variant.hashes.items()), settings, code, trained])

@@ -14,7 +14,7 @@ import numpy as np
 
 from modelyard.errors import DataError
 from modelyard.frozen import Frozen
-from modelyard.metrics import Bootstrap, Desk, Metric, Sample, paired
+from modelyard.metrics import Bootstrap, Metric, Sample, TopK, paired
 from modelyard.predictor import Artifact, Predictor
 from modelyard.records._base import Estimate
 from modelyard.rows import Array, Rows
@@ -52,21 +52,21 @@ class Compared:
     threshold: float | None
     metric: Metric
     positive: int | None
-    desk: Desk
+    top_k: TopK
     tolerance: float
     bootstrap: Bootstrap
 
     def sample(self, scores: Array) -> Sample:
         """Rows with answers, for metrics."""
         labels = self.task.labels(scores, self.state, self.threshold)
-        return Sample.of(self.target, scores, labels=labels, positive=self.positive, desk=self.desk)
+        return Sample.of(self.target, scores, labels=labels, positive=self.positive, top_k=self.top_k)
 
     def take(self, index: Array) -> Compared:
         """Some of the rows."""
         groups = None if self.groups is None else self.groups[index]
         return replace(
             self, rows=self.rows.take(index), target=self.target[index], groups=groups, trained=self.trained[index],
-            desk=self.desk.take(index),
+            top_k=self.top_k.take(index),
         )  # fmt: skip
 
     def parity(self, predictor: Predictor) -> Figures:

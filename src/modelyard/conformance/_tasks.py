@@ -41,8 +41,7 @@ class Trial:
         """Outputs (n, K) of a model that is always right."""
         if self.state.classes:
             return 50.0 * np.eye(self.state.outputs)[self.target]
-        moved = np.log(self.target) if self.state.transform == "log" else self.target
-        return ((moved - self.state.mean) / self.state.scale)[:, None]
+        return self.task.standardised(self.target, self.state)[:, None]
 
 
 def laws(subject: Subject) -> Iterator[str]:
@@ -165,7 +164,7 @@ def threshold_counts(trial: Trial) -> None:
     if trial.state.positive is None:
         return
     scores = trial.task.scores(trial.perfect * 0.01, trial.state)
-    positive = trial.state.classes.index(trial.state.positive)
+    positive = trial.state.positive_class
     demand((trial.task.labels(scores, trial.state, 0.0) == positive).all(), "threshold 0 did not always answer it")
     demand((trial.task.labels(scores, trial.state, 1.1) != positive).all(), "threshold 1.1 answered it")
 

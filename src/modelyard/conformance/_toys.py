@@ -94,10 +94,7 @@ def toy(task_name: str, *, rows: int = 64, task: Task | None = None) -> Toy:
     table = from_records(found, inputs)
     values = targets(part.kind, sides)
     state = part.fit(values[:rows], "answer", inputs, None)
-    learnt = part.encode_target(values, state)
-    if not state.classes:
-        moved = np.log(learnt) if state.transform == "log" else learnt
-        learnt = (moved - state.mean) / state.scale
+    learnt = part.standardised(part.encode_target(values, state), state)
     return Toy(
         part,
         state,

@@ -122,8 +122,9 @@ def _record(
         greater_is_better={metric.name: metric.greater_is_better for metric in metrics},
         rows=len(sample),
         grouped=test.groups is not None,
-        top_k=test.desk.k if "precision_at_k" in own else None,
-        days=len(np.unique(test.desk.periods)) if test.desk.periods is not None else None,
+        top_k=test.top_k.k if "precision_at_k" in own else None,
+        top_k_by=wanted.top_k_by if "precision_at_k" in own else None,
+        days=len(np.unique(test.top_k.periods)) if test.top_k.periods is not None else None,
         classes=state.classes,
         positive=state.positive,
         threshold=chosen.artifact.threshold,
@@ -182,8 +183,7 @@ def _at_half(chosen: Predictor, test: Trial, metrics: list[Metric], sample: Samp
         return {}
     half = test.sample(sample.scores, chosen.task.labels(sample.scores, chosen.state, 0.5))
     found = _named(metrics, test.bootstrap.of([each.over(half) for each in metrics], len(half), groups=test.groups))
-    by_scores = {"roc_auc", "average_precision", "log_loss", "brier", "expected_calibration_error", "precision_at_k"}
-    return {name: one for name, one in found.items() if name not in by_scores}
+    return {metric.name: found[metric.name] for metric in metrics if metric.decides and metric.name in found}
 
 
 def _curves(context: Context, test: Trial, sample: Sample) -> dict[str, dict[str, list[float]]]:

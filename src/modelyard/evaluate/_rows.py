@@ -10,12 +10,12 @@ import numpy as np
 
 from modelyard.context import Context
 from modelyard.errors import DataError
-from modelyard.metrics import Bootstrap, Desk, Metric, Sample, desk_of, find
+from modelyard.metrics import Bootstrap, Metric, Sample, TopK, find, top_k_of
 from modelyard.metrics.slicing import column_of
 from modelyard.predictor import Predictor
 from modelyard.records.prepared import Prepared
 from modelyard.records.trained import Trained
-from modelyard.rows import GROUP, ROW, Array, Rows, from_frame, read_split
+from modelyard.rows import ROW, Array, Rows, from_frame, groups_of, read_split
 from modelyard.tasks._contract import State
 
 if TYPE_CHECKING:
@@ -43,16 +43,16 @@ class Trial:
     """Type of every column of the source."""
     state: State
     bootstrap: Bootstrap
-    desk: Desk
+    top_k: TopK
 
     @property
     def positive(self) -> int | None:
         """The number of the class looked for."""
-        return self.state.classes.index(self.state.positive) if self.state.positive is not None else None
+        return self.state.positive_class
 
     def sample(self, scores: Array, labels: Array) -> Sample:
         """Answers beside the truth."""
-        return Sample.of(self.target, scores, labels=labels, positive=self.positive, desk=self.desk)
+        return Sample.of(self.target, scores, labels=labels, positive=self.positive, top_k=self.top_k)
 
     def column(self, name: str, where: str) -> tuple[Array, str]:
         """A column of the source as `Rows` holds it, and its type; DataError names the nearest column."""
@@ -65,8 +65,7 @@ def read(context: Context, predictor: Predictor) -> Trial:
     frame = read_split(context.store.path("data"), "test")
     if not frame.height:
         raise DataError("the test split has no rows. Give more rows, or a larger prepare.split.test.")
-    kind = "category" if state.classes else "number"
-    names = from_frame(frame, {state.target: kind})[state.target]
+    names = state.target_of(frame)
     prepared = context.record(Prepared)
     return Trial(
         frame=frame,
@@ -74,23 +73,12 @@ def read(context: Context, predictor: Predictor) -> Trial:
         row=frame[ROW].to_numpy().astype(np.int64),
         target=predictor.task.encode_target(names, state),
         names=names,
-        groups=_groups(frame),
+        groups=groups_of(frame),
         types={column.name: column.type for column in prepared.columns},
         state=state,
         bootstrap=Bootstrap(blueprint.evaluate.bootstrap, blueprint.evaluate.level, blueprint.train.seed),
-        desk=desk_of(frame, blueprint),
+        top_k=top_k_of(frame, blueprint),
     )
-
-
-def _groups(frame: polars.DataFrame) -> Array | None:
-    """Group numbers; None where every row is its own group. A row without a group stands alone."""
-    if GROUP not in frame.columns:
-        return None
-    groups = frame[GROUP]
-    numbers = groups.rank("dense").fill_null(0).to_numpy().astype(np.int64)
-    alone = groups.is_null().to_numpy()
-    numbers[alone] = -1 - np.arange(int(alone.sum()))
-    return numbers if len(np.unique(numbers)) < len(numbers) else None
 
 
 def metrics_for(context: Context, predictor: Predictor, rows: int) -> list[Metric]:

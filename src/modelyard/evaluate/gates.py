@@ -8,11 +8,6 @@ from modelyard.metrics import Metric, find
 from modelyard.records._base import Estimate, Gate
 
 
-def spell(found: Estimate) -> str:
-    """`0.967 (0.958 to 0.975)`."""
-    return f"{found.value:.4g} ({found.low:.4g} to {found.high:.4g})"
-
-
 def is_better(difference: Estimate, metric: Metric) -> bool:
     """Whether the whole interval of a difference lies on the good side of 0."""
     return difference.low > 0 if metric.greater_is_better else difference.high < 0
@@ -27,7 +22,7 @@ def beats_dummy(difference: Estimate | None, metric: Metric, level: float) -> Ga
     return Gate(
         name="evaluate.beats_dummy",
         demanded=f"{metric.name} minus the dummy's {sign} 0 with {level:.0%} confidence",
-        measured=UNDEFINED if difference is None else spell(difference),
+        measured=UNDEFINED if difference is None else str(difference),
         passed=difference is not None and is_better(difference, metric),
         cure="Give more rows, or columns that say something about the target; check that the target is the right one.",
     )
@@ -44,7 +39,7 @@ def demanded(gates: Mapping[str, float], metrics: Mapping[str, Estimate], kind: 
             Gate(
                 name=f"evaluate.{name}",
                 demanded=f"{name} {'>=' if greater else '<='} {limit:g}",
-                measured=spell(measured) if measured else UNDEFINED,
+                measured=str(measured) if measured else UNDEFINED,
                 passed=passed,
                 cure=f"Improve the model or its data, or change evaluate.gates.{name}.",
             )

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from modelyard.blueprint import Costs
-from modelyard.errors import DataError
 from modelyard.evaluate._rows import Trial
 from modelyard.metrics import mean_of
+from modelyard.metrics.costs import cost_of
 from modelyard.records._base import Estimate
 from modelyard.records.evaluated import Money
 from modelyard.rows import Array
@@ -25,8 +25,10 @@ class Prices:
         assert test.positive is not None
         self.positive = test.positive
         self.truth = test.target == self.positive
-        self.false_positive = _each(costs.false_positive, test, "evaluate.costs.false_positive")
-        self.false_negative = _each(costs.false_negative, test, "evaluate.costs.false_negative")
+        self.false_positive, self.false_negative = (
+            cost_of(test.frame, test.types, cost, f"evaluate.costs.{name}")
+            for name, cost in (("false_positive", costs.false_positive), ("false_negative", costs.false_negative))
+        )
 
     def of(self, answered: Array) -> Array:
         """(n,) cost of answering the positive class where `answered` is true."""
@@ -45,22 +47,6 @@ class Prices:
             "threshold": thresholds.tolist(),
             **{name: [float(getattr(one, key)) for one in found] for name, key in series.items()},
         }
-
-
-def _each(cost: float | str, test: Trial, where: str) -> Array:
-    """A number for every row, or a column's numbers; DataError names what is missing."""
-    count = len(test.target)
-    if not isinstance(cost, str):
-        return np.full(count, float(cost))
-    values, kind = test.column(cost, where)
-    if kind not in ("number", "boolean"):
-        raise DataError(f"{where}: column {cost!r} holds {kind} values; a cost must be a number")
-    missing = int(np.isnan(values).sum())
-    if missing:
-        raise DataError(
-            f"{where}: column {cost!r} has no value in {missing} of {count} test rows; every row needs a cost"
-        )
-    return values
 
 
 def value(prices: Prices, test: Trial, labels: Array, scores: Array) -> Money:

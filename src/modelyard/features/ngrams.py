@@ -18,16 +18,20 @@ from modelyard.features.sparse import Sparse, beside
 from modelyard.rows import Array
 
 _WORD = re.compile(r"(?u)\b\w\w+\b")  # scikit-learn's token_pattern
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+_UNSPACED = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+UNSPACED_SHARE = 0.2
+"""Share of letters in unspaced scripts from which texts count as unspaced: Chinese text quotes a good deal of Latin."""
+RAREST = 2
+"""Texts that a term must stand in: one that stands in a single text says nothing of others."""
 MIXER = np.uint64(0x9E3779B97F4A7C15)
 """2**64 / golden ratio (Fibonacci hashing, Knuth TAOCP 6.4)."""
 
 
 def is_unspaced(texts: Array) -> bool:
-    """Whether a script without spaces between words (Chinese, Japanese, Thai, ...) makes up a fifth of the letters or more."""
+    """Whether scripts without spaces between words (Chinese, Japanese, Thai, ...) make up `UNSPACED_SHARE` of the letters."""
     sample = "".join((text or "")[:500] for text in texts[:2000])
     letters = sum(character.isalpha() for character in sample)
-    return letters > 0 and len(_UNSPACED.findall(sample)) >= 0.2 * letters
+    return letters > 0 and len(_UNSPACED.findall(sample)) >= UNSPACED_SHARE * letters
 
 
 def _terms(text: str, longest: int, unspaced: bool) -> Iterator[str]:
@@ -43,13 +47,13 @@ def _terms(text: str, longest: int, unspaced: bool) -> Iterator[str]:
         yield from map(" ".join, zip(*(words[start:] for start in range(size)), strict=False))
 
 
-def fit_words(texts: Array, *, longest: int, most: int, rarest: int = 2) -> dict[str, Any]:
+def fit_words(texts: Array, *, longest: int, most: int) -> dict[str, Any]:
     """Vocabulary and inverse document frequencies: ln((1 + n) / (1 + df)) + 1 (scikit-learn's smooth_idf)."""
     unspaced = is_unspaced(texts)
     documents: Counter[str] = Counter()
     for text in texts:
         documents.update(set(_terms(text or "", longest, unspaced)))
-    kept = [(term, count) for term, count in documents.items() if count >= rarest]
+    kept = [(term, count) for term, count in documents.items() if count >= RAREST]
     kept = sorted(sorted(kept), key=lambda item: -item[1])[:most]
     idf = [float(np.log((1 + len(texts)) / (1 + count)) + 1) for _, count in kept]
     return {"longest": longest, "unspaced": unspaced, "terms": [term for term, _ in kept], "idf": idf}
@@ -154,9 +158,9 @@ def statistics(texts: Array) -> Array:
     return result
 
 
-def fit_text(columns: dict[str, Array], *, longest: int = 2, most: int = 50_000, rarest: int = 2) -> dict[str, Any]:
+def fit_text(columns: dict[str, Array], *, longest: int = 2, most: int = 50_000) -> dict[str, Any]:
     """Word features of several text columns."""
-    return {name: fit_words(texts, longest=longest, most=most, rarest=rarest) for name, texts in columns.items()}
+    return {name: fit_words(texts, longest=longest, most=most) for name, texts in columns.items()}
 
 
 def encode_text(columns: dict[str, Array], features: dict[str, Any]) -> Sparse:

@@ -167,7 +167,7 @@ def fit_coded(rows: Rows, target: Array, state: State) -> dict[str, Any]:
     """
     features = _columns(state)
     if state.classes:
-        shown = state.classes.index(state.positive) if state.positive else int(np.argmax(state.counts))
+        shown = int(np.argmax(state.counts)) if state.positive_class is None else state.positive_class
         target = (target == shown).astype(np.float64)
     overall = float(np.mean(target))
     orders = {}

@@ -35,11 +35,6 @@ def load(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
         return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["state"])  # noqa: SIM118
 
 
-def clear(folder: Path) -> None:
-    """Remove the checkpoint, once what was learnt is stored elsewhere."""
-    (folder / FILE).unlink(missing_ok=True)
-
-
 def under(prefix: str, tensors: dict[str, Any]) -> dict[str, Any]:
     """The tensors whose names start with `prefix.`, without it."""
     return {name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(prefix + ".")}

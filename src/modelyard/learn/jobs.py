@@ -24,8 +24,9 @@ from modelyard.records.trained import Epoch, Job
 from modelyard.rows import Array, Rows
 from modelyard.store import fingerprint, read_json, replacing_folder, write_json
 from modelyard.tasks._contract import State, Task
-from modelyard.tasks.tabular_regression import transform
 
+SHARED = ("models/_contract.py", "models/_inputs.py", "models/_forest.py", "features", "learn", "sessions", "tasks")
+"""Sources that every model's result depends on."""
 ALL = -1
 """The fold of a job that holds nothing out."""
 
@@ -48,7 +49,7 @@ class JobSpec(Frozen):
     @property
     def key(self) -> str:
         """Everything the result depends on, but for decisions."""
-        shared = parts.source_hash("models/_inputs.py", "models/_forest.py", "features", "learn", "tasks")
+        shared = parts.source_hash(*SHARED)
         sources = [parts.part_hash("models", self.model), shared]
         return fingerprint([self.model_dump(mode="json"), sources, versions()])
 
@@ -96,9 +97,12 @@ def execute(spec: JobSpec, work: Work, build: Path) -> Job:
     if not done(spec, build):
         started = time.monotonic()
         model = parts.build("models", spec.model, spec.options)
-        features = model.features(work.train, _target(work, work.train_target), work.state, seed=spec.seed)
-        train = Examples(model.encode(work.train, features), _target(work, work.train_target))
-        held = Examples(model.encode(work.validation, features), _target(work, work.validation_target))
+        target, wanted = (
+            work.task.standardised(each, work.state) for each in (work.train_target, work.validation_target)
+        )
+        features = model.features(work.train, target, work.state, seed=spec.seed)
+        train = Examples(model.encode(work.train, features), target)
+        held = Examples(model.encode(work.validation, features), wanted)
         encoded = time.monotonic() - started
         learnt = _learn(model, spec, work, train, held, features, folder, work.seconds - encoded)
         with replacing_folder(folder) as place:
@@ -121,7 +125,7 @@ def refit(spec: JobSpec, chosen: JobSpec, work: Work, build: Path) -> Job:
     if not done(spec, build):
         started = time.monotonic()
         model = parts.build("models", spec.model, spec.options)
-        target = _target(work, work.train_target)
+        target = work.task.standardised(work.train_target, work.state)
         features = model.features(work.train, target, work.state, seed=spec.seed)
         train = Examples(model.encode(work.train, features), target)
         before = load_file(build / chosen.folder / "weights.safetensors")
@@ -146,11 +150,6 @@ class _Learnt:
     curve: tuple[Epoch, ...] = ()
     facts: dict[str, Any] | None = None
     timings: dict[str, float] | None = None
-
-
-def _target(work: Work, target: Array) -> Array:
-    """What models learn: class numbers, or the standardised number."""
-    return target if work.state.classes else transform(target, work.state)
 
 
 def _learn(

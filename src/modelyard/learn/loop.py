@@ -82,8 +82,8 @@ def train(
     """Train a module. `metric(scores, target)` is given numbers in the target's own unit, `train.target` standardised ones.
 
     `seconds` bounds the whole call (a started-again call counts what its checkpoint had used); `decide(name, choose)` writes a
-    choice down before it is used. `folder` holds the checkpoint, which stays for the caller to `checkpoint.clear`; `logs` (by
-    default the same) what `tracking` names. Nothing global is left changed. Raises MissingExtra without torch.
+    choice down before it is used. `folder` holds the checkpoint, which stays for the caller to remove; `logs` (by default the
+    same) what `tracking` names. Nothing global is left changed. Raises MissingExtra without torch.
     """
     started = time.monotonic()
     try:
@@ -235,10 +235,8 @@ class _Trainer:
             self.precision: str = self.options.precision
             return
         start = time.monotonic()
-        length = batches.lengths(self.train.arrays, self.model.ragged)
-        rows = np.random.default_rng(self.seed).permutation(len(self.train))
         # an eighth of the usual pass tells the ratio as well
-        rows = batches.passes(rows[: max(2, self.options.batch_rows // 8)], length, None)[0]
+        rows = np.random.default_rng(self.seed).permutation(len(self.train))[: max(2, self.options.batch_rows // 8)]
         arrays = self._tensors(batches.take(self.train.arrays, rows, self.model.ragged))
         target = self._target(self.train, rows)
         self.module.train()

@@ -14,12 +14,24 @@ from __future__ import annotations
 from modelyard.errors import UnknownPart, UserError, nearest
 from modelyard.metrics import calibration, classification, ranking, regression
 from modelyard.metrics._contract import Kind, Metric, Sample, Statistic, mean_of
-from modelyard.metrics.desk import Desk, desk_of
 from modelyard.metrics.intervals import Bootstrap, difference, estimate, estimates, paired
+from modelyard.metrics.top_k import TopK, top_k_of
 
 __all__ = [
-    "Bootstrap", "Desk", "Kind", "Metric", "Sample", "Statistic", "desk_of", "difference", "estimate", "estimates", "find",
-    "mean_of", "names", "paired",
+    "Bootstrap",
+    "Kind",
+    "Metric",
+    "Sample",
+    "Statistic",
+    "TopK",
+    "difference",
+    "estimate",
+    "estimates",
+    "find",
+    "mean_of",
+    "names",
+    "paired",
+    "top_k_of",
 ]  # fmt: skip
 
 _FAMILIES = (classification, ranking, calibration, regression)

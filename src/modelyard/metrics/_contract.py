@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from modelyard.errors import UserError
-from modelyard.metrics.desk import Desk
+from modelyard.metrics.top_k import TopK
 from modelyard.rows import Array
 
 Kind = Literal["classification", "regression"]
@@ -40,14 +40,14 @@ class Sample:
 
     `target` (n,) class numbers (-1: a class never seen in training) or numbers; `scores` (n, K) probabilities or (n, 1)
     numbers; `labels` (n,) decided classes, the likeliest where not given; `positive` is the number of the class looked
-    for; `desk` says what of them somebody can check.
+    for; `top_k` says what of them somebody can check.
     """
 
     target: Array
     scores: Array
     labels: Array
     positive: int | None = None
-    desk: Desk = field(default_factory=Desk)
+    top_k: TopK = field(default_factory=TopK)
 
     @classmethod
     def of(
@@ -57,7 +57,7 @@ class Sample:
         *,
         labels: ArrayLike | None = None,
         positive: int | None = None,
-        desk: Desk = Desk(),  # noqa: B008  # frozen
+        top_k: TopK = TopK(),  # noqa: B008  # frozen
     ) -> Sample:
         """A checked sample; numbers may come as (n,). UserError where lengths differ."""
         target, scores = np.asarray(target), np.asarray(scores, dtype=np.float64)
@@ -69,7 +69,7 @@ class Sample:
             raise UserError(
                 f"target, scores and labels must be of one length (got {len(target)}, {len(scores)} and {len(labels)})"
             )
-        return cls(target, scores, labels, positive, desk)
+        return cls(target, scores, labels, positive, top_k)
 
     def __len__(self) -> int:
         return len(self.target)
@@ -86,7 +86,7 @@ class Sample:
             self.scores[index],
             self.labels[index],
             self.positive,
-            self.desk.take(index),
+            self.top_k.take(index),
         )
 
     def looked_for(self, name: str) -> int:
@@ -113,6 +113,8 @@ class Metric:
     greater_is_better: bool
     over: Callable[[Sample], Statistic]
     """Prepares a sample; the answer maps weights (b, n) to values (b,)."""
+    decides: bool = False
+    """Judges decided labels, which a threshold changes, not scores."""
     needs_positive: bool = False
     """Only defined where one class is looked for: two classes, or a declared positive one."""
 
@@ -126,7 +128,7 @@ class Metric:
         k: int = 100,
     ) -> float:
         """The figure on all rows; NaN where it is undefined (no rows, one class only)."""
-        return self.of(Sample.of(target, scores, labels=labels, positive=positive, desk=Desk(k)))
+        return self.of(Sample.of(target, scores, labels=labels, positive=positive, top_k=TopK(k)))
 
     def of(self, sample: Sample) -> float:
         """The figure of a sample."""

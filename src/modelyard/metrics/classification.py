@@ -66,7 +66,7 @@ def _positive(name: str, each: Callable[[Counts], Array]) -> Metric:
         count, positive = _counter(sample), sample.looked_for(name)
         return lambda weights: each(count(weights))[:, positive]
 
-    return Metric(name, "classification", True, over, needs_positive=True)
+    return Metric(name, "classification", True, over, decides=True, needs_positive=True)
 
 
 def _accuracy(sample: Sample) -> Statistic:
@@ -98,13 +98,13 @@ def _matthews(sample: Sample) -> Statistic:
 
 
 METRICS = (
-    Metric("accuracy", "classification", True, _accuracy),
-    Metric("balanced_accuracy", "classification", True, _balanced_accuracy),
-    Metric("f1_macro", "classification", True, _macro(_f1)),
-    Metric("precision_macro", "classification", True, _macro(_precision)),
-    Metric("recall_macro", "classification", True, _macro(_recall)),
+    Metric("accuracy", "classification", True, _accuracy, decides=True),
+    Metric("balanced_accuracy", "classification", True, _balanced_accuracy, decides=True),
+    Metric("f1_macro", "classification", True, _macro(_f1), decides=True),
+    Metric("precision_macro", "classification", True, _macro(_precision), decides=True),
+    Metric("recall_macro", "classification", True, _macro(_recall), decides=True),
     _positive("f1", _f1),
     _positive("precision", _precision),
     _positive("recall", _recall),
-    Metric("matthews_corrcoef", "classification", True, _matthews),
+    Metric("matthews_corrcoef", "classification", True, _matthews, decides=True),
 )

@@ -2,7 +2,7 @@
 
 Rows are resampled with replacement, or whole groups where rows of a group hang together (cluster bootstrap). Resamples
 are weight vectors, so that metrics answer hundreds of them in one matrix product and several figures share them.
-Efron and Tibshirani 1993, chapters 13 (percentile) and 14 (BCa). It knows nothing about tasks or models.
+Percentile intervals: Efron and Tibshirani 1993, chapter 13. It knows nothing about tasks or models.
 
 >>> from modelyard.metrics import find
 >>> target, scores = np.arange(40) % 2, np.linspace(0.1, 0.9, 40)
@@ -15,22 +15,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from modelyard.errors import DataError, UserError
 from modelyard.metrics._contract import Metric, Reflected, Sample, Statistic
-from modelyard.metrics.desk import Desk
+from modelyard.metrics.top_k import TopK
 from modelyard.records._base import Estimate
 from modelyard.rows import Array
 
-Method = Literal["percentile", "bca"]
 _CHUNK = 2_000_000
 """Weights made at a time: 16 MB, about the last-level cache of a server core."""
-_BLOCKS = 200
-"""Most blocks of the jackknife behind BCa's acceleration, which deleting blocks leaves unchanged in expectation."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,6 @@ class Bootstrap:
     count: int = 1000
     level: float = 0.95
     seed: int = 0
-    method: Method = "percentile"
 
     def weights(self, rows: int, groups: Array | None = None) -> Iterator[Array]:
         """Weights in chunks (b, rows): how often each row was drawn. The same arguments give the same weights."""
@@ -85,7 +80,8 @@ class Bootstrap:
                 continue
             low = high = value
             if len(drawn):
-                low, high = map(float, np.quantile(drawn, self._shares(statistic, value, drawn, rows, groups)))
+                tail = (1 - self.level) / 2
+                low, high = map(float, np.quantile(drawn, (tail, 1 - tail)))
             if isinstance(statistic, Reflected):
                 low, high = max(0.0, min(2 * value - high, value)), max(2 * value - low, value)
             found.append(Estimate(value=value, low=low, high=high, level=self.level))
@@ -107,38 +103,6 @@ class Bootstrap:
                 reach = z * float(drawn.std(ddof=1)) if len(drawn) > 1 else 0.0
                 found.append(Estimate(value=value, low=value - reach, high=value + reach, level=self.level))
         return found
-
-    def _shares(
-        self, statistic: Statistic, value: float, drawn: Array, rows: int, groups: Array | None
-    ) -> tuple[float, float]:
-        """Which quantiles of the resampled values bound the interval."""
-        tail = (1 - self.level) / 2
-        if self.method == "percentile":
-            return tail, 1 - tail
-        normal = NormalDist()
-        below = float(np.mean(drawn < value) + np.mean(drawn == value) / 2)
-        if not 0 < below < 1:
-            return tail, 1 - tail
-        bias, speed = normal.inv_cdf(below), _acceleration(statistic, rows, groups, self.seed)
-
-        def moved(share: float) -> float:
-            z = bias + normal.inv_cdf(share)
-            return normal.cdf(bias + z / (1 - speed * z))
-
-        return moved(tail), moved(1 - tail)
-
-
-def _acceleration(statistic: Statistic, rows: int, groups: Array | None, seed: int) -> float:
-    """BCa's a from a jackknife that leaves out one row, or one block of rows or groups, at a time."""
-    units = np.arange(rows) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1].ravel()
-    count = int(units.max()) + 1
-    blocks = np.random.default_rng(seed).permutation(count) % min(count, _BLOCKS)
-    kept = (blocks[units][None, :] != np.arange(min(count, _BLOCKS))[:, None]).astype(np.float64)
-    left = statistic(kept)
-    left = left[np.isfinite(left)]
-    moved = left.mean() - left if len(left) else np.zeros(1)
-    spread = float((moved**2).sum()) ** 1.5
-    return float((moved**3).sum()) / (6 * spread) if spread else 0.0
 
 
 _DEFAULT = Bootstrap()
@@ -170,7 +134,7 @@ def estimate(
     bootstrap: Bootstrap = _DEFAULT,
 ) -> Estimate:
     """One figure with its interval; DataError where it is undefined on these rows."""
-    sample = Sample.of(target, scores, labels=labels, positive=positive, desk=Desk(k))
+    sample = Sample.of(target, scores, labels=labels, positive=positive, top_k=TopK(k))
     found = estimates([metric], sample, bootstrap=bootstrap, groups=groups)
     if metric.name not in found:
         raise _undefined(metric, len(sample))

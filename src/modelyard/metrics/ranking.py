@@ -77,13 +77,13 @@ def _precision_at_k(sample: Sample) -> Statistic:
     period, where there are periods. That is precision top-k and card precision top-k of Le Borgne et al. 2022, chapter 4. In a
     resample an entity weighs the mean of its rows' weights.
     """
-    positive, desk = sample.looked_for("precision_at_k"), sample.desk
+    positive, top_k = sample.looked_for("precision_at_k"), sample.top_k
     score, hit = sample.scores[:, positive], sample.target == positive
-    parts = [np.arange(len(sample))] if desk.periods is None else _parted(desk.periods)
+    parts = [np.arange(len(sample))] if top_k.periods is None else _parted(top_k.periods)
     tops = []
     for rows in parts:
         checked = (
-            [np.array([row]) for row in range(len(rows))] if desk.entities is None else _parted(desk.entities[rows])
+            [np.array([row]) for row in range(len(rows))] if top_k.entities is None else _parted(top_k.entities[rows])
         )
         order = rows[np.concatenate(checked)] if checked else rows
         starts = np.cumsum([0, *map(len, checked)])[:-1]
@@ -94,7 +94,7 @@ def _precision_at_k(sample: Sample) -> Statistic:
         found, checked = np.zeros(len(weights)), np.zeros(len(weights))
         for order, starts, sizes, ordered in tops:
             positives, every = ordered(np.add.reduceat(weights[:, order], starts, axis=1) / sizes)
-            reached = np.minimum(np.cumsum(every, axis=1), desk.k)
+            reached = np.minimum(np.cumsum(every, axis=1), top_k.k)
             taken = np.diff(reached, axis=1, prepend=0.0)
             found += (taken * ratio(positives, every, empty=0.0)).sum(axis=1)
             checked += reached[:, -1]

@@ -39,12 +39,17 @@ class Slices:
         return [int(size) for size in np.bincount(self.code, minlength=len(self.names))]
 
 
-def column_of(frame: polars.DataFrame, types: Mapping[str, str], name: str, where: str) -> tuple[Array, str]:
-    """A column of a split's file as `Rows` holds it, and its type; DataError, at `where`, names the nearest column."""
+def series_of(frame: polars.DataFrame, name: str, where: str) -> polars.Series:
+    """A column of a split's file as it stands there; DataError, at `where`, names the nearest column."""
     known = [column for column in frame.columns if column not in (ROW, GROUP)]
     if name not in known:
         raise DataError(f"{where}: no column {name!r}.{nearest(name, known)} Columns: {', '.join(known)}")
-    kind, dtype = types.get(name, "ignore"), frame[name].dtype
+    return frame[name]
+
+
+def column_of(frame: polars.DataFrame, types: Mapping[str, str], name: str, where: str) -> tuple[Array, str]:
+    """A column of a split's file as `Rows` holds it, and its type; DataError, at `where`, names the nearest column."""
+    kind, dtype = types.get(name, "ignore"), series_of(frame, name, where).dtype
     if kind == "ignore":  # the model never sees it; its values still have a type
         kind = "number" if dtype.is_numeric() else "date" if dtype.is_temporal() else "category"
     elif kind in ("number", "boolean") and not (dtype.is_numeric() or dtype.base_type().__name__ == "Boolean"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modelyard.blueprint import Blueprint
+from modelyard.metrics.slicing import series_of
 from modelyard.rows import Array, days
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Desk:
+class TopK:
     """The k of `precision_at_k`, and of what."""
 
     k: int = 100
@@ -25,17 +26,21 @@ class Desk:
     entities: Array | None = None
     """(n,) number of the card, customer, ... of each row, where each is checked once."""
 
-    def take(self, index: Array) -> Desk:
+    def take(self, index: Array) -> TopK:
         """That of the rows at an index array or mask."""
         periods, entities = (None if each is None else each[index] for each in (self.periods, self.entities))
-        return Desk(self.k, periods, entities)
+        return TopK(self.k, periods, entities)
 
 
-def desk_of(frame: polars.DataFrame, blueprint: Blueprint) -> Desk:
+def top_k_of(frame: polars.DataFrame, blueprint: Blueprint) -> TopK:
     """What the blueprint says for the rows of a split: by day where rows are split by time."""
     split, column = blueprint.prepare.split, blueprint.evaluate.top_k_by
     periods = days(frame, split.column) if split.by == "time" else None
-    return Desk(blueprint.evaluate.top_k, periods, None if column is None else _numbers(frame[column]))
+    return TopK(
+        blueprint.evaluate.top_k,
+        periods,
+        None if column is None else _numbers(series_of(frame, column, "evaluate.top_k_by")),
+    )
 
 
 def _numbers(values: polars.Series) -> Array:

@@ -33,13 +33,16 @@ class Clock:
     decide: Callable[[str, Callable[[], Any]], Any] = lambda name, choose: choose()
     decided: Callable[[str], Any] = lambda name: None
     started: float = field(default_factory=time.monotonic)
+    taken: dict[str, Any] = field(default_factory=dict)
+    """What was decided, read once: a step may take less than reading it."""
 
     def over(self, name: str, step: int, share: float = 1.0) -> bool:
         """Whether step `step` is where `name` stops: as decided before, or now because `share` of the seconds has passed."""
-        before = self.decided(name)
-        if before is None and time.monotonic() - self.started > share * self.seconds:
-            before = self.decide(name, lambda: step)
-        return before is not None and step >= before
+        if name not in self.taken:
+            self.taken[name] = self.decided(name)
+        if self.taken[name] is None and time.monotonic() - self.started > share * self.seconds:
+            self.taken[name] = self.decide(name, lambda: step)
+        return self.taken[name] is not None and step >= self.taken[name]
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Model(Frozen):
     """Tasks it can serve."""
     extra: ClassVar[str | None] = None
     """The extra its training needs, if not the core."""
+    encoding: ClassVar[str | None] = None
+    """Models of one encoding turn equal features into equal arrays, so that one of them encodes for all; None: only itself."""
     ragged: ClassVar[tuple[str, ...]] = ()
     """Arrays (n, L) that a batch trims to its longest `length`."""
 
@@ -75,6 +80,10 @@ class Model(Frozen):
     def encode(self, rows: Rows, features: dict[str, Any]) -> Arrays:
         """Rows -> arrays. numpy (and `tokenizers`) only."""
 
+    def unfit(self, state: State) -> str:
+        """Why it cannot learn from these inputs with its options; empty where it can."""
+        return ""
+
     def work(self, weights: Weights, features: dict[str, Any], state: State) -> Work:
         """Parameters, FLOPs and bytes; the default counts two FLOPs a weight."""
         count = sum(int(array.size) for array in weights.values())
@@ -83,7 +92,7 @@ class Model(Frozen):
         )
 
     def explain(self, weights: Weights, features: dict[str, Any], state: State) -> dict[str, Any]:
-        """Facts for the report: `rules` (text of a tree), `weights` (top features), `layers` (rows of a summary)."""
+        """Facts for the report: `rules` (text of a tree), `weights` (top features), `importance`."""
         return {}
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from modelyard.models._contract import Session, Weights
 from modelyard.rows import Array
+from modelyard.tasks._contract import State
 
 CELLS = 4_000_000
 """Row x tree cells walked at once: 32 MB of node numbers, which stays in this machine's caches' reach."""
@@ -34,18 +35,7 @@ def join(trees: Sequence[dict[str, Array]], outputs: Sequence[int]) -> Weights:
     joined["feature"] = joined["feature"].astype(np.int32)
     joined["root"] = starts.astype(np.int32)
     joined["output"] = np.asarray(outputs, dtype=np.int32)
-    joined["depth"] = np.array([max(map(_depth, trees))], dtype=np.int32)  # what refitting a tree goes by
     return joined
-
-
-def _depth(tree: dict[str, Array]) -> int:
-    """Levels below the root."""
-    level, depth = np.array([0]), -1
-    while level.size:
-        depth += 1
-        inner = level[tree["left"][level] != level]
-        level = np.concatenate([tree["left"][inner], tree["right"][inner]])
-    return depth
 
 
 @dataclass(frozen=True)
@@ -96,7 +86,7 @@ class Forest:
         return self.origin.take(node).reshape(len(matrix), self.trees)
 
 
-def session(weights: Weights, width: int, *, kind: str, base: Any = 0.0) -> Session:
+def session(weights: Weights, width: int, *, kind: str) -> Session:
     """Outputs (n, K). `kind`: `sum` adds leaf values (boosting); `vote` averages leaf probabilities and takes their logarithm; `mean` averages."""
     value, output, trees = weights["value"], weights["output"], len(weights["root"])
     forest, only = Forest.of(weights), (int(output[0]) if len(set(output.tolist())) == 1 else None)
@@ -117,12 +107,12 @@ def session(weights: Weights, width: int, *, kind: str, base: Any = 0.0) -> Sess
         result = np.zeros((len(matrix), width))
         if only is not None:
             result[:, only] = found.sum(axis=1)
-            return result + base
+            return result
         for place in range(width):
             chosen = output == place
             if chosen.any():
                 result[:, place] = found[:, chosen].sum(axis=1)
-        return result + base
+        return result
 
     return answer
 
@@ -166,15 +156,17 @@ def _lightgbm_tree(structure: dict[str, Any]) -> dict[str, Array]:
     }  # fmt: skip
 
 
-def from_sklearn(trees: Sequence[Any], outputs: int) -> Weights:
-    """scikit-learn's tree arrays -> flat arrays; class counts become shares."""
+def from_sklearn(trees: Sequence[Any], learner: Any, state: State) -> Weights:
+    """scikit-learn's tree arrays -> flat arrays; class counts become shares, in the task's order where a fold lacks a class."""
     found = []
     for tree in trees:
         leaf = tree.children_left < 0
         own = np.arange(tree.node_count)
         value = tree.value[:, 0, :]
-        if outputs > 1:
-            value = value / value.sum(axis=1, keepdims=True)
+        if state.classes:
+            shares = value / value.sum(axis=1, keepdims=True)
+            value = np.zeros((tree.node_count, state.outputs))
+            value[:, learner.classes_] = shares
         found.append({
             "feature": np.where(leaf, 0, tree.feature), "threshold": np.where(leaf, np.inf, tree.threshold),
             "left": np.where(leaf, own, tree.children_left), "right": np.where(leaf, own, tree.children_right),

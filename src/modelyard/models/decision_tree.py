@@ -11,7 +11,6 @@ from pydantic import Field
 
 from modelyard.models import _forest, _inputs
 from modelyard.models._contract import Arrays, Clock, Examples, FitModel, Session, Weights
-from modelyard.models.linear import _loss
 from modelyard.rows import Array, Rows
 from modelyard.tasks._contract import State
 
@@ -20,6 +19,7 @@ class Part(FitModel):
     """A single tree (CART)."""
 
     tasks: ClassVar[tuple[str, ...]] = ("text-classification", "tabular-classification", "tabular-regression")
+    encoding: ClassVar[str | None] = "matrix"
 
     depths: tuple[int, ...] = (2, 3, 4, 5, 6, 8)
     """Depths tried on the validation rows."""
@@ -56,9 +56,8 @@ class Part(FitModel):
                 max_depth=depth, min_samples_leaf=min(self.smallest_leaf, max(1, len(train) // 4)), random_state=seed
             )
             learner.fit(train.arrays["matrix"], train.target)
-            weights = _forest.from_sklearn([learner.tree_], state.outputs)
-            weights = spread(weights, learner, state)
-            loss = _loss(self.session(weights, features, state)(validation.arrays), validation.target, state)
+            weights = _forest.from_sklearn([learner.tree_], learner, state)
+            loss = _inputs.loss(self.session(weights, features, state)(validation.arrays), validation.target, state)
             if best is None or loss < best[0]:
                 best = loss, weights
         assert best is not None
@@ -67,7 +66,7 @@ class Part(FitModel):
     def refit(
         self, train: Examples, chosen: Weights, state: State, features: dict[str, Any], *, seed: int, threads: int
     ) -> Weights:
-        same = self.model_copy(update={"depths": (max(1, int(chosen["depth"][0])),)})
+        same = self.model_copy(update={"depths": (max(1, _forest.Forest.of(chosen).depth),)})
         return same.fit(train, train, state, features, seed=seed, threads=threads, clock=Clock())
 
     def session(self, weights: Weights, features: dict[str, Any], state: State) -> Session:
@@ -75,17 +74,6 @@ class Part(FitModel):
 
     def explain(self, weights: Weights, features: dict[str, Any], state: State) -> dict[str, Any]:
         return {"rules": _rules(weights, _inputs.matrix_names(features), state)}
-
-
-def spread(weights: Weights, learner: Any, state: State) -> Weights:
-    """Class columns in the task's order, where a fold lacks a class."""
-    import numpy as np
-
-    if state.classes and len(learner.classes_) != state.outputs:
-        value = np.zeros((len(weights["value"]), state.outputs))
-        value[:, learner.classes_] = weights["value"]
-        return {**weights, "value": value}
-    return weights
 
 
 def _rules(weights: Weights, names: list[str], state: State) -> list[dict[str, Any]]:

@@ -77,15 +77,22 @@ class Part(LoopModel):
 
     # -- rows to arrays ------------------------------------------------------------------------------------------------
 
+    def unfit(self, state: State) -> str:
+        return (
+            ""
+            if self._columns(state)
+            else "there is no text column to encode (its option inputs: all reads every column)"
+        )
+
+    def _columns(self, state: State) -> list[tuple[str, str]]:
+        """Name and type of the columns that it reads."""
+        return [(column.name, column.type) for column in state.inputs if self.inputs == "all" or column.type == "text"]
+
     def features(self, rows: Rows, target: Array, state: State, *, seed: int) -> dict[str, Any]:
         """Tokenizer, architecture and lengths. DataError where there is no text or the tokenizer does not know its script."""
-        columns = [
-            (column.name, column.type) for column in state.inputs if self.inputs == "all" or column.type == "text"
-        ]
-        if not columns:
-            raise DataError(
-                "an encoder needs a text column, and this data has none. Leave it out, or set its option inputs: all"
-            )
+        if reason := self.unfit(state):
+            raise DataError(reason)
+        columns = self._columns(state)
         folder = locate(self.pretrained)
         config = _read_config(folder)
         tokenizer = (folder / "tokenizer.json").read_text(encoding="utf-8")
@@ -205,13 +212,6 @@ class Part(LoopModel):
         count = sum(int(array.size) for array in weights.values())
         size = sum(int(array.nbytes) for array in weights.values())
         return Work(parameters=count, flops_per_row=float(flops), bytes=size, typical_length=length)
-
-    def explain(self, weights: Weights, features: dict[str, Any], state: State) -> dict[str, Any]:
-        """`layers`: every weight with its shape and size."""
-        rows = [
-            {"name": name, "shape": list(array.shape), "parameters": int(array.size)} for name, array in weights.items()
-        ]
-        return {"layers": rows, "max_length": features["max_length"], "unknown_share": features["unknown_share"]}
 
 
 @cache

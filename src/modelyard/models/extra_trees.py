@@ -13,7 +13,6 @@ from pydantic import Field
 
 from modelyard.models import _forest, _inputs
 from modelyard.models._contract import Arrays, Clock, Examples, FitModel, Session, Weights
-from modelyard.models.decision_tree import spread
 from modelyard.rows import Array, Rows
 from modelyard.tasks._contract import State
 
@@ -25,6 +24,7 @@ class Part(FitModel):
     """Extra trees."""
 
     tasks: ClassVar[tuple[str, ...]] = ("text-classification", "tabular-classification", "tabular-regression")
+    encoding: ClassVar[str | None] = "matrix"
 
     trees: int = Field(100, ge=1)
     """How many."""
@@ -52,14 +52,14 @@ class Part(FitModel):
         threads: int,
         clock: Clock,
     ) -> Weights:
-        count = self.trees
-        if count > FEWEST:  # a few trees first, so that a small budget grows fewer
+        def affordable() -> int:
             started = time.monotonic()
             self._grow(FEWEST, train, state, seed, threads)
             each = (time.monotonic() - started) / FEWEST
-            count = clock.decide(
-                "trees", lambda: int(min(self.trees, max(FEWEST, 0.8 * clock.seconds / max(each, 1e-9))))
-            )
+            return int(min(self.trees, max(FEWEST, 0.8 * clock.seconds / max(each, 1e-9))))
+
+        # a few trees first, so that a small budget grows fewer
+        count = clock.decide("trees", affordable) if self.trees > FEWEST else self.trees
         return self._grow(count, train, state, seed, threads)
 
     def _grow(self, count: int, train: Examples, state: State, seed: int, threads: int) -> Weights:
@@ -74,9 +74,7 @@ class Part(FitModel):
             n_jobs=threads,
         )
         learner.fit(train.arrays["matrix"], train.target)
-        weights = spread(
-            _forest.from_sklearn([tree.tree_ for tree in learner.estimators_], state.outputs), learner, state
-        )
+        weights = _forest.from_sklearn([tree.tree_ for tree in learner.estimators_], learner, state)
         return {**weights, "value": weights["value"].astype(np.float32)}
 
     def refit(

@@ -81,7 +81,7 @@ class Part(FitModel):
                 if state.classes
                 else self._number(matrix, train, strength)
             )
-            loss = _loss(_outputs(held, weights), validation.target, state)
+            loss = _inputs.loss(_outputs(held, weights), validation.target, state)
             if best is None or loss < best[0]:
                 best = loss, {**weights, "strength": np.array([strength])}
         assert best is not None
@@ -142,10 +142,16 @@ class Part(FitModel):
         names = table.dense_names(features["table"])
         words = [f"{name}: {term}" for name, inner in features["words"].items() for term in inner["terms"]]
         named = np.concatenate([weights["dense"], weights["terms"][: len(words)]])
-        shown = state.classes.index(state.positive) if state.positive else -1
-        column = named[:, shown] - (named[:, 1 - shown] if state.positive else 0)
-        order = np.argsort(-np.abs(column))[:30]
         labels = names + words
+        if state.positive_class is not None:
+            named = named[:, [state.positive_class]] - named[:, [1 - state.positive_class]]
+        elif state.classes:
+            named = named - named.mean(axis=1, keepdims=True)
+            labels = [
+                f"{label} → {state.classes[most]}" for label, most in zip(labels, named.argmax(axis=1), strict=True)
+            ]
+        column = named.max(axis=1) if len(state.classes) > 2 else named[:, 0]
+        order = np.argsort(-np.abs(column))[:30]
         return {
             "weights": [[labels[place], round(float(column[place]), 4)] for place in order],
             "strength": float(weights["strength"][0]),
@@ -171,14 +177,3 @@ def _matrix(arrays: Arrays) -> Any:
 
 def _outputs(matrix: Any, weights: Weights) -> Array:
     return np.asarray(matrix @ weights["coefficients"]) + weights["bias"]
-
-
-def _loss(outputs: Array, target: Array, state: State) -> float:
-    """Log loss, or mean squared error."""
-    if not state.classes:
-        return float(((outputs[:, 0] - target) ** 2).mean())
-    known = target >= 0
-    outputs = outputs[known]
-    peak = outputs.max(axis=1, keepdims=True)
-    logs = outputs - peak - np.log(np.exp(outputs - peak).sum(axis=1, keepdims=True))
-    return float(-logs[np.arange(len(logs)), target[known]].mean())

@@ -112,13 +112,6 @@ class Part(LoopModel):
             update={"flops_per_row": float(sum(2 * array.size for array in weights.values() if array.ndim == 2))}
         )
 
-    def explain(self, weights: Weights, features: dict[str, Any], state: State) -> dict[str, Any]:
-        """`layers`: every weight with its shape and size."""
-        rows = [
-            {"name": name, "shape": list(array.shape), "parameters": int(array.size)} for name, array in weights.items()
-        ]
-        return {"layers": rows}
-
 
 TERM_SCALE = 10.0
 """About the square root of the 100 distinct common words of a typical text: one of them then has the size of a deviation."""

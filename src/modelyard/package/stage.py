@@ -26,7 +26,7 @@ from modelyard.store import read_json, replacing_folder, to_json, write_json, wr
 from modelyard.units import Quantity
 
 LARGEST = 600e6
-"""Bytes that serving may need installed: the bar of issue 2."""
+"""Bytes that serving may need installed: what a small container image still carries lightly."""
 BEFORE = ("prepare", "train", "evaluate", "audit", "compress")
 """Stages whose gates a package carries; later ones write `verdict.json`."""
 EXAMPLES = 3
@@ -89,14 +89,12 @@ def _manifest(context: Context, predictor: Predictor) -> Manifest:
     compressed = context.record(Compressed)
     measured = compressed.test.metrics if compressed.test else evaluated.metrics if evaluated else {}
     examples = _examples(context, state.inputs)
-    business = blueprint.business.model_dump(mode="json")
     return Manifest(
         name=blueprint.name,
         version=blueprint.package.version,
         description=blueprint.package.description,
         licence=blueprint.package.licence,
         task=state.task,
-        unit=predictor.task.unit,
         modelyard=__version__,
         metric=compressed.metric,
         metrics=measured,
@@ -104,7 +102,6 @@ def _manifest(context: Context, predictor: Predictor) -> Manifest:
         max_rows=blueprint.serve.max_rows,
         max_body=int(blueprint.serve.max_body.value),
         p95=blueprint.serve.p95.value,
-        prices={key: business[key] for key in ("currency", "plans") if key in business},
         missing=blueprint.data.missing,
         examples=tuple(examples),
         answers=tuple(predictor.answer(from_records(examples, state.inputs))) if examples else (),

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from modelyard.blueprint.sections import Data
 from modelyard.errors import DataError, UserError, nearest
+from modelyard.prepare.sources.csv import DELIMITERS, named
 from modelyard.rows import Column, Rows, expected, from_frame, without_impossible
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ MISSING: tuple[str, ...] = Data.model_fields["missing"].default
 MOST_FAULTS = 10
 MESSY = 0.5
 """Of a column that was messy in training (mail dates often are) at most this share of a piece may be unreadable in ways that training did not meet."""
-_DELIMITERS = (",", ";", "\t", "|")
 
 Piece = tuple[int, "polars.DataFrame"]
 """Number of its first row in the file, counted from 1, and the rows."""
@@ -119,10 +119,10 @@ def _delimited(text: IO[str], name: str, inputs: Sequence[Column], missing: set[
     head = next((line for line in lines if line.strip()), "")
     if not head:
         raise DataError(f"{name}: is empty. Expected a header with {', '.join(sorted(wanted))}")
-    choices = ("\t",) if tab else _DELIMITERS
+    choices = ("\t",) if tab else DELIMITERS
 
     def cut(delimiter: str) -> list[str]:
-        return [field.strip() for field in next(csv.reader([head], delimiter=delimiter), [])]
+        return named(next(csv.reader([head], delimiter=delimiter), []))
 
     delimiter = max(choices, key=lambda each: (len(wanted & set(cut(each))), len(cut(each)) if each == "," else 0))
     header = cut(delimiter)

@@ -33,7 +33,7 @@ TRUE, FALSE = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
 _CODE = r"^\s*0\d+\s*$"
 _IDENTIFIER = r"^[\w./:@+={}#-]{1,128}$"
 _ID_NAME = re.compile(
-    r"(^|[_\s.-])(id|ids|key|uuid|guid|index|idx|hash|rowid|row_number|unnamed_1|unnamed: 0)$|^(id|unnamed)[_\s:-]|[a-z]I[Dd]$",
+    r"(^|[_\s.-])(id|ids|key|uuid|guid|index|idx|hash|rowid|row_number|unnamed_1|unnamed: 0)$|^(id|unnamed)[_\s:-]",
     re.I,
 )
 MILLISECONDS = 1e11
@@ -47,7 +47,6 @@ class Guess:
 
     type: str
     reason: str
-    identifier: bool = False
 
 
 def plain_text(series: polars.Series) -> polars.Series:
@@ -144,10 +143,8 @@ def guess(series: polars.Series) -> Guess:
     if present.len() == 0:
         return Guess("ignore", "every value is missing")
     distinct = present.n_unique()
-    if distinct == 1:
-        share = "" if present.len() == series.len() else f", and missing in {series.len() - present.len()} rows"
-        if not share:
-            return Guess("ignore", "the same value in every row")
+    if distinct == 1 and present.len() == series.len():
+        return Guess("ignore", "the same value in every row")
     if kind == pl.Boolean:
         return Guess("boolean", "stored as true and false")
     if kind in (pl.Date, pl.Datetime):
@@ -166,7 +163,6 @@ def _guess_number(series: polars.Series, present: polars.Series, distinct: int) 
         return Guess(
             "ignore",
             f"identifier: {distinct} whole numbers, no two equal, named or counted like row numbers",
-            identifier=True,
         )
     return Guess("number", f"numbers, {distinct} distinct")
 
@@ -198,11 +194,7 @@ def _guess_text(series: polars.Series, present: polars.Series, distinct: int) ->
             return _guess_number(series, numbers, distinct)
         told = f"; {unread} that are not count as missing" if unread else ""
         return Guess("number", f"texts that are numbers, {numbers.drop_nulls().n_unique()} distinct{told}")
-    if (
-        distinct <= 2
-        and set(present.str.strip_chars().str.to_lowercase().unique()) <= {*TRUE, *FALSE}
-        and distinct == 2
-    ):
+    if distinct == 2 and set(present.str.strip_chars().str.to_lowercase().unique()) <= {*TRUE, *FALSE}:
         return Guess("boolean", f"two values: {' and '.join(sorted(present.unique()))}")
     if dates.looks_like_dates(present):
         unread = dates.parse(present, day_first=dates.day_first(present)).null_count()
@@ -210,7 +202,7 @@ def _guess_text(series: polars.Series, present: polars.Series, distinct: int) ->
     if present.head(50).str.contains(r"^\s*[\[{].*[\]}]\s*$").all() and present.head(50).str.contains(r'[":,\d]').all():
         return Guess("ignore", "holds nested values (JSON)")
     if _is_identifier(series, present, distinct):
-        return Guess("ignore", f"identifier: {distinct} texts without spaces, no two equal", identifier=True)
+        return Guess("ignore", f"identifier: {distinct} texts without spaces, no two equal")
     return _category_or_text(present, distinct, rows)
 
 

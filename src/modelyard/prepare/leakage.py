@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelyard import metrics
 from modelyard.records.prepared import ColumnCard, Suspect
 from modelyard.rows import Array
 
@@ -115,7 +116,11 @@ def alone(series: polars.Series, wanted: Array, fold: Array, *, kind: str) -> fl
         values = None
     if wanted.ndim == 2:
         scores = np.stack([_fitted_means(codes, column, fold) for column in wanted.T], axis=1)
-        areas = [_area(scores[:, number], wanted[:, number]) for number in range(wanted.shape[1])]
+        area = metrics.find("roc_auc")
+        areas = [
+            np.nan_to_num(area(one > 0, np.stack([-score, score], axis=1)))
+            for score, one in zip(scores.T, wanted.T, strict=True)
+        ]  # 0 where a side is empty
         return float(np.mean(areas)) if areas else 0.0
     guesses = [_fitted_means(codes, wanted, fold)]
     if values is not None:
@@ -157,17 +162,6 @@ def _interpolated(values: Array, wanted: Array, fold: Array) -> Array:
             means = np.bincount(inverse, weights=wanted[outside]) / np.bincount(inverse)
             result[inside] = np.interp(values[inside], places, means)
     return result
-
-
-def _area(scores: Array, positive: Array) -> float:
-    """ROC-AUC by ranks (Mann-Whitney), ties at their mean rank; 0 where a side is empty."""
-    ones = positive > 0
-    above, below = int(ones.sum()), int((~ones).sum())
-    if not above or not below:
-        return 0.0
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    return float((ranks[ones].sum() - above * (above + 1) / 2) / (above * below))
 
 
 LATE_SHARE = 0.01

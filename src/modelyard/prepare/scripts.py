@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from modelyard.features.ngrams import UNSPACED_SHARE
+
 if TYPE_CHECKING:
     import polars
 
@@ -17,8 +19,6 @@ SCRIPTS = {
     "Bengali": "Bengali", "Tamil": "Tamil", "Telugu": "Telugu", "Armenian": "Armenian", "Georgian": "Georgian", "Ethiopic": "Ethiopic",
 }  # fmt: skip
 UNSPACED = ("Han", "Kana", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan")
-UNSPACED_SHARE = 0.3
-"""Share of letters in unspaced scripts from which a column counts as unspaced: Chinese text quotes a good deal of Latin."""
 KANA_SHARE = 0.1
 """Japanese mixes kana into Han; Chinese holds next to none."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from modelyard.blueprint import Blueprint, Clean
 from modelyard.context import Context
 from modelyard.errors import DataError, nearest
-from modelyard.prepare import cards, cleaning, grouping, inference, leakage, reading, target
+from modelyard.prepare import cards, cleaning, grouping, inference, leakage, reading, suggesting, target
 from modelyard.prepare.dividing import Division, divide
 from modelyard.prepare.reading import GIVEN, Loaded
 from modelyard.prepare.roles import Roles, assign
@@ -243,18 +243,10 @@ def _suggestions(columns: list[ColumnCard], division: Division, blueprint: Bluep
         return []
     found = []
     for card in columns:
-        if card.role == "target" or card.missing > 0.2 * card.rows:
-            continue
-        if card.type == "date" and card.distinct > 10:
-            reason = "rows carry a date: if the service will answer for later rows than it learnt from, test it on later rows"
-            found.append(Suggestion(path="prepare.split.by", value="time", column=card.name, reason=reason))
-        elif (
-            card.type in ("category", "number")
-            and inference.named_like_id(card.name)
-            and 10 <= card.distinct <= card.rows / 1.5
-        ):
-            reason = "rows of one identifier repeat: if the service will meet new ones, keep each on one side"
-            found.append(Suggestion(path="prepare.split.by", value="group", column=card.name, reason=reason))
+        by = suggesting.split_of(card.name, card.type, distinct=card.distinct, missing=card.missing, rows=card.rows)
+        if by and card.role != "target":
+            reason = suggesting.REASONS[by]
+            found.append(Suggestion(path="prepare.split.by", value=by, column=card.name, reason=reason))
     return found
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from modelyard import parts
 from modelyard.errors import DataError, nearest
+from modelyard.tasks._classification import MOST_CLASSES
 
 if TYPE_CHECKING:
     import polars
 
 MANY_VALUES = 20
 """A number target of more distinct values is to be estimated, of fewer to be told apart."""
-MOST_CLASSES = 1000
-"""More classes than these are refused: that is retrieval, not classification."""
-TASKS = {"text-classification": "classes", "tabular-classification": "classes", "tabular-regression": "number"}
+KINDS = {"classification": "classes", "regression": "number"}
+"""What a target holds, by the task's kind."""
+DECLARED = {"number": "number", "category": "classes", "boolean": "classes", "text": "classes"}
+"""What a target holds, by the type that the blueprint declares."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,7 @@ def read(series: polars.Series, task: str | None, declared: str | None) -> Targe
             f"the target {series.name!r} holds {series.dtype}, which no task answers. It must hold class names or numbers."
         )
     numbers = None if series.dtype == pl.Boolean else numbers_of(series)
-    kind = TASKS.get(task or "") or {
-        "number": "number",
-        "category": "classes",
-        "boolean": "classes",
-        "text": "classes",
-    }.get(declared or "")
+    kind = KINDS[parts.load("tasks", task).kind] if task else DECLARED.get(declared or "")
     if kind is None:
         kind = "number" if numbers is not None and numbers.drop_nulls().n_unique() > MANY_VALUES else "classes"
     if kind == "number":

@@ -30,6 +30,9 @@ class Estimate(Frozen):
     high: float
     level: float = 0.95
 
+    def __str__(self) -> str:
+        return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
+
 
 class Gate(Frozen):
     """A demand and what was measured. A failed gate stops the run at its stage, or refuses the package after it."""

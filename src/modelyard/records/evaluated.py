@@ -94,6 +94,8 @@ class Evaluated(Record):
     """Whether whole groups of rows were resampled (cluster bootstrap)."""
     top_k: int | None = None
     """The k of `precision_at_k`, where it was measured."""
+    top_k_by: str | None = None
+    """The column whose values (cards, customers) are each checked once."""
     days: int | None = None
     """Days in the test rows, where the split is by time: `precision_at_k` looks at k rows of each."""
     classes: tuple[str, ...] = ()

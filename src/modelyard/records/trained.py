@@ -9,7 +9,7 @@ from modelyard.records._base import Estimate, Record
 
 
 class Work(Frozen):
-    """What one row costs a model: the model's own report, which `business` and `forecast` multiply."""
+    """What one row costs a model, as the model itself says."""
 
     parameters: int
     flops_per_row: float

@@ -104,9 +104,10 @@ def table(
     return tag("div", inner, class_="scroll tall" if tall else "scroll", tabindex="0", role="region", aria_label=label)
 
 
-def facts(pairs: Iterable[tuple[Any, Any]]) -> Markup:
-    """A list of names and values."""
-    return tag("dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in pairs), class_="facts")
+def facts(pairs: Iterable[tuple[Any, Any]], *, lines: bool = False) -> Markup:
+    """A list of names and values; `lines`: one below the other."""
+    rows = (tag("div", tag("dt", name), tag("dd", value)) for name, value in pairs)
+    return tag("dl", *rows, class_="facts lines" if lines else "facts")
 
 
 def badge(kind: str, text: Any) -> Markup:

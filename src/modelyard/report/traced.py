@@ -17,7 +17,7 @@ from modelyard.units import quantity
 
 _WRITTEN = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?( [A-Za-z1][A-Za-z0-9/*]*)?$")
 """A quantity as records write it: `0.012 s`, `5.6`; a version such as `1.0.0` is none."""
-_STEPS = (" / ", " * ", " - ", " + ")
+_STEPS = (" / ", " + ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +41,6 @@ class Traced:
             value = self.value[key]
         joint = "" if self.source.endswith("#") else "."
         return Traced(value, f"{self.source}{joint}{quote(str(key), safe='').replace('.', '%2E')}")
-
-    def at(self, *path: str | int) -> Traced:
-        """The value at a path of keys."""
-        found = self
-        for key in path:
-            found = found[key]
-        return found
-
-    def first(self, *names: str) -> Traced:
-        """The first of several keys that is there, else the first key's absence."""
-        return next((self[name] for name in names if self[name].there), self[names[0]])
 
     def items(self) -> Iterator[tuple[str, Traced]]:
         """Keys and values of a mapping; nothing for anything else."""
@@ -94,14 +83,6 @@ class Traced:
         ours, theirs = self.number, other.number
         return Traced(None if ours is None or not theirs else ours / theirs, f"{self.source} / {other.source}")
 
-    def __mul__(self, other: Traced) -> Traced:
-        ours, theirs = self.number, other.number
-        return Traced(None if ours is None or theirs is None else ours * theirs, f"{self.source} * {other.source}")
-
-    def __sub__(self, other: Traced) -> Traced:
-        ours, theirs = self.number, other.number
-        return Traced(None if ours is None or theirs is None else ours - theirs, f"{self.source} - {other.source}")
-
     def __add__(self, other: Traced) -> Traced:
         ours, theirs = self.number, other.number
         return Traced(None if ours is None or theirs is None else ours + theirs, f"{self.source} + {other.source}")
@@ -135,12 +116,7 @@ def _work_out(source: str, documents: Mapping[str, Any]) -> float:
         value = plain(resolve(piece, documents))
         if total is None or value is None:
             raise KeyError(source)
-        total = {
-            "+": total + value,
-            "-": total - value,
-            "*": total * value,
-            "/": total / value if value else float("nan"),
-        }[sign]
+        total = total + value if sign == "+" else total / value if value else float("nan")
     if total is None:
         raise KeyError(source)
     return total

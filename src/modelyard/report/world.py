@@ -1,6 +1,6 @@
 """What a section of the report sees: the build's records, the words of one language, and one way to print a number.
 
-It reads the small files of a build folder (records, decisions, the resolved blueprint, the forecast) and never data.
+It reads the small files of a build folder (records, decisions, the resolved blueprint) and never data.
 
 >>> world = World.open(Path("builds/mail-spam"))  # doctest: +SKIP
 >>> world.number(world["serve"]["requests"], "count")  # doctest: +SKIP
@@ -40,7 +40,7 @@ class World:
     def open(cls, folder: Path, language: str | None = None) -> World:
         """Read a build folder; the language is the blueprint's unless one is given."""
         documents: dict[str, Any] = {}
-        for name in (*(f"{stage}.json" for stage in STAGES), "decisions.json", "forecast.json"):
+        for name in (*(f"{stage}.json" for stage in STAGES), "decisions.json"):
             if (folder / name).is_file():
                 documents[name] = read_json(folder / name)
         if (folder / BLUEPRINT).is_file():
@@ -53,14 +53,8 @@ class World:
         return cls(folder, documents, Words(language or declared))
 
     def __getitem__(self, stage: str) -> Traced:
-        """The record of a stage (or `blueprint`, `decisions`, `forecast`); its value is None where the build has none."""
+        """The record of a stage (or `blueprint`, `decisions`); its value is None where the build has none."""
         file = BLUEPRINT if stage == "blueprint" else f"{stage}.json"
-        return Traced(self.documents.get(file), f"{file}#")
-
-    def document(self, file: str) -> Traced:
-        """Another small file of the build, such as a stage's curves, read when it is asked for."""
-        if file not in self.documents and (self.folder / file).is_file():
-            self.documents = {**self.documents, file: read_json(self.folder / file)}
         return Traced(self.documents.get(file), f"{file}#")
 
     def text_file(self, name: str) -> str:

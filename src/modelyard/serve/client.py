@@ -25,7 +25,7 @@ STOP_TIME = 30.0
 """Seconds it may take to drain before it is killed."""
 
 
-class Served:
+class RunningService:
     """A running service."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -106,7 +106,7 @@ class Served:
 
 
 @contextlib.contextmanager
-def running(package: Path) -> Iterator[Served]:
+def running(package: Path) -> Iterator[RunningService]:
     """Start the service of a package on a free port of this machine, wait until it is ready, and end it whatever happens.
 
     Its standard input is a pipe from this process: when this process is killed, the pipe closes and the service ends too.
@@ -118,7 +118,7 @@ def running(package: Path) -> Iterator[Served]:
         with log.open("wb") as file:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=file)
         try:
-            served = Served(process, log)
+            served = RunningService(process, log)
             served._await_ready(began)
             served.cold_start = time.monotonic() - began
             yield served

@@ -144,7 +144,6 @@ class Generator:
         self.latencies: list[float] = []
         self.statuses: Counter[str] = Counter()
         self.delays: list[float] = []
-        self.ended = asyncio.Event()
 
     async def connect(self) -> Connection:
         """A new connection."""
@@ -181,9 +180,6 @@ class Generator:
             # taken here: waiting for a connection, which may follow, is the service's queue
             self.delays.append(self.loop.time() - (start + at))
             self.start(number, start + at)
-        else:
-            await asyncio.sleep(0)
-        self.ended.set()
         deadline = self.loop.time() + grace
         while self.pending and self.loop.time() < deadline:
             await asyncio.sleep(0.005)

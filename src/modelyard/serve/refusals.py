@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from modelyard.records.served import Refusal
-from modelyard.serve.client import Served
+from modelyard.serve.client import RunningService
 
 WRONG = {
     "number": "no number",
@@ -54,7 +54,7 @@ def bad_requests(description: dict[str, Any]) -> list[tuple[str, str, str, bytes
     return cases
 
 
-def try_bad_requests(served: Served, description: dict[str, Any]) -> tuple[Refusal, ...]:
+def try_bad_requests(served: RunningService, description: dict[str, Any]) -> tuple[Refusal, ...]:
     """Send them all; a refusal is right when its status is, its body has the one shape, and it names the field."""
     found = []
     for name, method, path, body, wanted, field in bad_requests(description):

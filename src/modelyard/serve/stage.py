@@ -145,7 +145,7 @@ def _sample(context: Context, types: dict[str, str]) -> list[dict[str, Any]]:
     return [record for record in records if any(value != "" for value in record.values())]
 
 
-def _one_by_one(served: client.Served, plan: dict[str, Any]) -> Latency:
+def _one_by_one(served: client.RunningService, plan: dict[str, Any]) -> Latency:
     """Latency of one row at a time over one connection."""
     began = time.monotonic()
     for body in plan["bodies"][:3]:

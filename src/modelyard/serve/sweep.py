@@ -14,6 +14,8 @@ from modelyard.units import Quantity
 
 FIRST_RATE, MOST_RATE = 5.0, 5120.0
 """Requests a second; above the last one the load generator itself would be measured."""
+LEAST_RATE = 0.5
+"""Requests a second below which a level of seconds would hold too few requests to say anything."""
 BISECTIONS = 3
 """Halvings, on a log scale, of the factor 2 between the last sustained rate and the first broken one: to within 9 %."""
 KEPT_UP = 0.9
@@ -59,7 +61,7 @@ def sweep(
     enough: Callable[[], bool],
     demanded: float | None = None,
 ) -> list[Level]:
-    """Levels by rising rate: the given ones, or doubled from 5 until one breaks and then halved towards the limit.
+    """Levels by rising rate: the given ones, or doubled from 5 until one breaks (halved where 5 does) and then closed in on the limit.
 
     Given rates and the demanded one are offered in any case. `enough` is asked before each other level but the first, and before a
     level is tried again: when it says yes, neither is done any more.
@@ -86,6 +88,8 @@ def sweep(
             bad = rate
             break
         good = rate
+    while bad > 2 * LEAST_RATE and not good and not enough():
+        good, bad = (bad / 2, bad) if take(bad / 2) else (0.0, bad / 2)
     for _ in range(BISECTIONS if good and bad else 0):
         if enough():
             break

@@ -48,7 +48,7 @@ class Part(Frozen):
             if self.threads:
                 torch.set_num_threads(self.threads)
             try:
-                return by_length(arrays, model.ragged, forward, rows=self.rows, multiple=8)
+                return by_length(arrays, model.ragged, forward, rows=self.rows)
             finally:
                 if self.threads:
                     torch.set_num_threads(before)

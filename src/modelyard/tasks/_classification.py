@@ -72,10 +72,10 @@ def softmax(outputs: Array) -> Array:
 
 def labels(scores: Array, state: State, threshold: float | None) -> Array:
     """The likeliest class, or the positive one from the threshold on."""
-    if threshold is None or state.positive is None:
+    positive = state.positive_class
+    if threshold is None or positive is None:
         likeliest: Array = np.argmax(scores, axis=1)
         return likeliest
-    positive = state.classes.index(state.positive)
     return np.where(scores[:, positive] >= threshold, positive, 1 - positive)
 
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelyard.frozen import Frozen
-from modelyard.rows import Array, Column, Rows
+from modelyard.rows import Array, Column, Rows, from_frame
+
+if TYPE_CHECKING:
+    import polars
 
 
 class State(Frozen):
@@ -41,6 +44,15 @@ class State(Frozen):
         """Width of a model's output: classes, or 1 for a number."""
         return len(self.classes) or 1
 
+    @property
+    def positive_class(self) -> int | None:
+        """The number of the class looked for."""
+        return None if self.positive is None else self.classes.index(self.positive)
+
+    def target_of(self, frame: polars.DataFrame) -> Array:
+        """The target of a split as it was written: (n,) texts of classes, or numbers."""
+        return from_frame(frame, {self.target: "category" if self.classes else "number"})[self.target]
+
     def types(self) -> dict[str, str]:
         """Input name to type."""
         return {column.name: column.type for column in self.inputs}
@@ -69,6 +81,10 @@ class Task(Frozen):
     @abstractmethod
     def encode_target(self, values: Array, state: State) -> Array:
         """Target values -> (n,) int64 class numbers (-1 for a class never seen), or (n,) float64 in the target's own unit."""
+
+    def standardised(self, target: Array, state: State) -> Array:
+        """What models learn of an encoded target: class numbers as they are; a number's task puts it on one scale."""
+        return target
 
     @abstractmethod
     def losses(self, outputs: Any, target: Any, state: State) -> tuple[Any, Any]:

@@ -19,12 +19,6 @@ SKEWED = 1.0
 """Sample skewness above which a positive target is learnt as its logarithm ("highly skewed", Bulmer 1979)."""
 
 
-def transform(values: Array, state: State) -> Array:
-    """A target in its own unit -> standardised."""
-    moved = np.log(np.maximum(values, np.exp(-50.0))) if state.transform == "log" else values
-    return (moved - state.mean) / state.scale
-
-
 class Part(Task):
     """A number for each row of a table."""
 
@@ -55,6 +49,11 @@ class Part(Task):
 
     def encode_target(self, values: Array, state: State) -> Array:
         return np.asarray(values, dtype=np.float64)
+
+    def standardised(self, target: Array, state: State) -> Array:
+        """After the logarithm where there is one, mean 0 and deviation 1."""
+        moved = np.log(np.maximum(target, np.exp(-50.0))) if state.transform == "log" else target
+        return (moved - state.mean) / state.scale
 
     def losses(self, outputs: Any, target: Any, state: State) -> tuple[Any, Any]:
         """Half the squared error of the standardised number."""

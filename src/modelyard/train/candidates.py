@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from modelyard import metrics, parts
-from modelyard.errors import DataError, MissingDownload, MissingExtra
+from modelyard.blueprint import Blueprint
+from modelyard.errors import DataError, MissingDownload, MissingExtra, MissingLibrary
 from modelyard.learn import jobs
 from modelyard.predictor import Artifact, Member
 from modelyard.records._base import Derived, Estimate
@@ -70,9 +71,15 @@ def spec_of(world: World, name: str, options: dict[str, Any], fold: int) -> jobs
     model, own = _read(name, options)
     train = world.context.blueprint.train
     return jobs.JobSpec(
-        candidate=name, model=model, options=own, fold=fold, seed=train.seed, metric=world.metric.name,
+        candidate=name, model=model, options=own, fold=fold, seed=train.seed, metric=metric_of(world.context.blueprint, world.metric.name),
         rows=world.fingerprint, budget=train.budget.to("s"),
     )  # fmt: skip
+
+
+def metric_of(blueprint: Blueprint, name: str) -> str:
+    """The choosing metric as a job's key knows it: with what can be checked, where that counts."""
+    evaluate = blueprint.evaluate
+    return f"{name} {evaluate.top_k} by {evaluate.top_k_by}" if name == "precision_at_k" else name
 
 
 def _folds_of(world: World) -> list[int]:
@@ -139,7 +146,7 @@ def train_one(world: World, name: str, options: dict[str, Any], *, waiting: int)
     _refuse_undefined(world, scores)
     found = _describe(world, own, scores, done, final)
     figure, seconds = found.validation[world.metric.name], found.timings["total"]
-    span = f"{world.metric.name} {figure.value:.4g} ({figure.low:.4g} to {figure.high:.4g})"
+    span = f"{world.metric.name} {figure}"
     context.progress.say(f"{name}: {span} on validation rows, {seconds:.1f} s")
     return found, scores
 
@@ -162,7 +169,7 @@ def _run_folds(
     """The jobs of every fold, or why there are none."""
     context = world.context
     done: list[Job] = []
-    skipped = _unfit(part, specs[0].model, world, optional=optional)
+    skipped = _unfit(part, specs[0], world, optional=optional)
     for fold, spec in enumerate(specs):
         share = 0.0
         if not skipped and not jobs.done(spec, context.store.folder):
@@ -172,7 +179,7 @@ def _run_folds(
             break
         try:
             done.append(jobs.execute(spec, _work(world, fold, share), context.store.folder))
-        except (MissingExtra, MissingDownload) as error:
+        except (MissingExtra, MissingLibrary, MissingDownload) as error:
             if not optional:
                 raise
             skipped = str(error)
@@ -199,21 +206,19 @@ def _final(world: World, specs: list[jobs.JobSpec], done: list[Job], learns: str
     return [again]
 
 
-def _unfit(part: Any, model: str, world: World, *, optional: bool) -> str:
+def _unfit(part: Any, spec: jobs.JobSpec, world: World, *, optional: bool) -> str:
     """Why a candidate cannot serve this task at all, or nothing; MissingExtra where it was asked for and lacks one."""
     if world.state.task not in part.tasks:
-        return f"{model} does not serve {world.state.task}"
+        return f"{spec.model} does not serve {world.state.task}"
     if part.extra:
         from importlib.util import find_spec
 
         if find_spec("torch") is None:
-            missing = MissingExtra(f"the model {model!r}", part.extra)
+            missing = MissingExtra(f"the model {spec.model!r}", part.extra)
             if not optional:
                 raise missing
             return str(missing)
-    if model == "encoder" and not any(column.type == "text" for column in world.state.inputs):
-        return "there is no text column to encode"
-    return ""
+    return str(parts.build("models", spec.model, spec.options).unfit(world.state))
 
 
 def _share(world: World, learns: str, waiting: int) -> float:
@@ -243,7 +248,7 @@ def _work(world: World, fold: int, seconds: float) -> jobs.Work:
     context, inside, outside = world.context, world.folds[fold].train, world.folds[fold].validation
 
     def measure(scores: Array, target: Array) -> float:
-        return float(world.metric.of(world.measure(scores, target, world.desk.take(outside))))
+        return float(world.metric.of(world.measure(scores, target, world.top_k.take(outside))))
 
     return jobs.Work(
         task=world.task, state=world.state, train=world.rows.take(inside), train_target=world.target[inside],

@@ -15,13 +15,18 @@ from modelyard.errors import DataError
 from modelyard.learn import ensemble
 from modelyard.predictor import Artifact, combine, temper
 from modelyard.records.trained import Candidate, Trained, Weighting
-from modelyard.rows import Array, read_split
+from modelyard.rows import Array
 from modelyard.store import hash_tree, read_json, replacing, replacing_folder
 from modelyard.train.candidates import estimates
 from modelyard.train.world import World
 
-SURE = 0.95
-"""Level of the interval that must leave zero out."""
+SURE, CLEAR = 0.95, 0.9
+"""Levels of the interval that must leave zero out; at 0.9 five resamples of a hundred may say the contrary."""
+SMOOTH = ("roc_auc", "average_precision", "log_loss", "brier")
+"""Metrics of classes that every validation row moves a little. Those of decided labels, and of the few highest scores, jump with
+single rows; the calibration error is least for a constant."""
+BALANCED = ("f1_macro", "f1", "accuracy", "balanced_accuracy", "recall_macro", "matthews_corrcoef")
+"""Metrics of decided labels that weigh both errors: precision or recall alone would choose a threshold that always, or never, says yes."""
 
 
 def choose(world: World, trained: list[Candidate], scores: dict[str, Array]) -> Trained:
@@ -39,9 +44,9 @@ def choose(world: World, trained: list[Candidate], scores: dict[str, Array]) -> 
     threshold, reason, curve = _threshold(world, total, target)
     hashes = _assemble(world, weights, temperatures, temperature=temperature, bias=bias, threshold=threshold)
     with replacing(world.context.store.path("train", "validation.npz")) as temporary, temporary.open("wb") as file:
-        desk = world.desk.take(world.held)
-        found = {"row": world.values[world.held], "target": target, "scores": total, "group": world.groups[world.held]}
-        checked = {"period": desk.periods, "entity": desk.entities}
+        top_k = world.top_k.take(world.held)
+        found = {"row": world.row[world.held], "target": target, "scores": total, "group": world.groups[world.held]}
+        checked = {"period": top_k.periods, "entity": top_k.entities}
         found |= {name: part for name, part in checked.items() if part is not None}
         np.savez(file, allow_pickle=False, **found)
     return Trained(
@@ -58,24 +63,26 @@ def _weights(world: World, usable: dict[str, Array], target: Array) -> tuple[dic
     if not world.context.blueprint.train.ensemble or len(usable) == 1:
         return {best: 1.0}, "single"
     if world.shifts:
+        judge = _judge(world)
 
-        def fair(scores: Array) -> float:
-            """The loss after calibration, so that a log loss tells what a mean knows and not how sure it is of itself."""
-            if world.state.classes and _judge(world).name == "log_loss":
-                scores = temper(scores, *ensemble.choose_temperature(scores, target, biased=False))
-            return loss(scores)
+        def fair(scores: Array) -> Array:
+            """Calibrated where the log loss judges, so that it tells what a mean knows and not how sure it is of itself."""
+            if judge.name != "log_loss":
+                return scores
+            return temper(scores, *ensemble.choose_temperature(scores, target, biased=False))
 
-        return ensemble.keep(usable, fair), "equal"
+        def clearly(new: Array, old: Array) -> bool:
+            return _surely(world, judge, fair(new), fair(old), level=CLEAR)
+
+        return ensemble.keep(usable, lambda scores: loss(fair(scores)), clearly), "equal"
     weights = ensemble.select(usable, loss)
     total = combine([usable[name] for name in weights], list(weights.values()))
     return ({best: 1.0}, "best") if loss(total) > loss(usable[best]) else (weights, "greedy")
 
 
 def _judge(world: World) -> metrics.Metric:
-    """What the ensemble improves: the choosing metric where it ranks or measures numbers, else the log loss, because a metric of
-    decided labels jumps with single validation rows."""
-    ranks = world.metric.name in ("roc_auc", "average_precision", "log_loss", "brier")
-    return metrics.find("log_loss") if world.state.classes and not ranks else world.metric
+    """What the ensemble improves: the choosing metric where it is smooth or measures numbers, else the log loss."""
+    return metrics.find("log_loss") if world.state.classes and world.metric.name not in SMOOTH else world.metric
 
 
 def _loss(world: World, target: Array) -> Callable[[Array], float]:
@@ -85,13 +92,15 @@ def _loss(world: World, target: Array) -> Callable[[Array], float]:
     return lambda scores: -judge.sign * judge.of(world.held_out(scores))
 
 
-def _surely(world: World, metric: metrics.Metric, new: Array, old: Array, threshold: float | None = None) -> bool:
+def _surely(
+    world: World, metric: metrics.Metric, new: Array, old: Array, threshold: float | None = None, *, level: float = SURE
+) -> bool:
     """Whether the new scores (or the new threshold) beat the old on nearly all resamples of whole groups.
 
     Among choices that the validation rows cannot tell apart, the plain one (in the spirit of Breiman et al. 1984's one-standard-error rule).
     """
     change = metrics.difference(metric, world.held_out(new, threshold), world.held_out(old))
-    bootstrap = metrics.Bootstrap(count=200, level=SURE, seed=world.context.blueprint.train.seed)
+    bootstrap = metrics.Bootstrap(count=200, level=level, seed=world.context.blueprint.train.seed)
     (gain,) = bootstrap.of([change], len(new), groups=world.groups[world.held])
     return gain is not None and min(metric.sign * gain.low, metric.sign * gain.high) > 0
 
@@ -127,19 +136,19 @@ def _calibration(world: World, total: Array, target: Array) -> tuple[float, tupl
 
 def _threshold(world: World, scores: Array, target: Array) -> tuple[float | None, str, dict[str, list[float]]]:
     """From the declared costs, or the choosing metric where it judges decided labels of two classes."""
-    costs, positive = world.context.blueprint.evaluate.costs, world.positive
+    positive = world.positive
     if positive is None:
-        return None, "the likeliest class" if world.state.classes else "", {}
-    if costs is not None:
-        wrong, missed = (_cost(world, value) for value in (costs.false_positive, costs.false_negative))
+        return None, "of several classes the likeliest is answered" if world.state.classes else "", {}
+    if world.costs:
+        wrong, missed = (cost[world.held] for cost in world.costs)
         reason = "least declared cost on the validation rows"
-    elif world.metric.name in ("f1_macro", "f1", "accuracy", "balanced_accuracy", "matthews_corrcoef"):
+    elif world.metric.name in BALANCED:
         wrong = missed = np.ones(len(target))
         reason = f"best {world.metric.name} on the validation rows"
     else:
         return (
             None,
-            f"{world.metric.name} ranks, so the likeliest class is answered; declare evaluate.costs to choose a threshold",
+            f"{world.metric.name} cannot choose a threshold, so the likeliest class is answered; declare evaluate.costs to choose one",
             {},
         )
     thresholds = ensemble.grid(scores[:, positive])
@@ -147,27 +156,16 @@ def _threshold(world: World, scores: Array, target: Array) -> tuple[float | None
     curve = []
     for threshold in thresholds:
         said = scores[:, positive] >= threshold
-        if costs is not None:
+        if world.costs:
             curve.append(float((wrong * (said & ~truth) + missed * (~said & truth)).mean()))
         else:
             curve.append(-world.metric.sign * world.metric.of(world.held_out(scores, float(threshold))))
-    shown = {"cost": curve} if costs is not None else {"metric": [-world.metric.sign * value for value in curve]}
+    shown = {"cost": curve} if world.costs else {"metric": [-world.metric.sign * value for value in curve]}
     chosen: float | None = ensemble.choose_threshold(thresholds, curve)
-    if costs is None and not _surely(world, world.metric, scores, scores, chosen):
+    if not world.costs and not _surely(world, world.metric, scores, scores, chosen):
         chosen, reason = None, f"the likeliest class: no threshold is surely better for {world.metric.name}"
     shown = {"threshold": [float(threshold) for threshold in thresholds], **shown}
     return chosen, reason, {name: [round(value, 6) for value in values] for name, values in shown.items()}
-
-
-def _cost(world: World, value: float | str) -> Array:
-    """A cost for each validation row: a number, or a column of the data."""
-    if not isinstance(value, str):
-        return np.full(len(world.held), float(value))
-    frame = [read_split(world.context.store.path("data"), split) for split in ("train", "validation")]
-    if value not in frame[0].columns:
-        raise DataError(f"evaluate.costs: no column {value!r}. Columns: {', '.join(frame[0].columns)}")
-    column = frame[0].vstack(frame[1].select(frame[0].columns))[value].cast(float, strict=False).fill_null(0.0)
-    return np.asarray(column.to_numpy())[world.held]
 
 
 def _assemble(

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from modelyard import metrics, parts
+from modelyard.blueprint import Blueprint
 from modelyard.context import Context
 from modelyard.errors import DataError
+from modelyard.metrics.costs import cost_of
 from modelyard.records._base import Derived
 from modelyard.records.prepared import Prepared
 from modelyard.rows import GROUP, ROW, Array, Rows, from_frame, read_split
 from modelyard.rows_schema import input_columns
 from modelyard.store import fingerprint
 from modelyard.tasks._contract import State, Task
+
+if TYPE_CHECKING:
+    import polars
 
 FOLDED_ROWS = 20_000
 """Tables of at most so many rows are cross-validated: one held-out part of them would choose by chance."""
@@ -38,14 +44,17 @@ class World:
     task: Task
     state: State
     rows: Rows
-    values: Array
+    row: Array
+    """(n,) row numbers in the source."""
     target: Array
     groups: Array
     """Which rows hang together: copies, and the groups that the split keeps apart."""
     shifts: bool
     """Whether service will meet groups or times that training never saw: validation rows are then one draw of few."""
-    desk: metrics.Desk
+    top_k: metrics.TopK
     """What of all rows somebody can check."""
+    costs: tuple[Array, ...]
+    """(n,) what a false positive and a false negative of each row cost; empty where the blueprint declares none."""
     folds: list[Fold]
     metric: metrics.Metric
     fingerprint: str
@@ -61,18 +70,19 @@ class World:
 
     @property
     def positive(self) -> int | None:
-        return self.state.classes.index(self.state.positive) if self.state.positive else None
+        """The number of the class looked for."""
+        return self.state.positive_class
 
     def measure(
-        self, scores: Array, target: Array, desk: metrics.Desk, threshold: float | None = None
+        self, scores: Array, target: Array, top_k: metrics.TopK, threshold: float | None = None
     ) -> metrics.Sample:
         """Scores beside a target."""
         labels = self.task.labels(scores, self.state, threshold)
-        return metrics.Sample.of(target, scores, labels=labels, positive=self.positive, desk=desk)
+        return metrics.Sample.of(target, scores, labels=labels, positive=self.positive, top_k=top_k)
 
     def held_out(self, scores: Array, threshold: float | None = None) -> metrics.Sample:
         """Scores of the validation rows beside their target."""
-        return self.measure(scores, self.target[self.held], self.desk.take(self.held), threshold)
+        return self.measure(scores, self.target[self.held], self.top_k.take(self.held), threshold)
 
     def left(self) -> float:
         """Seconds of the budget that are left, what a killed run had used already counted."""
@@ -113,10 +123,19 @@ def look(context: Context, started: float) -> tuple[World, list[Derived]]:
     known = target >= 0 if state.classes else np.ones(len(target), dtype=bool)
     folds = _split(np.arange(total) < frames[0].height, known, groups, target, state, count, blueprint.train.seed)
     return World(
-        context=context, task=task, state=state, rows=from_frame(both, types), values=both[ROW].to_numpy(), target=target,
-        groups=groups, shifts=by in ("group", "time"), folds=folds, desk=metrics.desk_of(both, blueprint), metric=metrics.find(name, task.kind), started=started, spent_before=0.0,
+        context=context, task=task, state=state, rows=from_frame(both, types), row=both[ROW].to_numpy(), target=target,
+        groups=groups, shifts=by in ("group", "time"), folds=folds, top_k=metrics.top_k_of(both, blueprint), costs=_costs(both, prepared, blueprint), metric=metrics.find(name, task.kind), started=started, spent_before=0.0,
         fingerprint=fingerprint([prepared.splits["train"].hash, prepared.splits["validation"].hash, state.model_dump(mode="json"), count]),
     ), derived  # fmt: skip
+
+
+def _costs(frame: polars.DataFrame, prepared: Prepared, blueprint: Blueprint) -> tuple[Array, ...]:
+    declared = blueprint.evaluate.costs
+    if declared is None:
+        return ()
+    types = {column.name: column.type for column in prepared.columns}
+    named = (("false_positive", declared.false_positive), ("false_negative", declared.false_negative))
+    return tuple(cost_of(frame, types, cost, f"evaluate.costs.{name}") for name, cost in named)
 
 
 def _folds(prepared: Prepared, by: str, rows: int, size: str) -> tuple[int, str]:

@@ -48,7 +48,7 @@ class Part(Check):
         seen = self._seen(world)
         details: dict[str, Any] = {
             "alone": {rule.figure: plain(rule.estimate) for rule in rules},
-            "seen_rows": int(seen.sum()),
+            "rows_seen": int(seen.sum()),
         }
         if 0 < seen.sum() < len(seen):
             (gain,) = world.bootstrap.of([gain_from(world, ~seen)], len(seen), groups=world.groups)

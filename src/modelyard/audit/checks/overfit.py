@@ -10,7 +10,7 @@ from pydantic import Field
 from modelyard.audit.checks._contract import Check, Rule, finding
 from modelyard.audit.gaps import plain
 from modelyard.audit.world import World
-from modelyard.metrics import Desk, Sample
+from modelyard.metrics import Sample, TopK
 from modelyard.records._base import Estimate
 from modelyard.records.audited import Finding
 from modelyard.rows import Array, from_frame
@@ -44,14 +44,14 @@ class Part(Check):
     def __call__(self, world: World) -> Finding:
         with np.load(world.store.path(world.trained.validation_scores), allow_pickle=False) as saved:
             target, scores, groups = saved["target"], saved["scores"], saved["group"]
-            desk = Desk(world.sample.desk.k, saved.get("period"), saved.get("entity"))
+            top_k = TopK(world.sample.top_k.k, saved.get("period"), saved.get("entity"))
         labels = world.task.labels(scores, world.state, world.trained.threshold)
-        validation = Sample.of(target, scores, labels=labels, positive=world.sample.positive, desk=desk)
+        validation = Sample.of(target, scores, labels=labels, positive=world.sample.positive, top_k=top_k)
         details = {"validation": _value(world, validation), "test": _value(world, world.sample)}
         if self.rows:
             frame = world.train[world.some(world.train.height, self.rows)]
             rows = from_frame(frame, world.state.types())
-            details["train"] = _value(world, world.answers(rows, world.truth(frame), Desk(desk.k)))
+            details["train"] = _value(world, world.answers(rows, world.truth(frame), TopK(top_k.k)))
         drop = fall(world, validation, groups)
         points = world.metric.greater_is_better
         warn, fail = (self.warn, self.fail) if points else (self.warn_ratio, self.fail_ratio)

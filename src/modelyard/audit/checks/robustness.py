@@ -75,7 +75,7 @@ class Part(Check):
         rules, details = [], dict[str, Any]()
         for number, (name, edit) in enumerate(self._edits(world).items()):
             rng = np.random.default_rng([world.seed, number])
-            after = world.answers(edit(rows, world.state.types(), rng), before.target, before.desk)
+            after = world.answers(edit(rows, world.state.types(), rng), before.target, before.top_k)
             changed, drop = world.bootstrap.of(
                 [mean_of(self._changed(world, before, after)), loss(world, before, after)], len(index), groups=groups
             )

@@ -104,7 +104,7 @@ class Part(Check):
                 )
             return state.classes.index(self.favourable)
         two = state.positive is not None and len(state.classes) == 2
-        return 1 - state.classes.index(state.positive) if two and state.positive is not None else None
+        return 1 - state.positive_class if two and state.positive_class is not None else None
 
 
 def _figures(world: World, column: str, slices: Slices, favourable: int | None) -> Iterator[Figure]:

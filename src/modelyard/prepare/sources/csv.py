@@ -101,13 +101,18 @@ def _header(path: Path, text: str, delimiter: str) -> list[str]:
         _, names = next(_records(text, delimiter), (0, []))
     except csv.Error as error:
         raise DataError(f"{path}:1: the header cannot be read: {error}") from None
-    names = [name.strip() or f"unnamed_{number}" for number, name in enumerate(names, start=1)]
+    names = named(names)
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DataError(
             f"{path}:1: the column name {twice[0]!r} stands {names.count(twice[0])} times in the header. Give every column its own name."
         )
     return names
+
+
+def named(fields: Sequence[str]) -> list[str]:
+    """A header's fields as column names: trimmed, unnamed ones numbered."""
+    return [name.strip() or f"unnamed_{number}" for number, name in enumerate(fields, start=1)]
 
 
 def _refuse_ragged(path: Path, text: str, delimiter: str, width: int) -> None:

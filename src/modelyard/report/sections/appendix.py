@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from markupsafe import Markup
 
 from modelyard.report import charts, html
@@ -21,7 +19,6 @@ class Part(Section):
         return html.join(
             html.grid(
                 _stages(world),
-                _forecast(world),
                 _machine(world),
                 _versions(world),
                 _gates(world),
@@ -58,19 +55,6 @@ def _stages(world: World) -> Markup | None:
     return html.card(words("appendix.stages"), table, note=words("appendix.stages_note"), wide=True)
 
 
-def _forecast(world: World) -> Markup | None:
-    """What was foreseen beside what happened, where `yard forecast` was run."""
-    forecast = world["forecast"]
-    if not forecast.there:
-        return None
-    words, pairs = world.words, []
-    for key, given in forecast.items():
-        if given.number is not None and not isinstance(given.value, bool):
-            style: Any = {"s": "seconds", "B": "bytes"}.get(given.unit, "plain")
-            pairs.append((words.name("forecast", key), world.number(given, style)))
-    return html.card(words("appendix.forecast"), html.facts(pairs)) if pairs else None
-
-
 def _machine(world: World) -> Markup | None:
     words, runs = world.words, _runs(world)
     if not runs:
@@ -79,7 +63,7 @@ def _machine(world: World) -> Markup | None:
     for key, given in runs[-1][1]["machine"].items():
         shown = world.number(given, "bytes") if given.unit == "B" else world.quote(given)
         pairs.append((words.name("machine", key), shown))
-    return html.card(words("appendix.machine"), _lines(pairs))
+    return html.card(words("appendix.machine"), html.facts(pairs, lines=True))
 
 
 def _versions(world: World) -> Markup | None:
@@ -87,15 +71,7 @@ def _versions(world: World) -> Markup | None:
     if not runs:
         return None
     pairs = [(name, world.quote(given)) for name, given in runs[-1][1]["versions"].items()]
-    return html.card(words("appendix.versions"), _lines(pairs))
-
-
-def _lines(pairs: list[tuple[Any, Any]]) -> Markup:
-    return html.tag(
-        "dl",
-        *(html.tag("div", html.tag("dt", name), html.tag("dd", value)) for name, value in pairs),
-        class_="facts lines",
-    )
+    return html.card(words("appendix.versions"), html.facts(pairs, lines=True))
 
 
 def _gates(world: World) -> Markup | None:

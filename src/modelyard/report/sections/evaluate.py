@@ -60,11 +60,29 @@ def _metrics(world: World, evaluate: Traced) -> Markup:
     head = [words("evaluate.metric"), words("evaluate.value"), words("evaluate.interval"), words("evaluate.better")]
     if evaluate["at_half"]:
         head.append(words("evaluate.at_half"))
-    note = words("evaluate.metrics_note", rows=world.number(evaluate["rows"], "count"))
-    if evaluate["grouped"].value:
-        note = html.join(note, words("evaluate.grouped"), between=" ")
     table = html.table(head, rows, label=words.plain("evaluate.metrics"), numeric=(1, 2, 4))
-    return html.card(words("evaluate.metrics"), table, note=note, wide=True)
+    return html.card(words("evaluate.metrics"), table, note=_metrics_note(world, evaluate), wide=True)
+
+
+def _metrics_note(world: World, evaluate: Traced) -> Markup:
+    """How many rows, what was resampled, what `precision_at_k` looks at, and rows that nothing could answer."""
+    words = world.words
+    told = [words("evaluate.metrics_note", rows=world.number(evaluate["rows"], "count"))]
+    if evaluate["grouped"].value:
+        told.append(words("evaluate.grouped"))
+    if evaluate["top_k"].there:
+        k, days = world.number(evaluate["top_k"], "count"), evaluate["days"]
+        told.append(
+            words("evaluate.top_k_daily", k=k, days=world.number(days, "count"))
+            if days.there
+            else words("evaluate.top_k", k=k)
+        )
+    if evaluate["top_k_by"].there:
+        told.append(words("evaluate.top_k_by", column=world.quote(evaluate["top_k_by"], element="code")))
+    if evaluate["unknown"]:
+        counts = [count for _, count in evaluate["unknown"].items()]
+        told.append(words("evaluate.unknown", rows=world.number(sum(counts[1:], counts[0]), "count")))
+    return html.join(*told, between=" ")
 
 
 def _candidates(world: World, evaluate: Traced) -> Markup | None:
@@ -323,7 +341,9 @@ def _worst(world: World, evaluate: Traced) -> Markup | None:
         words("evaluate.worst"),
         html.tag("ol", *items[:SHOWN], class_="errors"),
         more,
-        note=words("evaluate.worst_note"),
+        note=words("evaluate.worst_note")
+        if world.task_kind == "classification"
+        else words("evaluate.worst_note_number"),
         wide=True,
     )
 

@@ -26,7 +26,7 @@ class Part(Section):
         return html.join(
             html.grid(
                 _source(world, prepare), _splits(world, prepare), _target(world, prepare), _cleaning(world, prepare),
-                _duplicates(world, prepare), _suspects(world, prepare), gates_table(world, world.gates("prepare")),
+                _duplicates(world, prepare), _suspects(world, prepare), _suggestions(world, prepare), gates_table(world, world.gates("prepare")),
             ),
             _columns(world, prepare),
         )  # fmt: skip
@@ -171,9 +171,28 @@ def _duplicates(world: World, prepare: Traced) -> Markup | None:
     pairs = [
         (words.name("duplicates", key), world.number(given, "count")) for key, given in prepare["duplicates"].items()
     ]
+    texts = any(column["type"].text == "text" and column["role"].text == "input" for column in prepare["columns"])
+    note = (
+        words("prepare.duplicates_note_coincident") if prepare["duplicates"]["coincident"].there
+        else words("prepare.duplicates_note") if texts else words("prepare.duplicates_note_table")
+    )  # fmt: skip
+    return html.card(words("prepare.duplicates"), html.facts(pairs), note=note) if pairs else None
+
+
+def _suggestions(world: World, prepare: Traced) -> Markup | None:
+    """How else the rows could be split, where the blueprint left the choice to us."""
+    lines = [
+        html.tag(
+            "li",
+            html.tag("code", f"prepare.split: {{by: {one['value'].text}, column: {one['column'].text}}}"),
+            html.tag("div", world.reason(one["reason"]), class_="small soft"),
+        )
+        for one in prepare["suggestions"]
+    ]
+    words = world.words
     return (
-        html.card(words("prepare.duplicates"), html.facts(pairs), note=words("prepare.duplicates_note"))
-        if pairs
+        html.card(words("prepare.suggestions"), html.tag("ul", *lines), note=words("prepare.suggestions_note"))
+        if lines
         else None
     )
 
@@ -240,11 +259,6 @@ def _column(world: World, column: Traced) -> Markup:
         (words("prepare.distinct"), world.number(column["distinct"], "count")),
         *_facts(world, column),
     ]
-    lines = html.tag(
-        "dl",
-        *(html.tag("div", html.tag("dt", name), html.tag("dd", value)) for name, value in pairs),
-        class_="facts lines",
-    )
     name = html.tag("span", column["name"].text, title=column["reason"].text)
     style = {"target": "s2", "input": "s1"}.get(role, "s8")
     return html.tag(
@@ -252,7 +266,7 @@ def _column(world: World, column: Traced) -> Markup:
         html.tag("h3", name),
         html.tag("div", badges),
         _picture(world, column, style),
-        lines,
+        html.facts(pairs, lines=True),
         class_="card small column",
     )
 

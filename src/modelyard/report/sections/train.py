@@ -87,7 +87,7 @@ def _candidates(world: World, train: Traced) -> Markup:
         further = [
             world.number(candidate["work"]["parameters"], "short"),
             world.number(candidate["work"]["flops_per_row"], "short"),
-            _seconds(world, candidate),
+            world.number(candidate["timings"]["total"], "seconds"),
         ]
         rows.append((label, candidate["validation"][metric], "s1" if used else "s8", further))
     head = [
@@ -104,19 +104,6 @@ def _candidates(world: World, train: Traced) -> Markup:
         numeric=(3, 4, 5),
     )
     return html.card(words("train.candidates"), table, *skipped, note=words("train.candidates_note"), wide=True)
-
-
-def _seconds(world: World, candidate: Traced) -> Markup:
-    total = candidate["timings"].first("total", "fit", "train", "seconds")
-    if total.there:
-        return world.number(total, "seconds")
-    known = [time for job in candidate["jobs"] for _, time in job["timings"].items() if time.number is not None]
-    if not known:
-        return Markup("–")
-    total = known[0]
-    for time in known[1:]:
-        total = total + time
-    return world.number(total, "seconds")
 
 
 def _curves(world: World, train: Traced) -> list[Markup]:
@@ -181,14 +168,17 @@ def _inside(world: World, candidate: Traced) -> list[Markup]:
     words, explain = world.words, candidate["explain"]
     name = words.name("candidate", candidate["name"].text)
     folds = []
-    if len(explain["layers"]):
-        folds.append(html.details(words("train.layers_of", name=name), _layers(world, explain["layers"]), fold=True))
+    layers, positive = candidate["jobs"][0]["facts"]["layers"], world["evaluate"]["positive"].text
+    if len(layers):
+        folds.append(html.details(words("train.layers_of", name=name), _layers(world, layers), fold=True))
     if len(explain["rules"]):
         folds.append(html.details(words("train.rules_of", name=name), _rules(world, explain["rules"]), fold=True))
     if len(explain["weights"]):
         folds.append(
             html.details(
-                words("train.features_of", name=name),
+                words("train.features_towards", name=name, positive=positive)
+                if positive
+                else words("train.features_of", name=name),
                 _bars(world, explain["weights"], words("train.coefficient"), "plain"),
                 fold=True,
             )
@@ -205,16 +195,11 @@ def _inside(world: World, candidate: Traced) -> list[Markup]:
 
 
 def _layers(world: World, layers: Traced) -> Markup:
-    """Rows of a model summary: whatever columns the model gave, in its order."""
-    columns = list(layers[0].value) if isinstance(layers[0].value, dict) else []
+    """A module's summary (`learn.summary`), a row a layer."""
+    columns = ("name", "kind", "output", "parameters", "flops")
     rows = [[_cell(world, layer[column]) for column in columns] for layer in layers]
-    numeric = [
-        number
-        for number, column in enumerate(columns)
-        if layers[0][column].number is not None and not isinstance(layers[0][column].value, str)
-    ]
     head = [world.words.name("layer", column) for column in columns]
-    return html.table(head, rows, label=world.words.plain("train.layers"), numeric=numeric)
+    return html.table(head, rows, label=world.words.plain("train.layers"), numeric=(3, 4))
 
 
 def _cell(world: World, given: Traced) -> Markup:

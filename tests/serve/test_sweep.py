@@ -1,0 +1,33 @@
+"""Which rates are offered: doubled while they hold, halved where even the first breaks."""
+
+from __future__ import annotations
+
+import pytest
+
+from modelyard.records.served import Level
+from modelyard.serve import sweep
+
+
+def levels(capacity: float) -> list[Level]:
+    """The sweep of a service that keeps up to `capacity` requests a second and is hopeless above."""
+
+    def measure(rate: float) -> Level:
+        kept = rate <= capacity
+        late = 0.05 if kept else 9.0
+        result = {
+            "answered": round(10 * rate), "requests": round(10 * rate), "errors": {}, "seconds": 10.0, "sender_delay": 0.0,
+            "p50": late, "p95": late, "p99": late, "mean": late,
+        }  # fmt: skip
+        return sweep.level(result, rate=rate, seconds=10.0, target=0.1)
+
+    return sweep.sweep(measure, rates=None, target=0.1, enough=lambda: False)
+
+
+@pytest.mark.parametrize("capacity", [0.7, 1.0, 3.0, 5.0, 90.0, 3000.0])
+def test_the_limit_is_found_to_within_a_tenth(capacity: float) -> None:
+    assert 0.9 * capacity <= sweep.highest(levels(capacity)) <= capacity
+
+
+def test_a_service_that_answers_less_than_one_in_two_seconds_sustains_nothing() -> None:
+    found = levels(0.2)
+    assert sweep.highest(found) == 0.0 and min(level.offered.value for level in found) >= sweep.LEAST_RATE
