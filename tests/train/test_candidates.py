@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -67,3 +68,18 @@ def test_what_can_be_checked_belongs_to_a_job_only_where_it_counts(tmp_path: Pat
             keys[metric, k] = candidates.metric_of(blueprint, metric)
     assert keys["precision_at_k", 5] != keys["precision_at_k", 10]
     assert keys["roc_auc", 5] == keys["roc_auc", 10] == "roc_auc"
+
+
+def test_texts_that_share_no_word_are_answered_by_how_common_each_class_is(tmp_path: Path) -> None:
+    rng, letters = np.random.default_rng(0), list("abcdefghijklmnopqrstuvwxyz")
+    words = ["".join(rng.choice(letters, 12)) for _ in range(120)]
+    frame = pl.DataFrame({"text": [f"{word} {word[::-1]} {word[3:]}" for word in words], "label": ["a", "a", "b"] * 40})
+    frame.write_parquet(tmp_path / "rows.parquet")
+    path = toys.write_blueprint(
+        tmp_path, tmp_path / "rows.parquet", target="label", train={"candidates": {"linear": {}}}
+    )
+    built = run(Blueprint.load(path), tmp_path / "build", to="train")
+    found = {each.name: each for each in built.records["train"].candidates}  # type: ignore[attr-defined]
+    assert found["linear"].status == "trained" and built.records["prepare"].inputs_types() == {"text": "text"}  # type: ignore[attr-defined]
+    with np.load(tmp_path / "build" / found["linear"].jobs[0].folder / "validation.npz") as saved:
+        assert saved["scores"] == pytest.approx(np.tile([2 / 3, 1 / 3], (len(saved["scores"]), 1)), abs=0.05)

@@ -71,6 +71,8 @@ class Part(FitModel):
         clock: Clock,
     ) -> Weights:
         matrix, held = _matrix(train.arrays), _matrix(validation.arrays)
+        if not matrix.shape[1]:  # texts that share no word, say: all that is left is how common each answer is
+            matrix, held = np.zeros((len(train), 1)), np.zeros((len(validation), 1))
         best: tuple[float, Weights] | None = None
         learner = self._learner(seed) if state.classes else None
         for number, strength in enumerate(self.strengths):
@@ -85,9 +87,10 @@ class Part(FitModel):
             if best is None or loss < best[0]:
                 best = loss, {**weights, "strength": np.array([strength])}
         assert best is not None
-        split = train.arrays["dense"].shape[1]
+        dense = train.arrays["dense"].shape[1]
+        terms = train.arrays["terms"].width if "terms" in train.arrays else 0
         coefficients = best[1].pop("coefficients").astype(np.float32)
-        return {**best[1], "dense": coefficients[:split], "terms": coefficients[split:]}
+        return {**best[1], "dense": coefficients[:dense], "terms": coefficients[dense : dense + terms]}
 
     def _learner(self, seed: int) -> Any:
         """Each strength starts from the coefficients of the one before."""
