@@ -5,12 +5,14 @@ It needs numpy only. A column's type fixes its array:
     number, boolean   float64, NaN where missing (boolean: 0 or 1)
     date              float64 seconds since 1970-01-01 UTC, NaN where missing
     category, text    object array of str, None where missing
+    image             object array of bytes: a PNG, JPEG, WebP, GIF, BMP or TIFF file as it is, None where missing
 
 How a number or a date may be spelt is said here once, for one value of a request and, by `prepare`, for whole columns.
 """
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,13 +35,17 @@ if TYPE_CHECKING:
     import polars
 
 Array = np.ndarray[Any, np.dtype[Any]]
-InputType = Literal["number", "category", "boolean", "text", "date"]
+InputType = Literal["number", "category", "boolean", "text", "date", "image"]
+OBJECTS = ("category", "text", "image")
+"""Types whose arrays hold Python objects, None where missing."""
 Limits = tuple[float | None, float | None]
 """Lowest and highest possible number; None where there is no bound."""
 SPLITS = ("train", "validation", "test")
 ROW, GROUP = "__row__", "__group__"
 """Columns that `prepare` adds to each split's file: the row's number in the source, and its group (rows of one group,
 such as near duplicates, never stand on two sides of a split or fold)."""
+GREY_IMAGE = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAADklEQVR42mNogAIGyhgAgIQgARDoahcAAAAASUVORK5CYII="
+"""A grey PNG of 8 x 8 pixels in base64: an example that is nobody's picture."""
 MOST_FAULTS = 20
 """Faults of rows that are told at once: enough to mend what was sent, too few to be a burden."""
 MOST_NAMES = 30
@@ -124,7 +130,7 @@ def _python(value: Any) -> Any:
 
 def empty_column(type: str, count: int) -> Array:
     """A column of missing values."""
-    return np.full(count, None, dtype=object) if type in ("category", "text") else np.full(count, np.nan)
+    return np.full(count, None, dtype=object) if type in OBJECTS else np.full(count, np.nan)
 
 
 def from_records(records: Sequence[Mapping[str, Any]], inputs: Sequence[Column]) -> Rows:
@@ -192,6 +198,8 @@ def without_impossible(values: Array, limits: Limits) -> Array:
 def _value(given: Any, column: Column) -> Any:
     """A value in its column's type, None where it counts as missing; ValueError, TypeError or OverflowError where it is none."""
     reading = column.reading
+    if column.type == "image":
+        return None if given is None or given == "" else _image(given)
     if isinstance(given, str):
         given = mending.mend(given) if column.mended else given
         if column.type != "text" and (not given.strip() or given.strip()[:LONGEST_UNREAD] in reading.unread):
@@ -264,6 +272,16 @@ def _text(given: Any) -> str:
     return given
 
 
+def _image(given: Any) -> bytes:
+    """The bytes of an image: as they are, or base64, also as a data URI. Its pixels are read when it is encoded."""
+    if isinstance(given, bytes):
+        return given
+    if not isinstance(given, str):
+        raise TypeError
+    text = given.partition(",")[2] if given.startswith("data:") else given
+    return base64.b64decode("".join(text.split()), validate=True)
+
+
 _YEARS = (-62_135_596_800, 253_402_300_800)
 """Seconds since 1970 of the first day of year 1 and the end of year 9999: what a date can be."""
 
@@ -320,6 +338,7 @@ def mail_date(text: str) -> datetime | None:
 
 _WANTED = {
     "number": "number", "boolean": "boolean (true or false)", "category": "text", "text": "text", "date": "date such as 2026-01-31",
+    "image": "PNG, JPEG, WebP, GIF, BMP or TIFF file in base64",
 }  # fmt: skip
 
 
@@ -339,7 +358,11 @@ def from_frame(frame: polars.DataFrame, types: Mapping[str, str]) -> Rows:
     columns: dict[str, Array] = {}
     for name, kind in types.items():
         series = frame[name]
-        if kind in ("category", "text"):
+        if kind == "image":
+            columns[name] = np.array([*series.to_list(), None], dtype=object)[
+                :-1
+            ]  # the None keeps equal lengths from becoming a matrix
+        elif kind in ("category", "text"):
             columns[name] = series.cast(pl.String).to_numpy().astype(object)
         elif kind == "date":
             seconds = series.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / 1e6

@@ -134,7 +134,7 @@ def _record(
         slices=sliced,
         curves=series,
         confusion=mistakes.confusion(sample, state.classes) if state.classes else None,
-        worst=mistakes.worst(test, sample),
+        worst=mistakes.worst(context.store, chosen, test, sample),
         money=money.value(prices, test, sample.labels, sample.scores) if prices is not None else None,
         unknown=unknown,
         scores=SCORES,

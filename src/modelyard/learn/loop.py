@@ -30,6 +30,13 @@ from modelyard.store import fingerprint
 from modelyard.tasks._contract import State
 
 Metric = Callable[[Array, Array], float]
+
+
+def fold(seed: int, step: int) -> int:
+    """A seed of its own for every step, so that a resumed training changes its rows as an unbroken one."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
+
+
 SLOWEST_CHECKPOINT = 0.05
 """Share of the time that writing checkpoints may take; they become rarer where the disk is slow."""
 
@@ -301,6 +308,8 @@ class _Trainer:
 
     def _one_step(self) -> None:
         """One optimiser step: gradients of summed losses over all passes, divided by the count of all passes."""
+        import torch
+
         start = time.monotonic()
         passes = self._epoch_steps(self.step // self.per_epoch)[self.step % self.per_epoch]
         planned = self.clock.schedule()
@@ -313,12 +322,17 @@ class _Trainer:
         optimise.set_rate(self.optimiser, rate)
         self.module.train()
         self.optimiser.zero_grad(set_to_none=True)
+        generator = torch.Generator().manual_seed(fold(self.seed, self.step))
         total = count = 0.0
         for rows in passes:
             arrays = self._tensors(batches.take(self.train.arrays, rows, self.ragged))
+            arrays, mix = self.model.changed(arrays, generator)
             with precision.autocast(self.precision, self.device):
                 outputs = self.forward(**arrays)
-            sums, counts = self.task.losses(outputs, self._target(self.train, rows), self.state)
+            target = self._target(self.train, rows)
+            sums, counts = self.task.losses(outputs, target, self.state)
+            if mix is not None:
+                sums = mix.own * sums + (1 - mix.own) * self.task.losses(outputs, target[mix.other], self.state)[0]
             loss = sums.sum()
             loss.backward()
             total, count = total + float(loss.detach()), count + float(counts.sum())

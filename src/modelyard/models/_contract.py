@@ -172,6 +172,11 @@ class LoopModel(Model):
     def loop(self, features: dict[str, Any], state: State, rows: int) -> LoopOptions:
         """How to train it."""
 
+    def changed(self, tensors: dict[str, Any], generator: Any) -> tuple[dict[str, Any], Any]:
+        """A training pass's tensors, augmented (`generator`: torch's, seeded by the step), and how rows were mixed: None, or an object
+        with `other` (n,) row numbers and `own` (n,) shares of the row's own target."""
+        return tensors, None
+
     def groups(self, module: Any) -> Sequence[tuple[int, list[Any]]]:
         """Parameters by depth, for layer-wise learning rates: (layers below the top, parameters)."""
         return [(0, [p for p in module.parameters() if p.requires_grad])]

@@ -10,6 +10,9 @@ from modelyard.features import ngrams
 from modelyard.rows import Array, Rows
 from modelyard.tasks._contract import State
 
+PIXELS = 28
+"""Side to which a model of plain columns sees an image: 784 columns, as the field's first benchmark had."""
+
 
 def text_blocks(state: State) -> dict[str, list[str]]:
     """Text columns that are read as one text, by the block's name.
@@ -52,18 +55,21 @@ def fit_matrix(rows: Rows, target: Array, state: State, *, terms: int) -> dict[s
         "table": table.fit_coded(rows, target, state),
         "blocks": blocks,
         "texts": ngrams.fit_text(texts(rows, blocks), longest=1, most=terms),
+        "pixels": fit_pixels(rows, state),
     }
 
 
 def encode_matrix(rows: Rows, features: dict[str, Any]) -> Array:
-    """(n, d) float64 for trees: numbers, codes, text statistics, TF-IDF of the kept words."""
+    """(n, d) float64 for trees: numbers, codes, text statistics, TF-IDF of the kept words, pixels."""
     from modelyard.features import table
 
-    coded = table.encode_coded(rows, features["table"])
-    if not features["texts"]:
-        return coded
-    read = texts(rows, features["blocks"])
-    return np.hstack([coded, statistics(read), ngrams.encode_text(read, features["texts"]).dense()])
+    blocks = [table.encode_coded(rows, features["table"])]
+    if features["texts"]:
+        read = texts(rows, features["blocks"])
+        blocks += [statistics(read), ngrams.encode_text(read, features["texts"]).dense()]
+    if features["pixels"]:
+        blocks.append(encode_pixels(rows, features["pixels"]))
+    return blocks[0] if len(blocks) == 1 else np.hstack(blocks)
 
 
 def matrix_names(features: dict[str, Any]) -> list[str]:
@@ -71,7 +77,32 @@ def matrix_names(features: dict[str, Any]) -> list[str]:
     from modelyard.features import table
 
     words = [f"{name}: {term}" for name, inner in features["texts"].items() for term in inner["terms"]]
-    return [*table.coded_names(features["table"]), *statistic_names(list(features["texts"])), *words]
+    shown = pixel_names(features["pixels"]) if features["pixels"] else []
+    return [*table.coded_names(features["table"]), *statistic_names(list(features["texts"])), *words, *shown]
+
+
+def fit_pixels(rows: Rows, state: State) -> dict[str, Any]:
+    """Features of `encode_pixels`; empty where no column holds images."""
+    from modelyard.features import images
+
+    columns = [column.name for column in state.inputs if column.type == "image"]
+    return images.fit(rows, columns, size=None, channels=None, most=PIXELS, fit="squash", seed=0) if columns else {}
+
+
+def encode_pixels(rows: Rows, features: dict[str, Any]) -> Array:
+    """(n, d) float64, 0 to 1: every pixel of every channel is a column."""
+    from modelyard.features import images
+
+    return images.encode(rows, features).reshape(len(rows), -1) / 255.0
+
+
+def pixel_names(features: dict[str, Any]) -> list[str]:
+    """A name for each column of `encode_pixels`: row and column of the image, and the channel where there are several."""
+    side, channels = range(features["size"]), ["red", "green", "blue"] if features["channels"] == 3 else [""]
+    return [
+        f"{name} {row},{column} {channel}".strip()
+        for name in features["columns"] for channel in channels for row in side for column in side
+    ]  # fmt: skip
 
 
 def loss(outputs: Array, target: Array, state: State) -> float:

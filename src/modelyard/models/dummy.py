@@ -14,7 +14,12 @@ from modelyard.tasks._contract import State
 class Part(FitModel):
     """The same answer for every row."""
 
-    tasks: ClassVar[tuple[str, ...]] = ("text-classification", "tabular-classification", "tabular-regression")
+    tasks: ClassVar[tuple[str, ...]] = (
+        "text-classification",
+        "tabular-classification",
+        "tabular-regression",
+        "image-classification",
+    )
 
     def features(self, rows: Rows, target: Array, state: State, *, seed: int) -> dict[str, Any]:
         return {}

@@ -22,7 +22,12 @@ from modelyard.tasks._contract import State
 class Part(FitModel):
     """A linear model."""
 
-    tasks: ClassVar[tuple[str, ...]] = ("text-classification", "tabular-classification", "tabular-regression")
+    tasks: ClassVar[tuple[str, ...]] = (
+        "text-classification",
+        "tabular-classification",
+        "tabular-regression",
+        "image-classification",
+    )
 
     word_ngrams: int = Field(2, ge=0, le=4)
     """Longest n-gram of words (0: no words)."""
@@ -42,7 +47,13 @@ class Part(FitModel):
     def features(self, rows: Rows, target: Array, state: State, *, seed: int) -> dict[str, Any]:
         blocks = _inputs.text_blocks(state)
         read = _inputs.texts(rows, blocks)
-        found: dict[str, Any] = {"table": table.fit_dense(rows, state), "blocks": blocks, "words": {}, "characters": {}}
+        found: dict[str, Any] = {
+            "table": table.fit_dense(rows, state),
+            "blocks": blocks,
+            "words": {},
+            "characters": {},
+            "pixels": _inputs.fit_pixels(rows, state),
+        }
         if self.word_ngrams:
             found["words"] = ngrams.fit_text(read, longest=self.word_ngrams, most=self.terms)
         if self.characters and read:
@@ -54,6 +65,9 @@ class Part(FitModel):
 
     def encode(self, rows: Rows, features: dict[str, Any]) -> Arrays:
         dense = table.encode_dense(rows, features["table"])
+        if pixels := features["pixels"]:
+            scaled = (_inputs.encode_pixels(rows, pixels) - np.mean(pixels["mean"])) / np.mean(pixels["scale"])
+            dense = np.hstack([dense, scaled.astype(np.float32)])
         read = _inputs.texts(rows, features["blocks"])
         blocks = [ngrams.encode_words(read[block], words) for block, words in features["words"].items()]
         blocks += [ngrams.encode_characters(read[block], inner) for block, inner in features["characters"].items()]
@@ -142,7 +156,9 @@ class Part(FitModel):
         return Work(parameters=found.parameters, flops_per_row=2.0 * filled, bytes=found.bytes)
 
     def explain(self, weights: Weights, features: dict[str, Any], state: State) -> dict[str, Any]:
-        names = table.dense_names(features["table"])
+        names = table.dense_names(features["table"]) + (
+            _inputs.pixel_names(features["pixels"]) if features["pixels"] else []
+        )
         words = [f"{name}: {term}" for name, inner in features["words"].items() for term in inner["terms"]]
         named = np.concatenate([weights["dense"], weights["terms"][: len(words)]])
         labels = names + words

@@ -51,8 +51,8 @@ def _spell(value: Any) -> str:
 def _text(present: polars.Series) -> dict[str, Any]:
     trimmed = present.str.strip_chars()
     return {
-        "characters": _quantiles(present.str.len_chars().to_numpy()),
-        "words": _quantiles(present.str.count_matches(r"\S+").to_numpy()),
+        "characters": quantiles(present.str.len_chars().to_numpy()),
+        "words": quantiles(present.str.count_matches(r"\S+").to_numpy()),
         "empty": int((trimmed == "").sum()),
         **scripts.script(present),
     }
@@ -62,7 +62,7 @@ def numbers(values: Array) -> dict[str, Any]:
     """Quantiles, mean, deviation, histogram and how many are whole or zero."""
     values = values.astype(np.float64)
     return {
-        "quantiles": _quantiles(values),
+        "quantiles": quantiles(values),
         "mean": float(values.mean()),
         "deviation": float(values.std()),
         "zeros": int((values == 0).sum()),
@@ -71,7 +71,7 @@ def numbers(values: Array) -> dict[str, Any]:
     }
 
 
-def _quantiles(values: Array) -> dict[str, float]:
+def quantiles(values: Array) -> dict[str, float]:
     found = np.quantile(values.astype(np.float64), QUANTILES)
     return {f"{share:g}": float(value) for share, value in zip(QUANTILES, found, strict=True)}
 

@@ -131,6 +131,8 @@ def guess(series: polars.Series) -> Guess:
     import polars as pl
 
     kind = series.dtype
+    if kind == pl.Binary and _shows_images(series):
+        return Guess("image", "image files")
     if kind.is_nested() or kind in (pl.Binary, pl.Object):
         return Guess("ignore", f"holds {'binary data' if kind == pl.Binary else 'nested values'}")
     present = series.drop_nulls()
@@ -156,6 +158,14 @@ def guess(series: polars.Series) -> Guess:
     if kind.is_numeric():
         return _guess_number(series, present, distinct)
     return _guess_text(series, present.cast(pl.String), distinct)
+
+
+def _shows_images(series: polars.Series) -> bool:
+    """Whether most of a sample of binary values begin like images."""
+    from modelyard.prepare.pictures import is_image
+
+    sample = series.drop_nulls().gather_every(max(1, series.len() // 50)).to_list()
+    return bool(sample) and sum(map(is_image, sample)) >= 0.5 * len(sample)  # the others are broken files
 
 
 def _guess_number(series: polars.Series, present: polars.Series, distinct: int) -> Guess:
@@ -255,7 +265,7 @@ def convert(series: polars.Series, kind: str, *, reading: Reading | None = None)
     Without a `reading` it is found in the column itself.
     """
     converted = in_type(series, kind, reading=reading or find_reading(series, kind))
-    if kind in ("ignore", "text"):
+    if kind in ("ignore", "text", "image"):
         return converted, 0
     lost = unread(series, converted)
     if lost.any() and converted.null_count() == series.len():
@@ -270,6 +280,8 @@ def in_type(series: polars.Series, kind: str, *, reading: Reading) -> polars.Ser
     """The column in its type, null where a value is missing or cannot be read."""
     import polars as pl
 
+    if kind == "image":
+        return series
     if kind == "ignore":
         return plain_text(series) if series.dtype.is_nested() or series.dtype == pl.Object else series
     if kind == "text":

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from modelyard import parts
 from modelyard.blueprint import Data
 from modelyard.errors import DataError, nearest
+from modelyard.prepare import pictures
 from modelyard.rows import GROUP, ROW, SPLITS
-from modelyard.store import hash_file, replacing
+from modelyard.store import fingerprint, hash_file, replacing
 
 if TYPE_CHECKING:
     import polars
@@ -59,13 +60,42 @@ def load(data: Data, folder: Path) -> Loaded:
     common = Path(os.path.commonpath([file.parent for files in sources.values() for file in files]))
     frames, records, given = [], [], len(sources) > 1
     for split, files in sources.items():
-        for file in files:
-            frame, facts = _read_file(file, data.missing)
+        for found in _gathered(files):
+            frame, facts = _read_file(found[0], data.missing) if len(found) == 1 else _read_all(found, data.missing)
+            name = found[0] if len(found) == 1 else Path(os.path.commonpath(found))
             records.append(
-                {"name": file.relative_to(common).as_posix(), **facts, **({"split": split} if given else {})}
+                {"name": name.relative_to(common).as_posix(), **facts, **({"split": split} if given else {})}
             )
             frames.append(frame.with_columns(pl.lit(split).alias(GIVEN)) if given else frame)
     return Loaded(_together(frames), records, given)
+
+
+def _gathered(files: Sequence[Path]) -> list[list[Path]]:
+    """The files one by one; those of a source that reads all its files as one table together, where the first of them stands."""
+    found: list[list[Path]] = []
+    joined: dict[str, list[Path]] = {}
+    for file in files:
+        part = _part(file)
+        if part is None or not part.together:
+            found.append([file])
+        elif type(part).__module__ in joined:
+            joined[type(part).__module__].append(file)
+        else:
+            joined[type(part).__module__] = [file]
+            found.append(joined[type(part).__module__])
+    return found
+
+
+def _read_all(files: Sequence[Path], missing: Sequence[str]) -> tuple[polars.DataFrame, dict[str, Any]]:
+    """Many files as one table, a row each, and what they are together."""
+    frame = _part(files[0]).read_all(files, missing)
+    size = sum(file.stat().st_size for file in files)
+    return frame, {
+        "files": len(files),
+        "bytes": size,
+        "rows": frame.height,
+        "hash": fingerprint([*map(hash_file, files)]),
+    }
 
 
 def from_python(frame: Any, place: Path) -> Path:
@@ -184,7 +214,7 @@ def _read_file(path: Path, missing: Sequence[str]) -> tuple[polars.DataFrame, di
         raise DataError(f"{path}: the ending is not known. Known endings: {' '.join(sorted(_suffixes()))}")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: is empty (0 bytes)")
-    frame = part.read(path, missing)
+    frame = pictures.from_paths(part.read(path, missing), path.parent)
     if frame.height == 0:
         raise DataError(f"{path}: has columns but no rows")
     ours = sorted({ROW, GROUP, GIVEN} & set(frame.columns))

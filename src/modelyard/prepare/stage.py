@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from modelyard.blueprint import Blueprint, Clean
 from modelyard.context import Context
 from modelyard.errors import DataError, nearest
-from modelyard.prepare import cards, cleaning, grouping, inference, leakage, reading, suggesting, target
+from modelyard.prepare import cards, cleaning, grouping, inference, leakage, pictures, reading, suggesting, target
 from modelyard.prepare.dividing import Division, divide
 from modelyard.prepare.reading import GIVEN, Loaded
 from modelyard.prepare.roles import Roles, assign
@@ -29,19 +29,23 @@ def run(context: Context, frame: Any = None) -> Prepared:
         loaded, derived = _load(context, frame)
         advance(1)
         table, wanted, roles, cleaned = _clean(blueprint, loaded)
+        table, looked, broken = _look(table, roles)
+        wanted = Target(wanted.name, wanted.kind, table[wanted.name])
         advance(1)
+        plain = pictures.marked(table, looked)
         pairs, counts = grouping.duplicate_pairs(
-            table,
+            plain,
             roles.input_types(),
             threshold=blueprint.prepare.near_duplicates,
             text_task=roles.task.startswith("text"),
+            looked={name: seen for name, seen in looked.items() if name in roles.inputs},
         )
         advance(1)
-        division = divide(table, blueprint, roles, wanted, pairs)
-        cleaned += division.dropped
+        division = divide(plain, blueprint, roles, wanted, pairs)
+        cleaned += broken + division.dropped
         splits, outliers = _sides(table, division, blueprint, roles)
         advance(1)
-        columns = _columns(table, roles, wanted)
+        columns = _columns(table, roles, wanted, looked)
         suspects = _suspects(splits, columns, wanted.name, roles, division, blueprint)
         advance(1)
         written = {name: _write(context, name, part, wanted.name) for name, part in splits.items()}
@@ -148,6 +152,14 @@ def _typed(table: polars.DataFrame, roles: Roles, clean: Clean) -> tuple[polars.
     return table.with_columns(columns), replace(roles, readings=readings), steps
 
 
+def _look(
+    table: polars.DataFrame, roles: Roles
+) -> tuple[polars.DataFrame, dict[str, pictures.Looked], list[CleaningStep]]:
+    """The rows whose images can be read, what one pass over each image column saw, and the steps that list the others."""
+    names = [name for name, kind in roles.types.items() if kind == "image"]
+    return pictures.drop_broken(table, {name: pictures.look(table[name]) for name in names})
+
+
 def _sides(
     table: polars.DataFrame, division: Division, blueprint: Blueprint, roles: Roles
 ) -> tuple[dict[str, polars.DataFrame], list[CleaningStep]]:
@@ -161,7 +173,9 @@ def _sides(
     return splits, steps
 
 
-def _columns(table: polars.DataFrame, roles: Roles, wanted: Target) -> list[ColumnCard]:
+def _columns(
+    table: polars.DataFrame, roles: Roles, wanted: Target, looked: dict[str, pictures.Looked]
+) -> list[ColumnCard]:
     result = []
     for name in table.columns:
         if name in (ROW, GIVEN):
@@ -180,7 +194,7 @@ def _columns(table: polars.DataFrame, roles: Roles, wanted: Target) -> list[Colu
                     "rows": table.height,
                     "missing": series.null_count(),
                     "distinct": 0 if nested else series.drop_nulls().n_unique(),
-                    "facts": cards.facts(series, kind),
+                    "facts": pictures.facts(looked[name], series) if name in looked else cards.facts(series, kind),
                     "reading": roles.readings.get(name, Reading()),
                 }
             )

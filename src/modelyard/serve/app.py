@@ -18,13 +18,14 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from modelyard.errors import RequestError
 from modelyard.rows import from_records
 from modelyard.serve.engine import Answers, Engine
 from modelyard.serve.limits import Limits
 from modelyard.serve.lines import say, say_failure
 from modelyard.serve.meters import CONTENT_TYPE, Meters
 from modelyard.serve.openapi import describe, example_row
-from modelyard.serve.reading import check_headers, read_body, read_rows
+from modelyard.serve.reading import check_headers, is_upload, read_body, read_rows, read_upload
 from modelyard.serve.refusing import Refused, invalid_rows
 
 Json = dict[str, Any]
@@ -87,9 +88,13 @@ class App:
         check_headers(request.headers)
         body = await read_body(request.stream(), request.headers.get("content-length"), self.limits)
         read = clock()
-        rows = read_rows(body, self.inputs, self.limits)
+        upload = is_upload(request.headers)
+        rows = read_upload(body, self.inputs) if upload else read_rows(body, self.inputs, self.limits)
         checked = clock()
-        answered = await self.engine.answer(rows)
+        try:
+            answered = await self.engine.answer(rows)
+        except RequestError as error:  # an image is opened only when it is encoded
+            raise invalid_rows(list(error.faults)) from None
         done = clock()
         content = {
             "answers": answered.answers,

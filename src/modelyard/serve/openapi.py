@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from modelyard.rows import Column
+from modelyard.rows import GREY_IMAGE, Column
 from modelyard.serve.limits import Limits
 from modelyard.tasks._contract import State
 
@@ -99,7 +99,9 @@ def example_row(inputs: Sequence[Column]) -> dict[str, Any]:
     return row
 
 
-_PLACEHOLDER: Json = {"number": 0, "boolean": True, "category": "other", "text": "some text", "date": "2026-01-31"}
+_PLACEHOLDER: Json = {
+    "number": 0, "boolean": True, "category": "other", "text": "some text", "date": "2026-01-31", "image": GREY_IMAGE,
+}  # fmt: skip
 
 
 def _example(column: Column) -> Any:
@@ -143,6 +145,7 @@ _TYPES: dict[str, list[str]] = {
     "category": ["string", "number", "boolean", "null"],
     "text": ["string", "null"],
     "date": ["string", "number", "null"],
+    "image": ["string", "null"],
 }
 _MEANING = {
     "number": "A number (also as text).",
@@ -150,6 +153,7 @@ _MEANING = {
     "category": "A category. An unknown one is accepted, and counts as one that training never saw.",
     "text": "Text.",
     "date": "A date or time in ISO 8601, such as 2026-01-31 (also seconds since 1970).",
+    "image": "A PNG, JPEG, WebP, GIF, BMP or TIFF file in base64 (also as a data URI). Addresses are not fetched.",
 }
 
 
@@ -180,6 +184,8 @@ def _field(column: Column, example: Any) -> Json:
     if column.missing:
         facts.append(f"Missing in {column.missing:.1%} of the training rows.")
     schema: Json = {"type": _TYPES[column.type], "description": " ".join(facts), "x-column-type": column.type}
+    if column.type == "image":
+        schema |= {"contentEncoding": "base64", "contentMediaType": "image/*"}
     if column.values:
         schema["x-known-values"] = list(column.values[:MOST_VALUES])
     if example is not None:

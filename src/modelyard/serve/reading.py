@@ -70,6 +70,19 @@ async def read_body(stream: AsyncIterator[bytes], declared: str | None, limits: 
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
+def is_upload(headers: Mapping[str, str]) -> bool:
+    """Whether the body is an image itself."""
+    return headers.get("content-type", "").strip().lower().startswith("image/")
+
+
+def read_upload(body: bytes, inputs: Sequence[Column]) -> Rows:
+    """The one row of an uploaded image; 415 where the model reads other things, or more than one image."""
+    if [column.type for column in inputs] != ["image"]:
+        named = ", ".join(f"{column.name} ({column.type})" for column in inputs)
+        raise Refused(415, "unsupported_upload", f"an image alone is not accepted here. Send JSON with: {named}")
+    return from_records([{inputs[0].name: body}], inputs)
+
+
 def read_rows(body: bytes, inputs: Sequence[Column], limits: Limits) -> Rows:
     """Rows from a body; 400 where it is not JSON, 422 with row and field where it does not fit, 413 for too many rows."""
     try:
@@ -150,8 +163,12 @@ def _misfits(records: Sequence[Mapping[str, Any]], inputs: Sequence[Column]) -> 
                 yield number, name[:LONGEST_NAME], f"unknown field.{close} Allowed: {listed(list(known))}"
         for name, value in record.items():
             # a file may say 12 where a text stands; a client that does has mixed up its fields
-            if known.get(name) == "text" and value is not None and not isinstance(value, str):
-                yield number, name, f"must be text (got {_kind(value)})"
+            if known.get(name) in ("text", "image") and value is not None and not isinstance(value, str):
+                yield (
+                    number,
+                    name,
+                    f"must be {'text' if known[name] == 'text' else 'an image in base64'} (got {_kind(value)})",
+                )
         if not stranger and all(value is None or value == "" for value in record.values()):
             yield number, None, f"has no value. Give at least one of: {listed(list(known))}"
 
