@@ -6,6 +6,7 @@ It needs numpy only. A column's type fixes its array:
     date              float64 seconds since 1970-01-01 UTC, NaN where missing
     category, text    object array of str, None where missing
     image             object array of bytes: a PNG, JPEG, WebP, GIF, BMP or TIFF file as it is, None where missing
+    sequence          object array of (L, C) float32, L steps of C channels, NaN where a value lacks; None where missing
 
 How a number or a date may be spelt is said here once, for one value of a request and, by `prepare`, for whole columns.
 """
@@ -13,6 +14,7 @@ How a number or a date may be spelt is said here once, for one value of a reques
 from __future__ import annotations
 
 import base64
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,8 +37,8 @@ if TYPE_CHECKING:
     import polars
 
 Array = np.ndarray[Any, np.dtype[Any]]
-InputType = Literal["number", "category", "boolean", "text", "date", "image"]
-OBJECTS = ("category", "text", "image")
+InputType = Literal["number", "category", "boolean", "text", "date", "image", "sequence"]
+OBJECTS = ("category", "text", "image", "sequence")
 """Types whose arrays hold Python objects, None where missing."""
 Limits = tuple[float | None, float | None]
 """Lowest and highest possible number; None where there is no bound."""
@@ -89,6 +91,8 @@ class Column(Frozen):
     """A number that is always whole."""
     example: str | float | bool | None = None
     """A value for the API's examples."""
+    channels: int = 1
+    """Values of each step of a sequence."""
     mended: bool = False
     """Whether training read this column's texts mended; the service then mends what it is sent."""
     reading: Reading = Reading()
@@ -200,6 +204,8 @@ def _value(given: Any, column: Column) -> Any:
     reading = column.reading
     if column.type == "image":
         return None if given is None or given == "" else _image(given)
+    if column.type == "sequence":
+        return None if given is None or given == "" else _sequence(given, column.channels)
     if isinstance(given, str):
         given = mending.mend(given) if column.mended else given
         if column.type != "text" and (not given.strip() or given.strip()[:LONGEST_UNREAD] in reading.unread):
@@ -282,6 +288,25 @@ def _image(given: Any) -> bytes:
     return base64.b64decode("".join(text.split()), validate=True)
 
 
+LONGEST_SEQUENCE = 100_000
+"""Steps of one sequence in a request."""
+
+
+def _sequence(given: Any, channels: int | None) -> Array:
+    """(L, C) float32 of a list of numbers, or of lists of `channels` numbers each (None: any number); null lacks."""
+    if isinstance(given, str):
+        given = json.loads(given)
+    if not isinstance(given, (list, tuple, np.ndarray)) or len(given) > LONGEST_SEQUENCE or not len(given):
+        raise TypeError
+    steps = [step if isinstance(step, (list, tuple, np.ndarray)) else [step] for step in given]
+    if any(isinstance(value, (bool, str)) for step in steps for value in step):
+        raise TypeError
+    found = np.array([[math.nan if value is None else value for value in step] for step in steps], dtype=np.float32)
+    if found.ndim != 2 or np.isinf(found).any() or (channels is not None and found.shape[1] != channels):
+        raise ValueError
+    return found
+
+
 _YEARS = (-62_135_596_800, 253_402_300_800)
 """Seconds since 1970 of the first day of year 1 and the end of year 9999: what a date can be."""
 
@@ -338,12 +363,14 @@ def mail_date(text: str) -> datetime | None:
 
 _WANTED = {
     "number": "number", "boolean": "boolean (true or false)", "category": "text", "text": "text", "date": "date such as 2026-01-31",
-    "image": "PNG, JPEG, WebP, GIF, BMP or TIFF file in base64",
+    "image": "PNG, JPEG, WebP, GIF, BMP or TIFF file in base64", "sequence": "list of numbers",
 }  # fmt: skip
 
 
 def expected(column: Column) -> str:
     """What a value of the column must be, for messages."""
+    if column.type == "sequence" and column.channels > 1:
+        return f"list of lists of {column.channels} numbers"
     if column.type == "number" and column.reading.decimal_comma:
         return "number (as text with a decimal comma: 1,5)"
     if column.type == "date" and column.reading.day_first is not None:
@@ -358,7 +385,10 @@ def from_frame(frame: polars.DataFrame, types: Mapping[str, str]) -> Rows:
     columns: dict[str, Array] = {}
     for name, kind in types.items():
         series = frame[name]
-        if kind == "image":
+        if kind == "sequence":
+            found = [None if given is None else _sequence(given, None) for given in series.to_list()]
+            columns[name] = np.array([*found, None], dtype=object)[:-1]
+        elif kind == "image":
             columns[name] = np.array([*series.to_list(), None], dtype=object)[
                 :-1
             ]  # the None keeps equal lengths from becoming a matrix

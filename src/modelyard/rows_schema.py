@@ -39,6 +39,9 @@ def _column(name: str, kind: InputType, values: Array) -> Column:
     if kind in OBJECTS:
         present = [value for value in values if value is not None]
         missing = 1 - len(present) / max(len(values), 1)
+        if kind == "sequence":
+            channels = max((value.shape[1] for value in present), default=1)
+            return Column(name=name, type=kind, missing=missing, channels=channels)
         if kind != "category":
             return Column(name=name, type=kind, missing=missing)  # no example: it would be somebody's text or picture
         counted = sorted(Counter(present).items(), key=lambda item: (-item[1], item[0]))

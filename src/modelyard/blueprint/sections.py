@@ -10,7 +10,7 @@ from modelyard.frozen import Frozen
 from modelyard.units import Bytes, PerSecond, Quantity, Seconds
 
 Size = Literal["tiny", "small", "base", "large"]
-ColumnType = Literal["number", "category", "boolean", "text", "date", "image", "ignore"]
+ColumnType = Literal["number", "category", "boolean", "text", "date", "image", "sequence", "ignore"]
 
 
 class Data(Frozen):

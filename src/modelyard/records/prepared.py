@@ -13,7 +13,7 @@ class ColumnCard(Frozen):
     """One column of the source."""
 
     name: str
-    type: Literal["number", "category", "boolean", "text", "date", "image", "ignore"]
+    type: Literal["number", "category", "boolean", "text", "date", "image", "sequence", "ignore"]
     """What the values are, whatever the role; `ignore`: of no use to a model (constant, identifier, nested)."""
     role: Literal["input", "target", "ignored"]
     """`ignored` columns stay in the files, for splits and slices, but no model sees them."""
