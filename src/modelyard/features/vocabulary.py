@@ -26,7 +26,7 @@ def words(text: str, *, unspaced: bool) -> list[str]:
     return [character for character in low if not character.isspace()] if unspaced else _TOKEN.findall(low)
 
 
-def fit(texts: Array, *, most: int, rarest: int, longest: int | None) -> dict[str, Any]:
+def fit(texts: Array, *, most: int, rarest: int, longest: int) -> dict[str, Any]:
     """The words that stand in at least `rarest` texts (at most `most`, the most frequent), and the length that 95 % of the texts need."""
     unspaced = is_unspaced(texts)
     seen: Counter[str] = Counter()
@@ -39,7 +39,7 @@ def fit(texts: Array, *, most: int, rarest: int, longest: int | None) -> dict[st
         :most
     ]
     usual = int(np.quantile(lengths, 0.95)) if lengths else 1
-    return {"words": kept, "unspaced": unspaced, "length": max(1, min(longest or usual, usual) if longest else usual)}
+    return {"words": kept, "unspaced": unspaced, "length": max(1, min(longest, usual))}
 
 
 def encode(texts: Sequence[str | None], features: dict[str, Any]) -> dict[str, Array]:

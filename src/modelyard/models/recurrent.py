@@ -13,7 +13,7 @@ from pydantic import Field
 
 from modelyard.errors import DataError, MissingExtra
 from modelyard.features import lookups, sequences, vocabulary
-from modelyard.models import _inputs
+from modelyard.models import _steps
 from modelyard.models._contract import Arrays, LoopModel, LoopOptions
 from modelyard.rows import Array, Rows
 from modelyard.tasks._contract import State
@@ -64,18 +64,17 @@ class Part(LoopModel):
     """Recurrent steps are small; bf16 rarely pays."""
 
     def unfit(self, state: State) -> str:
-        kinds = {column.type for column in state.inputs}
-        return "" if kinds & {"text", "sequence"} else "there is no text and no series to read"
+        return _steps.unfit(state)
 
     def features(self, rows: Rows, target: Array, state: State, *, seed: int) -> dict[str, Any]:
         """Vocabulary, or scales."""
         if reason := self.unfit(state):
             raise DataError(reason)
-        return lookups.plain(_fitted(rows, state, most=self.vocabulary, longest=self.longest))
+        return lookups.plain(_steps.fit(rows, state, most=self.vocabulary, longest=self.longest))
 
     def encode(self, rows: Rows, features: dict[str, Any]) -> Arrays:
         """`ids` (n, L) or `values` (n, L, C), and `length` (n,)."""
-        return _encoded(rows, features)
+        return _steps.encode(rows, features)
 
     def module(self, features: dict[str, Any], state: State, *, seed: int, folder: Any = None) -> Any:
         """`forward(length, ids or values)` -> (n, K)."""
@@ -94,23 +93,6 @@ class Part(LoopModel):
             schedule=self.schedule, warmup=0.1, epochs=self.epochs, batch_rows=self.batch_rows, patience=self.patience,
             precision=self.precision,
         )  # fmt: skip
-
-
-def _fitted(rows: Rows, state: State, *, most: int, longest: int) -> dict[str, Any]:
-    series = next((column.name for column in state.inputs if column.type == "sequence"), None)
-    if series is not None:
-        return {"series": sequences.fit(rows, series, longest=longest)}
-    blocks = _inputs.text_blocks(state)
-    (texts,) = _inputs.texts(rows, {"text": [name for names in blocks.values() for name in names]}).values()
-    found = vocabulary.fit(texts, most=most, rarest=2, longest=longest)
-    return {"columns": [name for names in blocks.values() for name in names], "words": found}
-
-
-def _encoded(rows: Rows, features: dict[str, Any]) -> Arrays:
-    if "series" in features:
-        return sequences.encode(rows, features["series"])
-    (texts,) = _inputs.texts(rows, {"text": features["columns"]}).values()
-    return vocabulary.encode(list(texts), features["words"])
 
 
 @cache
