@@ -8,6 +8,7 @@ It reads the small files of a build folder (records, decisions, the resolved blu
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +62,13 @@ class World:
         """The text of a small file of the build, empty where there is none."""
         place = self.folder / name
         return place.read_text(encoding="utf-8") if place.is_file() else ""
+
+    def data_uri(self, name: str) -> str:
+        """A small picture of the build as an address that holds it; empty where it is not there."""
+        place = self.folder / name
+        if not place.is_file():
+            return ""
+        return f"data:image/png;base64,{base64.b64encode(place.read_bytes()).decode()}"
 
     @property
     def task_kind(self) -> str:

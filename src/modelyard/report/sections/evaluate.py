@@ -341,11 +341,17 @@ def _worst(world: World, evaluate: Traced) -> Markup | None:
         words("evaluate.worst"),
         html.tag("ol", *items[:SHOWN], class_="errors"),
         more,
-        note=words("evaluate.worst_note")
-        if world.task_kind == "classification"
-        else words("evaluate.worst_note_number"),
+        note=_worst_note(world, mistakes),
         wide=True,
     )
+
+
+def _worst_note(world: World, mistakes: Traced) -> Markup:
+    words = world.words
+    if world.task_kind != "classification":
+        return words("evaluate.worst_note_number")
+    note = words("evaluate.worst_note")
+    return html.join(note, words("evaluate.looks_note"), between=" ") if mistakes[0]["looks"].there else note
 
 
 def _mistake(world: World, mistake: Traced) -> tuple[Markup, Markup]:
@@ -380,7 +386,24 @@ def _mistake(world: World, mistake: Traced) -> tuple[Markup, Markup]:
         html.tag("div", html.tag("span", name, class_="faint small"), world.quote(value, class_="mail"))
         for name, value in long
     ]
-    return about, html.tag("div", line, *texts)
+    return about, html.tag("div", _images(world, mistake), line, *texts)
+
+
+def _images(world: World, mistake: Traced) -> Markup | None:
+    """The row's image, and beside it where the model looked."""
+    if not mistake["image"].there:
+        return None
+    words, row = world.words, mistake["row"].text
+    shown = [
+        html.tag(
+            "img",
+            src=world.data_uri(mistake[kind].text),
+            alt=words.plain(f"evaluate.{kind}_alt").format(row=row),
+            width=96,
+        )
+        for kind in ("image", "looks")
+    ]
+    return html.tag("div", *shown, class_="pictures")
 
 
 def _value(world: World, given: Traced) -> Markup:

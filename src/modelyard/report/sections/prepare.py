@@ -297,6 +297,13 @@ def _facts(world: World, column: Traced) -> list[tuple[Any, Any]]:
             (words("prepare.middle"), span),
             *script,
         ]
+    if facts["modes"]:
+        sides = html.join(*(world.number(facts[side]["0.5"], "count") for side in ("width", "height")), between=" × ")
+        modes = html.join(
+            *(html.join(name, " ", world.number(count, "count")) for name, count in facts["modes"].items()),
+            between=", ",
+        )
+        return [(words("prepare.sides"), sides), (words("prepare.modes"), modes)]
     return []
 
 
