@@ -36,6 +36,8 @@ def facts(series: polars.Series, kind: str) -> dict[str, Any]:
         return {"earliest": earliest, "latest": latest, "histogram": _histogram(seconds)}
     if kind == "text":
         return _text(present)
+    if kind == "sequence":
+        return {"steps": quantiles(present.list.len().to_numpy())}
     counts = present.value_counts(sort=True, name="rows").sort(["rows", present.name], descending=[True, False])
     values = [_spell(value) for value in counts[present.name].head(TOP)]
     return {

@@ -5,10 +5,11 @@ number Float64 · boolean Boolean · category, text String · date Datetime[us],
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelyard.errors import DataError
 from modelyard.prepare import dates, scripts
@@ -30,6 +31,8 @@ WORDS = 3.0
 MANY_ROWS = 20
 """Below so many rows, being all distinct says nothing."""
 TRUE, FALSE = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
+_NUMBERS = r"^\s*\[\s*\[?\s*(?:-?[0-9.]|null)[-+0-9eE.,\s\[\]nul]*\]\s*$"
+"""JSON lists of numbers, and of lists of numbers."""
 _CODE = r"^\s*0\d+\s*$"
 _IDENTIFIER = r"^[\w./:@+={}#-]{1,128}$"
 _ID_NAME = re.compile(
@@ -133,6 +136,8 @@ def guess(series: polars.Series) -> Guess:
     kind = series.dtype
     if kind == pl.Binary and _shows_images(series):
         return Guess("image", "image files")
+    if series_of_numbers(series):
+        return Guess("sequence", "series of numbers")
     if kind.is_nested() or kind in (pl.Binary, pl.Object):
         return Guess("ignore", f"holds {'binary data' if kind == pl.Binary else 'nested values'}")
     present = series.drop_nulls()
@@ -158,6 +163,40 @@ def guess(series: polars.Series) -> Guess:
     if kind.is_numeric():
         return _guess_number(series, present, distinct)
     return _guess_text(series, present.cast(pl.String), distinct)
+
+
+def series_of_numbers(series: polars.Series) -> bool:
+    """Whether a column holds lists of numbers, or lists of such lists; as lists, or as JSON text in a sample of its values."""
+    import polars as pl
+
+    kind = series.dtype
+    for _ in range(2):
+        if not isinstance(kind, (pl.List, pl.Array)):
+            break
+        kind = kind.inner  # type: ignore[assignment]
+        if kind.is_numeric():
+            return True
+    if series.dtype != pl.String:
+        return False
+    sample = series.drop_nulls().head(50)
+    return bool(len(sample)) and bool(sample.str.contains(_NUMBERS).all())
+
+
+def _lists(series: polars.Series) -> polars.Series:
+    """A column of series as List(List(Float64)) or List(Float64); JSON texts that are none are missing."""
+    import polars as pl
+
+    if series.dtype != pl.String:
+        return series
+    found: list[Any] = []
+    for text in series.to_list():
+        try:
+            found.append(None if text is None else json.loads(text))
+        except ValueError:
+            found.append(None)
+    deep = any(isinstance(value, list) and value and isinstance(value[0], list) for value in found)
+    inner = pl.List(pl.Float64) if deep else pl.Float64
+    return pl.Series(series.name, found, dtype=pl.List(inner), strict=False)
 
 
 def _shows_images(series: polars.Series) -> bool:
@@ -265,7 +304,7 @@ def convert(series: polars.Series, kind: str, *, reading: Reading | None = None)
     Without a `reading` it is found in the column itself.
     """
     converted = in_type(series, kind, reading=reading or find_reading(series, kind))
-    if kind in ("ignore", "text", "image"):
+    if kind in ("ignore", "text", "image", "sequence"):
         return converted, 0
     lost = unread(series, converted)
     if lost.any() and converted.null_count() == series.len():
@@ -282,6 +321,8 @@ def in_type(series: polars.Series, kind: str, *, reading: Reading) -> polars.Ser
 
     if kind == "image":
         return series
+    if kind == "sequence":
+        return _lists(series)
     if kind == "ignore":
         return plain_text(series) if series.dtype.is_nested() or series.dtype == pl.Object else series
     if kind == "text":

@@ -158,10 +158,20 @@ def drop_broken(
 
 
 def marked(frame: polars.DataFrame, looked: Mapping[str, Looked]) -> polars.DataFrame:
-    """The frame with the hash of each image's pixels in its place: what equal rows are found by."""
+    """The frame with a hash in the place of each image (of its pixels) and of each list: what equal rows are found by."""
     import polars as pl
 
-    return frame.with_columns(pl.Series(name, seen.marks) for name, seen in looked.items())
+    lists = [name for name, kind in frame.schema.items() if kind.is_nested()]
+    return frame.with_columns(
+        *(pl.Series(name, seen.marks) for name, seen in looked.items()),
+        *(pl.Series(name, [_mark(value) for value in frame[name].to_list()], dtype=pl.Int64) for name in lists),
+    )
+
+
+def _mark(value: Any) -> int | None:
+    if value is None:
+        return None
+    return int.from_bytes(hashlib.blake2b(repr(value).encode(), digest_size=8).digest(), "little") >> 1
 
 
 def near(looked: Looked) -> Array:

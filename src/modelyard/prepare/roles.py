@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import polars
 
 
+READERS = ("text-classification", "image-classification", "sequence-classification")
+"""Tasks that read columns of one type only, which stands in their name."""
+
+
 @dataclass(frozen=True)
 class Roles:
     """What `assign` decided."""
@@ -55,7 +59,7 @@ def assign(
     promoted = _promoted(frame, guesses, skip={str(split_column)}) if task == "text-classification" else None
     if promoted and promoted not in declared:
         types[promoted] = "text"
-    reads = {"text-classification": "text", "image-classification": "image"}.get(task)
+    reads = task.removesuffix("-classification") if task in READERS else None
     inputs, reasons = [], {}
     for name in names:
         reason = _type_reason(guesses[name], types[name], promoted=name == promoted)

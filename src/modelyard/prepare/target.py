@@ -71,8 +71,9 @@ def infer_task(target: Target, types: dict[str, str]) -> str:
     if target.kind == "number":
         return "tabular-regression"
     kinds = set(types.values())
-    if "image" in kinds:
-        return "image-classification"
+    for kind in ("image", "sequence"):
+        if kind in kinds:
+            return f"{kind}-classification"
     return "text-classification" if "text" in kinds and "number" not in kinds else "tabular-classification"
 
 
@@ -84,9 +85,10 @@ def task_reason(task: str, target: Target, types: dict[str, str]) -> str:
     texts = [name for name, kind in types.items() if kind == "text"]
     if task == "text-classification":
         return f"the target {target.name} has {distinct} classes and the text columns {_some(texts)} are read"
-    if task == "image-classification":
-        pictures = [name for name, kind in types.items() if kind == "image"]
-        return f"the target {target.name} has {distinct} classes and the image columns {_some(pictures)} are read"
+    if task in ("image-classification", "sequence-classification"):
+        read = task.removesuffix("-classification")
+        named = [name for name, kind in types.items() if kind == read]
+        return f"the target {target.name} has {distinct} classes and the {read} columns {_some(named)} are read"
     return f"the target {target.name} has {distinct} classes and the inputs are columns of a table"
 
 

@@ -101,6 +101,7 @@ def example_row(inputs: Sequence[Column]) -> dict[str, Any]:
 
 _PLACEHOLDER: Json = {
     "number": 0, "boolean": True, "category": "other", "text": "some text", "date": "2026-01-31", "image": GREY_IMAGE,
+    "sequence": [0.0, 1.0, 0.0],
 }  # fmt: skip
 
 
@@ -146,6 +147,7 @@ _TYPES: dict[str, list[str]] = {
     "text": ["string", "null"],
     "date": ["string", "number", "null"],
     "image": ["string", "null"],
+    "sequence": ["array", "string", "null"],
 }
 _MEANING = {
     "number": "A number (also as text).",
@@ -154,6 +156,7 @@ _MEANING = {
     "text": "Text.",
     "date": "A date or time in ISO 8601, such as 2026-01-31 (also seconds since 1970).",
     "image": "A PNG, JPEG, WebP, GIF, BMP or TIFF file in base64 (also as a data URI). Addresses are not fetched.",
+    "sequence": "A list of numbers, or of lists of numbers where a step has several channels; null where one lacks.",
 }
 
 

@@ -15,6 +15,7 @@ WRONG = {
     "category": ["a", "list"],
     "text": {"an": "object"},
     "image": "bm8gaW1hZ2U=",
+    "sequence": {"an": "object"},
 }
 """A value that no column of the type accepts."""
 STRANGER = "no_such_field"

@@ -304,6 +304,8 @@ def _facts(world: World, column: Traced) -> list[tuple[Any, Any]]:
             between=", ",
         )
         return [(words("prepare.sides"), sides), (words("prepare.modes"), modes)]
+    if facts["steps"]:
+        return [(words("prepare.steps"), world.number(facts["steps"]["0.5"], "count"))]
     return []
 
 
