@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from modelyard.features import ngrams
+from modelyard.features import ngrams, sequences
 from modelyard.rows import Array, Rows
 from modelyard.tasks._contract import State
 
+LONGEST_SERIES = 10_000
+"""Steps of a series that its statistics read."""
 PIXELS = 28
 """Side to which a model of plain columns sees an image: 784 columns, as the field's first benchmark had."""
 
@@ -56,6 +58,7 @@ def fit_matrix(rows: Rows, target: Array, state: State, *, terms: int) -> dict[s
         "blocks": blocks,
         "texts": ngrams.fit_text(texts(rows, blocks), longest=1, most=terms),
         "pixels": fit_pixels(rows, state),
+        "series": fit_series(rows, state),
     }
 
 
@@ -69,6 +72,7 @@ def encode_matrix(rows: Rows, features: dict[str, Any]) -> Array:
         blocks += [statistics(read), ngrams.encode_text(read, features["texts"]).dense()]
     if features["pixels"]:
         blocks.append(encode_pixels(rows, features["pixels"]))
+    blocks += [sequences.statistics(rows, series) for series in features["series"]]
     return blocks[0] if len(blocks) == 1 else np.hstack(blocks)
 
 
@@ -78,7 +82,39 @@ def matrix_names(features: dict[str, Any]) -> list[str]:
 
     words = [f"{name}: {term}" for name, inner in features["texts"].items() for term in inner["terms"]]
     shown = pixel_names(features["pixels"]) if features["pixels"] else []
+    shown += series_names(features["series"])
     return [*table.coded_names(features["table"]), *statistic_names(list(features["texts"])), *words, *shown]
+
+
+def fit_series(rows: Rows, state: State) -> list[dict[str, Any]]:
+    """Scales of each column of numeric series, and the mean and deviation of what `sequences.statistics` says of it."""
+    found = []
+    for column in (column.name for column in state.inputs if column.type == "sequence"):
+        features = sequences.fit(rows, column, longest=LONGEST_SERIES)
+        told = sequences.statistics(rows, features)
+        known = np.isfinite(told).any(axis=0)
+        mean = np.where(known, np.nanmean(np.where(known, told, 0.0), axis=0), 0.0)
+        scale = np.where(known, np.nanstd(np.where(known, told, 0.0), axis=0), 1.0)
+        found.append({**features, "usual": mean.tolist(), "spread": np.where(scale > 0, scale, 1.0).tolist()})
+    return found
+
+
+def encode_series(rows: Rows, features: list[dict[str, Any]]) -> list[Array]:
+    """(n, d) float32 for each column of series: its statistics, standardised; what lacks is 0."""
+    return [
+        np.nan_to_num(
+            np.clip((sequences.statistics(rows, one) - one["usual"]) / one["spread"], -sequences.CUT, sequences.CUT)
+        ).astype(np.float32)
+        for one in features
+    ]  # fmt: skip
+
+
+def series_names(features: list[dict[str, Any]]) -> list[str]:
+    """A name for each column of `sequences.statistics`."""
+    return [
+        f"{one['column']}{f' {channel}' if one['channels'] > 1 else ''} {name}"
+        for one in features for channel in range(one["channels"]) for name in sequences.STATISTICS
+    ]  # fmt: skip
 
 
 def fit_pixels(rows: Rows, state: State) -> dict[str, Any]:

@@ -19,6 +19,7 @@ class Part(FitModel):
         "tabular-classification",
         "tabular-regression",
         "image-classification",
+        "sequence-classification",
     )
 
     def features(self, rows: Rows, target: Array, state: State, *, seed: int) -> dict[str, Any]:

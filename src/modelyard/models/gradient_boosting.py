@@ -48,6 +48,7 @@ class Part(FitModel):
         "tabular-classification",
         "tabular-regression",
         "image-classification",
+        "sequence-classification",
     )
     encoding: ClassVar[str | None] = "matrix"
 

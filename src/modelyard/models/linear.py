@@ -27,6 +27,7 @@ class Part(FitModel):
         "tabular-classification",
         "tabular-regression",
         "image-classification",
+        "sequence-classification",
     )
 
     word_ngrams: int = Field(2, ge=0, le=4)
@@ -48,12 +49,9 @@ class Part(FitModel):
         blocks = _inputs.text_blocks(state)
         read = _inputs.texts(rows, blocks)
         found: dict[str, Any] = {
-            "table": table.fit_dense(rows, state),
-            "blocks": blocks,
-            "words": {},
-            "characters": {},
-            "pixels": _inputs.fit_pixels(rows, state),
-        }
+            "table": table.fit_dense(rows, state), "blocks": blocks, "words": {}, "characters": {},
+            "pixels": _inputs.fit_pixels(rows, state), "series": _inputs.fit_series(rows, state),
+        }  # fmt: skip
         if self.word_ngrams:
             found["words"] = ngrams.fit_text(read, longest=self.word_ngrams, most=self.terms)
         if self.characters and read:
@@ -68,6 +66,8 @@ class Part(FitModel):
         if pixels := features["pixels"]:
             scaled = (_inputs.encode_pixels(rows, pixels) - np.mean(pixels["mean"])) / np.mean(pixels["scale"])
             dense = np.hstack([dense, scaled.astype(np.float32)])
+        if features["series"]:
+            dense = np.hstack([dense, *_inputs.encode_series(rows, features["series"])])
         read = _inputs.texts(rows, features["blocks"])
         blocks = [ngrams.encode_words(read[block], words) for block, words in features["words"].items()]
         blocks += [ngrams.encode_characters(read[block], inner) for block, inner in features["characters"].items()]
@@ -156,8 +156,10 @@ class Part(FitModel):
         return Work(parameters=found.parameters, flops_per_row=2.0 * filled, bytes=found.bytes)
 
     def explain(self, weights: Weights, features: dict[str, Any], state: State) -> dict[str, Any]:
-        names = table.dense_names(features["table"]) + (
-            _inputs.pixel_names(features["pixels"]) if features["pixels"] else []
+        names = (
+            table.dense_names(features["table"])
+            + (_inputs.pixel_names(features["pixels"]) if features["pixels"] else [])
+            + _inputs.series_names(features["series"])
         )
         words = [f"{name}: {term}" for name, inner in features["words"].items() for term in inner["terms"]]
         named = np.concatenate([weights["dense"], weights["terms"][: len(words)]])
