@@ -12,7 +12,7 @@ import numpy as np
 
 from modelyard import metrics, parts
 from modelyard.conformance._common import Subject, demand, hold
-from modelyard.conformance._toys import columns, targets
+from modelyard.conformance._toys import columns, read_by, targets
 from modelyard.errors import DataError
 from modelyard.rows import Array, Column, Rows
 from modelyard.tasks._contract import State, Task
@@ -47,7 +47,7 @@ class Trial:
 def laws(subject: Subject) -> Iterator[str]:
     """Hold every law."""
     task: Task = subject.kind()
-    inputs = columns(texts_only=subject.name.startswith("text"))
+    inputs = columns(read_by(subject.name))
     values = targets(task.kind, np.arange(ROWS) % 2)
     trial = Trial(subject, task, inputs, values, task.fit(values, "answer", inputs, None))
     for law in LAWS:
