@@ -176,12 +176,7 @@ def report(cells: dict[str, dict[str, Any]], budget: float = DEFAULTS["budget"])
 
 def _line(name: str, found: dict[str, Any], cell: dict[str, Any] | None) -> list[str]:
     scores, spent = found["average_precision"], found["cost_of_a_row"]
-    told = ["", "", ""]
-    if cell:
-        ours, peer = (cell["contenders"][each] for each in (OURS, PEER))
-        weights = ", ".join(f"{each} {weight:.2f}" for each, weight in ours["facts"]["weights"].items())
-        told = [weights, f"{ours['seconds']['fit']:.0f}", f"{peer['seconds']['fit']:.0f}"]
     return [
         name, f"{found['rows']:,}", f"{found['frauds']:,}", f"{scores[OURS]:.4f}", f"{scores[PEER]:.4f}", interval(found["difference"], 4),
-        interval(found["saved_of_a_row"], 3), f"{spent[OURS]:.3f}", f"{spent[PEER]:.3f}", *told,
+        interval(found["saved_of_a_row"], 3), f"{spent[OURS]:.3f}", f"{spent[PEER]:.3f}", *ratios.trained(cell, OURS, PEER),
     ]  # fmt: skip

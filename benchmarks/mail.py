@@ -225,16 +225,11 @@ def report(cells: dict[str, dict[str, Any]], budget: float = DEFAULTS["budget"])
 
 def _line(name: str, found: dict[str, Any], cell: dict[str, Any] | None) -> list[str]:
     scores = found["f1_macro"]
-    told = ["", "", ""]
-    if cell:
-        ours, peer = (cell["contenders"][each] for each in (OURS, PEER))
-        weights = ", ".join(f"{each} {weight:.2f}" for each, weight in ours["facts"]["weights"].items())
-        told = [weights, f"{ours['seconds']['fit']:.0f}", f"{peer['seconds']['fit']:.0f}"]
     return [
         name,
         str(found["rows"]),
         f"{scores[OURS]:.4f}",
         f"{scores[PEER]:.4f}",
         interval(found["difference_by_domains"], 4),
-        *told,
+        *ratios.trained(cell, OURS, PEER),
     ]

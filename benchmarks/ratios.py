@@ -94,6 +94,15 @@ def budget_kept(cells: Mapping[str, dict[str, Any]], name: str, budget: float) -
     return Bar("training, share of its budget, worst cell", "at most 1.10", f"{worst:.2f}", worst <= 1.1)
 
 
+def trained(cell: dict[str, Any] | None, ours: str, peer: str) -> list[str]:
+    """Our ensemble and both trainings' seconds, the last three columns of a line; blank for a line over several cells."""
+    if cell is None:
+        return ["", "", ""]
+    mine, theirs = (cell["contenders"][name] for name in (ours, peer))
+    weights = ", ".join(f"{name} {weight:.2f}" for name, weight in mine["facts"]["weights"].items())
+    return [weights, f"{mine['seconds']['fit']:.0f}", f"{theirs['seconds']['fit']:.0f}"]
+
+
 @dataclass
 class Result:
     """What a benchmark found."""

