@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from modelyard import parts
-from modelyard.errors import PackageError
+from modelyard.errors import PackageError, RequestError
 from modelyard.frozen import Frozen
 from modelyard.models._contract import Arrays, Session
 from modelyard.rows import Array, Rows
@@ -103,11 +103,11 @@ class Predictor:
         batches = [slice(start, start + batch) for start in range(0, len(rows), batch)]
         everyone = range(len(self._members))
         if known is None:
-            return np.concatenate([self._together(self._each(rows.take(each), everyone)) for each in batches])
+            return np.concatenate([self._together(self._each(rows, each, everyone)) for each in batches])
         marks = [self._mark(member) for member, *_ in self._members]
         lacking = [index for index in everyone if marks[index] not in known]
         if lacking:
-            pieces = [self._each(rows.take(each), lacking) for each in batches]
+            pieces = [self._each(rows, each, lacking) for each in batches]
             known |= {marks[index]: np.concatenate(answers) for index, *answers in zip(lacking, *pieces, strict=True)}
         return self._together([known[mark] for mark in marks])
 
@@ -115,14 +115,18 @@ class Predictor:
         """Answers, one a row, in order."""
         return self.task.decode(self.scores(rows), self.state, self.artifact.threshold)  # type: ignore[no-any-return]
 
-    def _each(self, rows: Rows, members: Sequence[int]) -> list[Array]:
-        """Scores of the members of these numbers, in order; equal features are encoded once."""
+    def _each(self, rows: Rows, batch: slice, members: Sequence[int]) -> list[Array]:
+        """Scores of the members of these numbers for one batch, in order; equal features are encoded once."""
         encoded: dict[str, Arrays] = {}
-        found = []
+        found, some = [], rows.take(batch)
         for index in members:
             _, model, features, mark, session = self._members[index]
             if mark not in encoded:
-                encoded[mark] = model.encode(rows, features)
+                try:
+                    encoded[mark] = model.encode(some, features)
+                except RequestError as error:  # an image that cannot be read; its row is counted from the first batch
+                    faults = [(batch.start + row, field, message) for row, field, message in error.faults]
+                    raise RequestError(faults) from None
             found.append(self.task.scores(session(encoded[mark]), self.state))
         return found
 

@@ -122,14 +122,29 @@ class Rows:
         return Rows({**self.columns, **columns}, self.count)
 
     def record(self, row: int) -> dict[str, Any]:
-        """One row as plain Python values, None where missing."""
+        """One row as plain Python values, None where missing; images are bytes."""
         return {name: _python(values[row]) for name, values in self.columns.items()}
 
 
 def _python(value: Any) -> Any:
     if isinstance(value, (float, np.floating)):
         return None if math.isnan(value) else float(value)
+    if isinstance(value, np.ndarray):  # a series: a list of numbers, or of lists of them
+        steps = [[_python(each) for each in step] for step in value]
+        return [step[0] for step in steps] if value.shape[1] == 1 else steps
     return value
+
+
+def as_sent(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record as a client would send it in JSON: images in base64."""
+    return {
+        name: base64.b64encode(value).decode() if isinstance(value, bytes) else value for name, value in record.items()
+    }
+
+
+def example_series(channels: int) -> list[Any]:
+    """A series that is nobody's: up and down again."""
+    return [value if channels == 1 else [value] * channels for value in (0.0, 1.0, 0.0)]
 
 
 def empty_column(type: str, count: int) -> Array:
@@ -203,7 +218,7 @@ def _value(given: Any, column: Column) -> Any:
     """A value in its column's type, None where it counts as missing; ValueError, TypeError or OverflowError where it is none."""
     reading = column.reading
     if column.type == "image":
-        return None if given is None or given == "" else _image(given)
+        return None if given is None or given == "" else image_bytes(given)
     if column.type == "sequence":
         return None if given is None or given == "" else _sequence(given, column.channels)
     if isinstance(given, str):
@@ -278,7 +293,7 @@ def _text(given: Any) -> str:
     return given
 
 
-def _image(given: Any) -> bytes:
+def image_bytes(given: Any) -> bytes:
     """The bytes of an image: as they are, or base64, also as a data URI. Its pixels are read when it is encoded."""
     if isinstance(given, bytes):
         return given
@@ -292,17 +307,20 @@ LONGEST_SEQUENCE = 100_000
 """Steps of one sequence in a request."""
 
 
-def _sequence(given: Any, channels: int | None) -> Array:
-    """(L, C) float32 of a list of numbers, or of lists of `channels` numbers each (None: any number); null lacks."""
+def _sequence(given: Any, channels: int) -> Array:
+    """(L, C) float32 of a list of numbers, or of lists of `channels` numbers each; null lacks."""
     if isinstance(given, str):
-        given = json.loads(given)
+        try:
+            given = json.loads(given)
+        except RecursionError:
+            raise ValueError from None
     if not isinstance(given, (list, tuple, np.ndarray)) or len(given) > LONGEST_SEQUENCE or not len(given):
         raise TypeError
     steps = [step if isinstance(step, (list, tuple, np.ndarray)) else [step] for step in given]
     if any(isinstance(value, (bool, str)) for step in steps for value in step):
         raise TypeError
     found = np.array([[math.nan if value is None else value for value in step] for step in steps], dtype=np.float32)
-    if found.ndim != 2 or np.isinf(found).any() or (channels is not None and found.shape[1] != channels):
+    if found.ndim != 2 or np.isinf(found).any() or found.shape[1] != channels:
         raise ValueError
     return found
 
@@ -386,12 +404,10 @@ def from_frame(frame: polars.DataFrame, types: Mapping[str, str]) -> Rows:
     for name, kind in types.items():
         series = frame[name]
         if kind == "sequence":
-            found = [None if given is None else _sequence(given, None) for given in series.to_list()]
-            columns[name] = np.array([*found, None], dtype=object)[:-1]
+            columns[name] = _series(series)
         elif kind == "image":
-            columns[name] = np.array([*series.to_list(), None], dtype=object)[
-                :-1
-            ]  # the None keeps equal lengths from becoming a matrix
+            columns[name] = empty_column(kind, len(series))
+            columns[name][:] = series.to_list()
         elif kind in ("category", "text"):
             columns[name] = series.cast(pl.String).to_numpy().astype(object)
         elif kind == "date":
@@ -400,6 +416,26 @@ def from_frame(frame: polars.DataFrame, types: Mapping[str, str]) -> Rows:
         else:
             columns[name] = series.cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
     return Rows(columns, frame.height)
+
+
+def _series(column: polars.Series) -> Array:
+    """(n,) object array of (L, C) float32 from a column of lists of numbers, or of lists of `C` numbers each; None where one is missing."""
+    import polars as pl
+
+    result = empty_column("sequence", len(column))
+    lengths = column.list.len().fill_null(0).to_numpy()
+    there = np.flatnonzero(lengths)
+    if not len(there):
+        return result
+    steps, channels = column.gather(there).explode(), 1
+    if steps.dtype.is_nested():
+        channels = int(steps.list.len().max())  # type: ignore[arg-type]
+        steps = steps.explode()
+    flat = steps.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    values = flat.astype(np.float32).reshape(-1, channels)  # (steps, C)
+    for place, part in zip(there, np.split(values, np.cumsum(lengths[there])[:-1]), strict=True):
+        result[place] = part
+    return result
 
 
 def groups_of(frame: polars.DataFrame) -> Array | None:

@@ -66,7 +66,8 @@ class Prepare(Frozen):
     split: Split = Split()
     clean: Clean = Clean()
     near_duplicates: float | None = Field(0.9, gt=0, le=1)
-    """Texts whose word shingles overlap (Jaccard) at least this much never stand on both sides of a split; null: exact only."""
+    """Texts whose word shingles overlap (Jaccard) at least this much, and images that look alike at 16 x 16 pixels, never stand on both
+    sides of a split; null: exact only."""
 
 
 class Train(Frozen):

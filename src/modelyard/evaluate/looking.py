@@ -5,14 +5,13 @@ Occlusion (Zeiler and Fergus 2014) asks the artifact as it is, so that it works 
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
 
 from modelyard.features import images
 from modelyard.predictor import Predictor
-from modelyard.rows import Array, Rows
+from modelyard.rows import Array, Rows, empty_column
 from modelyard.store import Store, replacing
 
 SHOWN = 12
@@ -21,6 +20,8 @@ PATCHES = 7
 """Patches along a side; each is covered in turn, 49 answers an image."""
 SIDE = 96
 """Pixels a side of what is written."""
+LARGEST = 256
+"""Pixels of the longer side of what is covered: models see no more, and a photograph would take a second to write, 49 times."""
 
 
 @dataclass(frozen=True)
@@ -36,46 +37,46 @@ def pictures(
 ) -> dict[int, Picture]:
     """Write the images of some rows and where the artifact looks in them; row number -> files. Empty where no column holds images."""
     column = next((column.name for column in predictor.state.inputs if column.type == "image"), None)
+    if column is None or not predictor.state.classes:
+        return {}
     found: dict[int, Picture] = {}
-    for place in places[:SHOWN] if column is not None else ():
-        data = rows[str(column)][place]
-        if data is None:
-            continue
-        plain = images.resized(images.pixels(data, channels=3), SIDE, fit="squash")
-        looks = occluded(predictor, rows.take([place]), str(column))
-        found[int(place)] = Picture(
-            _write(store, f"{stage}/worst/{place}.png", plain), _write(store, f"{stage}/worst/{place}-looks.png", _over(plain, looks))
-        )  # fmt: skip
+    for place in places[:SHOWN]:
+        data = rows[column][place]
+        if data is not None:
+            plain = images.resized(images.pixels(data, channels=3), SIDE, fit="squash")
+            looks = occluded(predictor, rows.take([place]), column)
+            name = f"{stage}/worst/{place}"
+            found[int(place)] = Picture(
+                _write(store, f"{name}.png", plain), _write(store, f"{name}-looks.png", _over(plain, looks))
+            )
     return found
 
 
 def occluded(predictor: Predictor, row: Rows, column: str) -> Array:
     """(PATCHES, PATCHES) what the probability of the answered class loses where a patch is covered with the image's mean; at least 0."""
-    shown = images.pixels(row[column][0], channels=3)
-    before = predictor.scores(row)
-    answer = int(before[0].argmax())
-    height, width = shown.shape[:2]
-    downs, acrosses = (np.linspace(0, side, PATCHES + 1).astype(int) for side in (height, width))
-    covered = []
-    for down in range(PATCHES):
-        for across in range(PATCHES):
-            changed = shown.copy()
-            changed[downs[down] : downs[down + 1], acrosses[across] : acrosses[across + 1]] = shown.mean(
-                axis=(0, 1)
-            ).round()
-            covered.append(png(changed))
-    many = Rows({name: np.repeat(values, len(covered)) for name, values in row.columns.items()}, len(covered))
-    after = predictor.scores(many.replace(**{column: np.array([*covered, None], dtype=object)[:-1]}))
-    return np.maximum(before[0, answer] - after[:, answer], 0.0).reshape(PATCHES, PATCHES)
+    shown = _small(images.pixels(row[column][0], channels=3))
+    mean = shown.mean(axis=(0, 1)).round()
+    downs, acrosses = (np.linspace(0, side, PATCHES + 1).astype(int) for side in shown.shape[:2])
+    asked = empty_column("image", PATCHES * PATCHES + 1)
+    asked[0] = images.png(shown)
+    for place in range(PATCHES * PATCHES):
+        down, across = divmod(place, PATCHES)
+        changed = shown.copy()
+        changed[downs[down] : downs[down + 1], acrosses[across] : acrosses[across + 1]] = mean
+        asked[place + 1] = images.png(changed)
+    many = Rows({name: np.repeat(values, len(asked)) for name, values in row.columns.items()}, len(asked))
+    scores = predictor.scores(many.replace(**{column: asked}))
+    answer = int(predictor.task.labels(scores[:1], predictor.state, predictor.artifact.threshold)[0])
+    return np.maximum(scores[0, answer] - scores[1:, answer], 0.0).reshape(PATCHES, PATCHES)
 
 
-def png(pixels: Array) -> bytes:
-    """(H, W, 3) uint8 -> the bytes of a PNG."""
+def _small(pixels: Array) -> Array:
+    """The image, shrunk to `LARGEST` where it is larger."""
     from PIL import Image
 
-    memory = io.BytesIO()
-    Image.fromarray(pixels).save(memory, format="PNG", optimize=True)
-    return memory.getvalue()
+    image = Image.fromarray(pixels)
+    image.thumbnail((LARGEST, LARGEST))
+    return np.asarray(image)
 
 
 def _over(pixels: Array, looks: Array) -> Array:
@@ -91,5 +92,5 @@ def _over(pixels: Array, looks: Array) -> Array:
 
 def _write(store: Store, name: str, pixels: Array) -> str:
     with replacing(store.path(*name.split("/"))) as temporary:
-        temporary.write_bytes(png(pixels))
+        temporary.write_bytes(images.png(pixels))
     return name

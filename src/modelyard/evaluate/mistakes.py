@@ -73,5 +73,5 @@ def _fields(record: dict[str, Any]) -> dict[str, str | float | None]:
     return {
         name: value[: CUT - 1] + "…" if isinstance(value, str) and len(value) > CUT else value
         for name, value in record.items()
-        if not isinstance(value, bytes)
+        if not isinstance(value, (bytes, list))
     }

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelyard.errors import MissingExtra, RequestError
+from modelyard.errors import DataError, MissingExtra, RequestError
 from modelyard.rows import MOST_FAULTS, Array, Rows
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from PIL.Image import Image
 
 MOST_PIXELS = 50_000_000
@@ -31,13 +33,21 @@ SAMPLE = 2000
 """Training images that sizes and colour statistics are learnt from."""
 
 
+def file_bytes(place: Path) -> bytes:
+    """A file as it is; DataError where it may not be read."""
+    try:
+        return place.read_bytes()
+    except OSError as error:
+        raise DataError(f"{place}: cannot be read: {error.strerror}") from None
+
+
 def pixels(data: bytes, *, channels: int) -> Array:
     """(H, W, C) uint8 of a file's bytes, in grey (1) or colour (3); ValueError where they are no image that can be read."""
     image = _opened(data)
     try:
         return _flat(image, channels)
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, MemoryError) as error:
-        raise ValueError(f"cannot be read as an image: {str(error)[:120]}") from None
+    except Exception as error:  # Pillow fails on damaged bytes in many ways
+        raise ValueError(f"cannot be read as an image: {str(error)[:120] or type(error).__name__}") from None
 
 
 def size_of(data: bytes) -> tuple[int, int, str]:
@@ -53,8 +63,10 @@ def _opened(data: bytes) -> Image:
         raise MissingExtra("an image", "images") from None
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"is no image of a known format ({', '.join(FORMATS)}): {str(error)[:80]}") from None
+    except UnidentifiedImageError:  # its own words hold an address in memory: another text every time
+        raise ValueError(f"is no image of a known format ({', '.join(FORMATS)})") from None
+    except Exception as error:  # Pillow fails on damaged bytes in many ways
+        raise ValueError(f"cannot be read as an image: {str(error)[:80] or type(error).__name__}") from None
     if image.width * image.height > MOST_PIXELS:
         raise ValueError(f"has {image.width} x {image.height} pixels; the most are {MOST_PIXELS:,}")
     return image
@@ -67,8 +79,9 @@ def _flat(image: Image, channels: int) -> Array:
 
     image = ImageOps.exif_transpose(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        deep = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if deep.max(initial=0.0) > 255 else 255.0  # a 16-bit file, or a float one of 8-bit values
+        deep = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
+        sixteen = image.mode.startswith("I;16") or deep.max(initial=0.0) > 255  # else 32 bits that hold 8, or 0 to 1
+        top = 65535.0 if sixteen else 255.0 if deep.max(initial=0.0) > 1 else 1.0
         image = Images.fromarray(np.clip(np.round(deep * (255.0 / top)), 0, 255).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         clear = image.convert("RGBA")
@@ -104,6 +117,28 @@ def resized(image: Array, size: int, *, fit: str) -> Array:
     return found[:, :, None] if found.ndim == 2 else found
 
 
+def png(pixels: Array) -> bytes:
+    """(H, W, 1 or 3) uint8 -> the bytes of a PNG."""
+    from PIL import Image as Images
+
+    memory = io.BytesIO()
+    Images.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(memory, format="PNG")
+    return memory.getvalue()
+
+
+def typical_side(rows: Rows, columns: Sequence[str], *, seed: int) -> float:
+    """The median of the shorter sides, from the headers of training images; 0 where there is none."""
+    shorter = [min(size_of(data)[:2]) for data in _sample(rows, columns, seed)]
+    return float(np.median(shorter)) if shorter else 0.0
+
+
+def _sample(rows: Rows, columns: Sequence[str], seed: int) -> list[bytes]:
+    """The images that sizes and colour statistics are learnt from."""
+    present = [data for name in columns for data in rows[name] if data is not None]
+    order = np.random.default_rng(seed).permutation(len(present))[:SAMPLE]
+    return [present[place] for place in order]
+
+
 def fit(
     rows: Rows, columns: Sequence[str], *, size: int | None, channels: int | None, most: int, fit: str, seed: int
 ) -> dict[str, Any]:
@@ -111,20 +146,27 @@ def fit(
 
     Without a `size` it is the median of the shorter sides, in steps of 4, at most `most`; without `channels` 1 where no image has colour.
     """
-    present = [data for name in columns for data in rows[name] if data is not None]
-    order = np.random.default_rng(seed).permutation(len(present))[:SAMPLE]
-    sample = [present[place] for place in order]
+    sample = _sample(rows, columns, seed)
     if size is None:
-        shorter = [min(size_of(data)[:2]) for data in sample]
-        size = int(np.clip(round(float(np.median(shorter)) / 4) * 4 if shorter else most, 8, most))
+        side = typical_side(rows, columns, seed=seed)
+        size = int(np.clip(round(side / 4) * 4 if sample else most, 8, most))
     if channels is None:
         channels = 3 if any(_coloured(data) for data in sample[:200]) else 1
     features: dict[str, Any] = {"columns": list(columns), "size": size, "channels": channels, "fit": fit}
-    stack = _stack(sample, features, columns[0]).astype(np.float64) / 255.0  # (n, C, S, S)
-    axes = (0, 2, 3)
-    mean = stack.mean(axis=axes) if len(stack) else np.full(channels, 0.5)
-    scale = stack.std(axis=axes) if len(stack) else np.full(channels, 0.25)
+    mean, scale = _moments(_stack(sample, features, columns[0]))
     return {**features, "mean": mean.round(6).tolist(), "scale": np.maximum(scale, 1e-3).round(6).tolist()}
+
+
+def _moments(stack: Array) -> tuple[Array, Array]:
+    """Mean and deviation of each channel, 0 to 1, of (n, C, S, S) bytes; an image at a time, for floats of all would be eight times as large."""
+    if not len(stack):
+        return np.full(stack.shape[1], 0.5), np.full(stack.shape[1], 0.25)
+    means, squares = np.zeros(stack.shape[1]), np.zeros(stack.shape[1])
+    for image in stack:
+        scaled = image / 255.0  # (C, S, S)
+        means += scaled.mean(axis=(1, 2)) / len(stack)
+        squares += np.square(scaled).mean(axis=(1, 2)) / len(stack)
+    return means, np.sqrt(np.maximum(squares - means**2, 0.0))
 
 
 def _coloured(data: bytes) -> bool:

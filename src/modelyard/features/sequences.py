@@ -19,7 +19,8 @@ def fit(rows: Rows, name: str, *, longest: int) -> dict[str, Any]:
     """Mean and deviation of each channel, which ever lack, and the length that 99 % need, at most `longest`."""
     present = [series for series in rows[name] if series is not None]
     channels = max((series.shape[1] for series in present), default=1)
-    flat = np.concatenate(present) if present else np.zeros((0, channels), dtype=np.float32)  # (steps, C)
+    # float64: the square of what float32 can just hold is beyond it
+    flat = np.concatenate(present).astype(np.float64) if present else np.zeros((0, channels))  # (steps, C)
     with np.errstate(all="ignore"):
         mean = np.array([np.nanmean(column) if np.isfinite(column).any() else 0.0 for column in flat.T])
         scale = np.array([np.nanstd(column) if np.isfinite(column).any() else 1.0 for column in flat.T])

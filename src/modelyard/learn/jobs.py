@@ -25,7 +25,22 @@ from modelyard.rows import Array, Rows
 from modelyard.store import fingerprint, read_json, replacing_folder, write_json
 from modelyard.tasks._contract import State, Task
 
-SHARED = ("models/_contract.py", "models/_inputs.py", "models/_forest.py", "features", "learn", "sessions", "tasks")
+SHARED = (
+    "models/_contract.py",
+    "models/_inputs.py",
+    "models/_forest.py",
+    "models/_images.py",
+    "models/_augment.py",
+    "models/_steps.py",
+    "models/_transfer.py",
+    "models/_pretrained.py",
+    "models/_vgg.py",
+    "models/_inception.py",
+    "features",
+    "learn",
+    "sessions",
+    "tasks",
+)
 """Sources that every model's result depends on."""
 ALL = -1
 """The fold of a job that holds nothing out."""

@@ -320,6 +320,7 @@ class _Trainer:
         )
         self.rate = rate
         optimise.set_rate(self.optimiser, rate)
+        self.model.thaw(self.module, self.step // self.per_epoch)
         self.module.train()
         self.optimiser.zero_grad(set_to_none=True)
         generator = torch.Generator().manual_seed(fold(self.seed, self.step))

@@ -1,5 +1,7 @@
 """Images changed while training, so that a model learns what does not matter: a batch at a time, in torch, from a given generator.
 
+What is drawn is drawn on the CPU and then moved to where the images are: the same seed gives the same images on every device.
+
 Names are the field's: flip, crop, rotation, zoom, shear, colour, RandAugment (Cubuk et al. 2020), random erasing (Zhong et al. 2020),
 mixup (Zhang et al. 2018), cutmix (Yun et al. 2019). It knows nothing about models.
 """
@@ -71,7 +73,7 @@ def change(images: Any, options: Augment, generator: Any) -> tuple[Any, Mix | No
     if options.colour:
         images = _coloured(images, [_spread(images, options.colour, generator) for _ in range(3)])
     for _ in range(options.randaugment):
-        images = _drawn(images, options.magnitude / LEVELS, generator)
+        images = _operated(images, options.magnitude / LEVELS, generator)
     if options.erasing:
         images = _erased(images, options.erasing, generator)
     if options.mixup or options.cutmix:
@@ -79,34 +81,44 @@ def change(images: Any, options: Augment, generator: Any) -> tuple[Any, Mix | No
     return images, None
 
 
-def _uniform(count: int, generator: Any) -> Any:
-    """(n,) numbers of -1 to 1."""
+def _drawn(images: Any, generator: Any) -> Any:
+    """(n,) numbers of 0 to 1, one for each image."""
     import torch
 
-    return torch.rand(count, generator=generator) * 2 - 1
+    return torch.rand(len(images), generator=generator).to(images.device)
+
+
+def _uniform(images: Any, generator: Any) -> Any:
+    """(n,) numbers of -1 to 1."""
+    return _drawn(images, generator) * 2 - 1
 
 
 def _spread(images: Any, share: float, generator: Any) -> Any:
     """(n,) factors around 1."""
-    return 1 + share * _uniform(len(images), generator)
+    return 1 + share * _uniform(images, generator)
+
+
+def _signs(images: Any, wanted: bool, generator: Any) -> Any:
+    """(n,) -1 for about half of the images where that is wanted, else 1."""
+    import torch
+
+    return torch.where((_drawn(images, generator) < 0.5) & wanted, -1.0, 1.0)
 
 
 def _moved(images: Any, options: Augment, generator: Any) -> Any:
     """Flip, crop, rotation, zoom and shear as one affine map, so that pixels are interpolated once."""
     import torch
 
-    count = len(images)
-    sign_x = torch.where((torch.rand(count, generator=generator) < 0.5) & options.flip, -1.0, 1.0)
-    sign_y = torch.where((torch.rand(count, generator=generator) < 0.5) & options.flip_vertical, -1.0, 1.0)
-    angle, slant = (math.radians(most) * _uniform(count, generator) for most in (options.rotation, options.shear))
-    scale = 1 + options.zoom * _uniform(count, generator)
-    shift_x, shift_y = (2 * options.crop * _uniform(count, generator) for _ in range(2))
+    sign_x, sign_y = (_signs(images, wanted, generator) for wanted in (options.flip, options.flip_vertical))
+    angle, slant = (math.radians(most) * _uniform(images, generator) for most in (options.rotation, options.shear))
+    scale = _spread(images, options.zoom, generator)
+    shift_x, shift_y = (2 * options.crop * _uniform(images, generator) for _ in range(2))
     if options.rotation == options.zoom == options.shear == 0:
         return _shifted(images, sign_x, sign_y, shift_x, shift_y)
     turned = torch.stack(
         [torch.cos(angle), -torch.sin(angle + slant), torch.sin(angle), torch.cos(angle + slant)], dim=1
     )
-    matrix = turned.view(count, 2, 2) * scale[:, None, None] * torch.stack([sign_x, sign_y], dim=1)[:, None, :]
+    matrix = turned.view(-1, 2, 2) * scale[:, None, None] * torch.stack([sign_x, sign_y], dim=1)[:, None, :]
     return _mapped(images, torch.cat([matrix, torch.stack([shift_x, shift_y], dim=1)[:, :, None]], dim=2))
 
 
@@ -123,14 +135,14 @@ def _shifted(images: Any, sign_x: Any, sign_y: Any, shift_x: Any, shift_y: Any) 
     import torch
 
     def places(side: int, sign: Any, shift: Any) -> Any:
-        at = torch.arange(side)[None, :] + torch.round(shift * side / 2).long()[:, None]  # (n, side)
-        at = at.abs()
+        moved = torch.round(shift * side / 2).long()[:, None]
+        at = (torch.arange(side, device=images.device)[None, :] + moved).abs()  # (n, side); the border stands once
         at = torch.where(at >= side, 2 * (side - 1) - at, at)
         return torch.where(sign[:, None] < 0, side - 1 - at, at)
 
     height, width = images.shape[2:]
     rows, columns = places(height, sign_y, shift_y), places(width, sign_x, shift_x)
-    batch = torch.arange(len(images))[:, None, None]
+    batch = torch.arange(len(images), device=images.device)[:, None, None]
     return images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)  # (n, C, H, W)
 
 
@@ -144,13 +156,12 @@ def _coloured(images: Any, factors: list[Any]) -> Any:
     return (grey + (images - grey) * saturation).clamp(0, 1)
 
 
-def _drawn(images: Any, strength: float, generator: Any) -> Any:
+def _operated(images: Any, strength: float, generator: Any) -> Any:
     """One of RandAugment's operations for each image, drawn anew; each is done to the rows that drew it."""
     import torch
 
-    count = len(images)
-    drawn = torch.randint(len(_OPERATIONS), (count,), generator=generator)
-    signed = torch.where(torch.rand(count, generator=generator) < 0.5, -strength, strength)
+    drawn = torch.randint(len(_OPERATIONS), (len(images),), generator=generator).to(images.device)
+    signed = strength * _signs(images, True, generator)
     result = images.clone()
     for number, operation in enumerate(_OPERATIONS):
         rows = torch.nonzero(drawn == number).flatten()
@@ -159,14 +170,14 @@ def _drawn(images: Any, strength: float, generator: Any) -> Any:
     return result
 
 
-def _theta(count: int, **parts: Any) -> Any:
+def _theta(strength: Any, **parts: Any) -> Any:
     """(n, 2, 3) identity maps with some entries exchanged: a, b, c / d, e, f."""
     import torch
 
-    base = torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]).repeat(count, 1)
+    base = torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0], device=strength.device).repeat(len(strength), 1)
     for name, values in parts.items():
         base[:, "abcdef".index(name)] = values
-    return base.view(count, 2, 3)
+    return base.view(-1, 2, 3)
 
 
 def _rotated(images: Any, strength: Any) -> Any:
@@ -174,7 +185,7 @@ def _rotated(images: Any, strength: Any) -> Any:
 
     angle = strength * math.radians(30)
     sine, cosine = torch.sin(angle), torch.cos(angle)
-    return _mapped(images, _theta(len(images), a=cosine, b=-sine, d=sine, e=cosine))
+    return _mapped(images, _theta(strength, a=cosine, b=-sine, d=sine, e=cosine))
 
 
 def _posterised(images: Any, strength: Any) -> Any:
@@ -190,10 +201,11 @@ def _solarised(images: Any, strength: Any) -> Any:
     return torch.where(images > (1 - strength.abs()).view(-1, 1, 1, 1), 1 - images, images)
 
 
-def _equalised(images: Any, strength: Any) -> Any:
-    """Contrast stretched to the whole range."""
+def _stretched(images: Any, strength: Any) -> Any:
+    """Contrast stretched towards the whole range, by the strength."""
     low, high = images.amin(dim=(2, 3), keepdim=True), images.amax(dim=(2, 3), keepdim=True)
-    return (images - low) / (high - low).clamp(min=1e-3)
+    whole = (images - low) / (high - low).clamp(min=1e-3)
+    return images + strength.abs().view(-1, 1, 1, 1) * (whole - images)
 
 
 def _sharpened(images: Any, strength: Any) -> Any:
@@ -217,31 +229,32 @@ def _toned(number: int) -> Any:
 _OPERATIONS = (
     lambda images, strength: images,
     _rotated,
-    lambda images, strength: _mapped(images, _theta(len(images), b=0.3 * strength)),
-    lambda images, strength: _mapped(images, _theta(len(images), d=0.3 * strength)),
-    lambda images, strength: _mapped(images, _theta(len(images), c=0.6 * strength)),
-    lambda images, strength: _mapped(images, _theta(len(images), f=0.6 * strength)),
+    lambda images, strength: _mapped(images, _theta(strength, b=0.3 * strength)),
+    lambda images, strength: _mapped(images, _theta(strength, d=0.3 * strength)),
+    lambda images, strength: _mapped(images, _theta(strength, c=0.6 * strength)),
+    lambda images, strength: _mapped(images, _theta(strength, f=0.6 * strength)),
     _toned(0),
     _toned(1),
     _toned(2),
     _sharpened,
     _posterised,
     _solarised,
-    _equalised,
+    _stretched,
 )
 """Nothing, rotation, shear, shift, brightness, contrast, saturation, sharpness, posterise, solarise, stretched contrast."""
 
 
-def _rectangles(count: int, shares: Any, height: int, width: int, generator: Any) -> Any:
-    """(n, 1, H, W) bool: a rectangle of about each share of the area, anywhere."""
+def _rectangles(images: Any, shares: Any, generator: Any) -> Any:
+    """(n, 1, H, W) bool: a rectangle of about each share of the area, at most three times as long as wide, anywhere."""
     import torch
 
-    ratio = torch.exp(_uniform(count, generator) * math.log(3))
+    height, width = images.shape[2:]
+    ratio = torch.exp(_uniform(images, generator) * math.log(3))
     tall = (torch.sqrt(shares * ratio) * height).round().clamp(1, height)
     wide = (torch.sqrt(shares / ratio) * width).round().clamp(1, width)
-    top = torch.floor(torch.rand(count, generator=generator) * (height - tall + 1))
-    left = torch.floor(torch.rand(count, generator=generator) * (width - wide + 1))
-    down, across = torch.arange(height)[None, :], torch.arange(width)[None, :]
+    top = torch.floor(_drawn(images, generator) * (height - tall + 1))
+    left = torch.floor(_drawn(images, generator) * (width - wide + 1))
+    down, across = (torch.arange(side, device=images.device)[None, :] for side in (height, width))
     inside_rows = (down >= top[:, None]) & (down < (top + tall)[:, None])  # (n, H)
     inside_columns = (across >= left[:, None]) & (across < (left + wide)[:, None])  # (n, W)
     return (inside_rows[:, :, None] & inside_columns[:, None, :])[:, None]
@@ -250,11 +263,10 @@ def _rectangles(count: int, shares: Any, height: int, width: int, generator: Any
 def _erased(images: Any, chance: float, generator: Any) -> Any:
     import torch
 
-    count, _, height, width = images.shape
-    shares = 0.02 + 0.31 * torch.rand(count, generator=generator)  # of the area, as in the paper
-    hit = torch.rand(count, generator=generator) < chance
-    inside = _rectangles(count, shares, height, width, generator) & hit[:, None, None, None]
-    noise = torch.rand(images.shape, generator=generator)
+    shares = 0.02 + 0.38 * _drawn(images, generator)  # of the area, as in the paper
+    hit = _drawn(images, generator) < chance
+    inside = _rectangles(images, shares, generator) & hit[:, None, None, None]
+    noise = torch.rand(images.shape, generator=generator).to(images.device)
     return torch.where(inside, noise, images)
 
 
@@ -262,13 +274,13 @@ def _mixed(images: Any, options: Augment, generator: Any) -> tuple[Any, Mix]:
     """Each batch by one of the two, drawn by chance where both are asked for."""
     import torch
 
-    count, _, height, width = images.shape
-    other = torch.randperm(count, generator=generator)
+    count = len(images)
+    other = torch.randperm(count, generator=generator).to(images.device)
     cut = bool(options.cutmix) and (not options.mixup or bool(torch.rand(1, generator=generator) < 0.5))
     own = _beta(options.cutmix if cut else options.mixup, generator)
     if not cut:
-        return own * images + (1 - own) * images[other], Mix(other, torch.full((count,), own))
-    inside = _rectangles(count, torch.full((count,), 1 - own), height, width, generator)
+        return own * images + (1 - own) * images[other], Mix(other, torch.full((count,), own, device=images.device))
+    inside = _rectangles(images, torch.full((count,), 1 - own, device=images.device), generator)
     kept = 1 - inside.float().mean(dim=(1, 2, 3))
     return torch.where(inside, images[other], images), Mix(other, kept)
 

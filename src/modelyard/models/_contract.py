@@ -177,6 +177,9 @@ class LoopModel(Model):
         with `other` (n,) row numbers and `own` (n,) shares of the row's own target."""
         return tensors, None
 
+    def thaw(self, module: Any, epoch: int) -> None:
+        """Called before each step with the whole passes over the data so far: what is frozen may change, by that number alone."""
+
     def groups(self, module: Any) -> Sequence[tuple[int, list[Any]]]:
         """Parameters by depth, for layer-wise learning rates: (layers below the top, parameters)."""
         return [(0, [p for p in module.parameters() if p.requires_grad])]

@@ -32,14 +32,14 @@ class ImageModel(LoopModel):
     """How training images are changed."""
 
     def unfit(self, state: State) -> str:
-        return "" if _columns(state) else "there is no image column"
+        return "" if columns_of(state) else "there is no image column"
 
     def features(self, rows: Rows, target: Array, state: State, *, seed: int) -> dict[str, Any]:
         """Size, channels and colour statistics."""
         if reason := self.unfit(state):
             raise DataError(reason)
         return images.fit(
-            rows, _columns(state), size=self.side, channels=self.channels, most=self.largest, fit=self.fit, seed=seed
+            rows, columns_of(state), size=self.side, channels=self.channels, most=self.largest, fit=self.fit, seed=seed
         )
 
     def encode(self, rows: Rows, features: dict[str, Any]) -> Arrays:
@@ -47,19 +47,20 @@ class ImageModel(LoopModel):
         return {"pixels": images.encode(rows, features)}
 
     def changed(self, tensors: dict[str, Any], generator: Any) -> tuple[dict[str, Any], Mix | None]:
-        """Training images by `augment`; the module takes floats as well as bytes."""
-        if not self.augment.any:
+        """Training images by `augment`; the module takes floats as well as bytes. Vectors made once are as they are."""
+        if not self.augment.any or "pixels" not in tensors:
             return tensors, None
         moved, mix = change(tensors["pixels"].float() / 255.0, self.augment, generator)
         return {**tensors, "pixels": moved}, mix
 
 
-def _columns(state: State) -> list[str]:
+def columns_of(state: State) -> list[str]:
+    """Names of the image columns."""
     return [column.name for column in state.inputs if column.type == "image"]
 
 
 def scaling(features: dict[str, Any]) -> Any:
-    """A module: (n, C, S, S) bytes, or floats of 0 to 1 -> floats of mean 0 and deviation 1 over the training images."""
+    """A module: (n, C, S, S) whole numbers to 255, or floats of 0 to 1 -> floats of mean 0 and deviation 1 over the training images."""
     import torch
     from torch import nn
 
@@ -75,7 +76,7 @@ def scaling(features: dict[str, Any]) -> Any:
                 self.register_buffer(name, values.view(1, -1, 1, 1))
 
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            whole = pixels.dtype == torch.uint8
+            whole = not pixels.is_floating_point()  # bytes, or the int64 that exported graphs take
             found = pixels.to(self.mean.dtype)
             return ((found / 255.0 if whole else found) - self.mean) / self.scale
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from modelyard.features import sequences, vocabulary
 from modelyard.models import _inputs
-from modelyard.models._contract import Arrays
+from modelyard.models._contract import Arrays, Weights
+from modelyard.records.trained import Work
 from modelyard.rows import Rows
 from modelyard.tasks._contract import State
 
@@ -25,6 +26,15 @@ def fit(rows: Rows, state: State, *, most: int, longest: int) -> dict[str, Any]:
     columns = [column.name for column in state.inputs if column.type == "text"]
     texts = _inputs.texts(rows, {"text": columns})["text"]
     return {"columns": columns, "words": vocabulary.fit(texts, most=most, rarest=2, longest=longest)}
+
+
+def work(found: Work, weights: Weights, features: dict[str, Any]) -> Work:
+    """Two FLOPs for each weight of a matrix and step of the length that most rows need; what attention adds is left out."""
+    length = int((features["series"] if "series" in features else features["words"])["length"])
+    once = ("embedding.", "head.", "positions") if "words" in features else ("head.", "positions")
+    steps = sum(a.size for name, a in weights.items() if a.ndim == 2 and not name.startswith(once))
+    flops = 2.0 * (length * steps + weights["head.weight"].size)
+    return found.model_copy(update={"flops_per_row": flops, "typical_length": length})
 
 
 def encode(rows: Rows, features: dict[str, Any]) -> Arrays:

@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from modelyard.errors import MissingExtra
-from modelyard.models._contract import LoopOptions
+from modelyard.models._contract import LoopOptions, Weights
 from modelyard.models._images import ImageModel, scaling
+from modelyard.records.trained import Work
 from modelyard.tasks._contract import State
 
 
@@ -74,6 +75,17 @@ class Part(ImageModel):
             precision=self.precision,
         )  # fmt: skip
 
+    def work(self, weights: Weights, features: dict[str, Any], state: State) -> Work:
+        """FLOPs as torch counts them while one image passes: those of convolutions and matrix products."""
+        import torch
+        from torch.utils.flop_counter import FlopCounterMode
+
+        network, side = self.module(features, state, seed=0).eval(), features["size"]
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            network(torch.zeros(1, features["channels"] * len(features["columns"]), side, side))
+        flops = float(counter.get_total_flops())
+        return super().work(weights, features, state).model_copy(update={"flops_per_row": flops})
+
 
 @cache
 def _network() -> Any:
@@ -103,6 +115,7 @@ def _network() -> Any:
                         activations[options.activation](),
                     ]
                     width = channels
+                    side += 2 * (options.kernel // 2) - options.kernel + 1  # an even window adds a pixel
                 if side > 1:
                     blocks.append(poolings[options.pooling](2))
                     side //= 2

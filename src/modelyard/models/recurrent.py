@@ -1,7 +1,7 @@
 """A recurrent network over words or numeric series: plain (Elman 1990), LSTM (Hochreiter and Schmidhuber 1997) or GRU (Cho et al. 2014).
 
 Series of different lengths are exact: each step counts only while its series lasts, and the backward direction of a bidirectional
-network starts at each series' own end, as with packed sequences, but in operations that every runtime can export.
+network starts at each series' own end, as with packed sequences, but in operations that ONNX can express.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pydantic import Field
 from modelyard.errors import DataError, MissingExtra
 from modelyard.features import lookups, sequences, vocabulary
 from modelyard.models import _steps
-from modelyard.models._contract import Arrays, LoopModel, LoopOptions
+from modelyard.models._contract import Arrays, LoopModel, LoopOptions, Weights
+from modelyard.records.trained import Work
 from modelyard.rows import Array, Rows
 from modelyard.tasks._contract import State
 
@@ -77,7 +78,7 @@ class Part(LoopModel):
         return _steps.encode(rows, features)
 
     def module(self, features: dict[str, Any], state: State, *, seed: int, folder: Any = None) -> Any:
-        """`forward(length, ids or values)` -> (n, K)."""
+        """`forward(ids or values, length)` -> (n, K)."""
         try:
             import torch
         except ImportError:
@@ -94,6 +95,14 @@ class Part(LoopModel):
             precision=self.precision,
         )  # fmt: skip
 
+    def work(self, weights: Weights, features: dict[str, Any], state: State) -> Work:
+        """FLOPs of a row of usual length."""
+        return _steps.work(super().work(weights, features, state), weights, features)
+
+
+OPEN = 50.0
+"""A gate's bias at which it is open: 1 - sigmoid(50) is 2e-22, nothing beside a float32."""
+
 
 @cache
 def _network() -> Any:
@@ -103,11 +112,28 @@ def _network() -> Any:
 
     cells = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
-    def flipped(steps: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+    def turned(steps: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
         """(B, L, W), each series turned round within its own length; its own inverse."""
-        places = torch.arange(steps.shape[1], device=steps.device)[None, :]  # (1, L)
-        back = torch.where(places < length[:, None], length[:, None] - 1 - places, places)
         return steps.gather(1, back[:, :, None].expand(-1, -1, steps.shape[2]))
+
+    def read(cell: Any, steps: torch.Tensor) -> torch.Tensor:
+        """(B, L, W) -> (B, L, H): the memory after each step."""
+        if isinstance(cell, nn.RNN) and torch.compiler.is_exporting():
+            return as_gru(cell, steps)
+        return cell(steps)[0]
+
+    def as_gru(cell: Any, steps: torch.Tensor) -> torch.Tensor:
+        """A plain recurrent layer as a GRU that always resets and never keeps: the same numbers, and an operation that exporters know."""
+        hidden, into, own = cell.hidden_size, cell.weight_ih_l0, cell.weight_hh_l0
+        reset, keep = (own.new_full((hidden,), bias) for bias in (OPEN, -OPEN))
+        weights = [  # of reset, keep and the new memory, one above the other
+            torch.cat([into.new_zeros(2 * hidden, into.shape[1]), into]),
+            torch.cat([own.new_zeros(2 * hidden, hidden), own]),
+            torch.cat([reset, keep, cell.bias_ih_l0]),
+            torch.cat([own.new_zeros(2 * hidden), cell.bias_hh_l0]),
+        ]
+        start = steps.new_zeros(1, steps.shape[0], hidden)
+        return torch.gru(steps, start, weights, True, 1, 0.0, False, False, True)[0]
 
     class Network(nn.Module):  # type: ignore[misc]  # torch is not followed
         """Embedding or values, recurrent layers in one or two directions, a pooled state, a head that starts at zero."""
@@ -119,7 +145,7 @@ def _network() -> Any:
                 self.embedding = nn.Embedding(vocabulary.width(features["words"]), width, padding_idx=vocabulary.PAD)
             else:
                 width, self.embedding = sequences.width(features["series"]), None
-            self.dropout, self.pooling = nn.Dropout(options.dropout), options.pooling
+            self.dropout, self.pooling, self.hidden = nn.Dropout(options.dropout), options.pooling, options.hidden
             self.ahead, self.back = nn.ModuleList(), nn.ModuleList()
             for _ in range(options.layers):
                 self.ahead.append(cells[options.cell](width, options.hidden, batch_first=True))
@@ -131,24 +157,31 @@ def _network() -> Any:
             nn.init.zeros_(self.head.bias)
 
         def forward(
-            self, length: torch.Tensor, ids: torch.Tensor | None = None, values: torch.Tensor | None = None
+            self,
+            ids: torch.Tensor | None = None,
+            values: torch.Tensor | None = None,
+            length: torch.Tensor | None = None,
         ) -> torch.Tensor:
+            assert length is not None
             steps = self.dropout(self.embedding(ids)) if self.embedding is not None else values  # (B, L, W)
+            places = torch.arange(steps.shape[1], device=steps.device)[None, :]  # (1, L)
+            inside = places < length[:, None]  # (B, L)
+            back = torch.where(inside, length[:, None] - 1 - places, places)  # each series' steps, its last one first
             for number, ahead in enumerate(self.ahead):
-                found = ahead(steps)[0]
+                found = read(ahead, steps)
                 if len(self.back):
-                    turned = self.back[number](flipped(steps, length))[0]
-                    found = torch.cat([found, flipped(turned, length)], dim=2)
+                    found = torch.cat([found, turned(read(self.back[number], turned(steps, back)), back)], dim=2)
                 steps = found
-            return self.head(self.dropout(self._pooled(steps, length)))  # (B, K)
+            return self.head(self.dropout(self._pooled(steps, length, inside)))  # (B, K)
 
-        def _pooled(self, steps: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+        def _pooled(self, steps: torch.Tensor, length: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
             """(B, L, W) -> (B, W) over each series' own steps."""
-            if self.pooling == "last":
-                return steps.gather(1, (length - 1)[:, None, None].expand(-1, 1, steps.shape[2]))[:, 0]
-            inside = (torch.arange(steps.shape[1], device=steps.device)[None, :] < length[:, None])[:, :, None]
+            if self.pooling == "last":  # of each direction: backwards, that is where the series begins
+                last = steps.gather(1, (length - 1)[:, None, None].expand(-1, 1, steps.shape[2]))[:, 0]
+                first = steps[:, 0, self.hidden :]
+                return torch.cat([last[:, : self.hidden], first], dim=1) if len(self.back) else last
             if self.pooling == "max":
-                return steps.masked_fill(~inside, -1e4).amax(dim=1)
-            return (steps * inside).sum(dim=1) / length[:, None]
+                return steps.masked_fill(~inside[:, :, None], -1e4).amax(dim=1)
+            return (steps * inside[:, :, None].to(steps.dtype)).sum(dim=1) / length[:, None].to(steps.dtype)
 
     return Network

@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from modelyard.errors import MissingExtra
-from modelyard.models._contract import LoopOptions
+from modelyard.models._contract import LoopOptions, Weights
 from modelyard.models._images import ImageModel, scaling
+from modelyard.records.trained import Work
 from modelyard.tasks._contract import State
 
 
@@ -21,7 +22,7 @@ class Part(ImageModel):
 
     largest: ClassVar[int] = 64
 
-    widths: tuple[int, ...] = (32, 64, 128)
+    widths: tuple[int, ...] = Field((32, 64, 128), min_length=1)
     """Channels of each stage; every stage after the first halves the side."""
     blocks: int = Field(2, ge=1, le=8)
     """Residual blocks in a stage."""
@@ -61,6 +62,17 @@ class Part(ImageModel):
             schedule=self.schedule, warmup=0.1, epochs=self.epochs, batch_rows=self.batch_rows, patience=self.patience,
             precision=self.precision,
         )  # fmt: skip
+
+    def work(self, weights: Weights, features: dict[str, Any], state: State) -> Work:
+        """FLOPs as torch counts them while one image passes: those of convolutions and matrix products."""
+        import torch
+        from torch.utils.flop_counter import FlopCounterMode
+
+        network, side = self.module(features, state, seed=0).eval(), features["size"]
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            network(torch.zeros(1, features["channels"] * len(features["columns"]), side, side))
+        flops = float(counter.get_total_flops())
+        return super().work(weights, features, state).model_copy(update={"flops_per_row": flops})
 
 
 @cache

@@ -8,12 +8,13 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from modelyard.errors import DataError, MissingExtra
 from modelyard.features import lookups, sequences, vocabulary
 from modelyard.models import _steps
-from modelyard.models._contract import Arrays, LoopModel, LoopOptions
+from modelyard.models._contract import Arrays, LoopModel, LoopOptions, Weights
+from modelyard.records.trained import Work
 from modelyard.rows import Array, Rows
 from modelyard.tasks._contract import State
 
@@ -54,6 +55,12 @@ class Part(LoopModel):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """bf16 where it is measured to be faster."""
 
+    @model_validator(mode="after")
+    def _whole_heads(self) -> Part:
+        if self.width % self.heads:
+            raise ValueError(f"width must be a multiple of heads (got {self.width} and {self.heads})")
+        return self
+
     def unfit(self, state: State) -> str:
         return _steps.unfit(state)
 
@@ -68,7 +75,7 @@ class Part(LoopModel):
         return _steps.encode(rows, features)
 
     def module(self, features: dict[str, Any], state: State, *, seed: int, folder: Any = None) -> Any:
-        """`forward(length, ids or values)` -> (n, K)."""
+        """`forward(ids or values, length)` -> (n, K)."""
         try:
             import torch
         except ImportError:
@@ -84,6 +91,14 @@ class Part(LoopModel):
             schedule=self.schedule, warmup=0.1, epochs=self.epochs, batch_rows=self.batch_rows, patience=self.patience,
             precision=self.precision,
         )  # fmt: skip
+
+    def work(self, weights: Weights, features: dict[str, Any], state: State) -> Work:
+        """FLOPs of a row of usual length."""
+        return _steps.work(super().work(weights, features, state), weights, features)
+
+
+LEAST = 8
+"""Positions at least: graphs are traced with 8 steps or more (`compress.methods`)."""
 
 
 @cache
@@ -129,7 +144,7 @@ def _network() -> Any:
                 longest = features["series"]["length"]
                 self.embedding = nn.Linear(sequences.width(features["series"]), options.width)
             self.words = "words" in features
-            self.positions = nn.Parameter(torch.randn(longest, options.width) * 0.02)
+            self.positions = nn.Parameter(torch.randn(max(longest, LEAST), options.width) * 0.02)
             self.dropout = nn.Dropout(options.dropout)
             self.blocks = nn.ModuleList(Block(options) for _ in range(options.layers))
             self.last, self.head = nn.LayerNorm(options.width), nn.Linear(options.width, outputs)
@@ -137,14 +152,20 @@ def _network() -> Any:
             nn.init.zeros_(self.head.bias)
 
         def forward(
-            self, length: torch.Tensor, ids: torch.Tensor | None = None, values: torch.Tensor | None = None
+            self,
+            ids: torch.Tensor | None = None,
+            values: torch.Tensor | None = None,
+            length: torch.Tensor | None = None,
         ) -> torch.Tensor:
+            assert length is not None
             steps = self.embedding(ids if self.words else values)  # (B, L, W)
-            steps = self.dropout(steps + self.positions[: steps.shape[1]])
-            inside = torch.arange(steps.shape[1], device=steps.device)[None, :] < length[:, None]  # (B, L)
+            places = torch.arange(steps.shape[1], device=steps.device)  # (L,)
+            # looked up and not sliced: a slice would tie the length of an exported graph to that of the table
+            steps = self.dropout(steps + nn.functional.embedding(places, self.positions))
+            inside = places[None, :] < length[:, None]  # (B, L)
             for block in self.blocks:
                 steps = block(steps, inside)
-            mean = (self.last(steps) * inside[:, :, None]).sum(dim=1) / length[:, None]
-            return self.head(mean)  # (B, K)
+            counted = self.last(steps) * inside[:, :, None].to(steps.dtype)
+            return self.head(counted.sum(dim=1) / length[:, None].to(steps.dtype))  # (B, K)
 
     return Network

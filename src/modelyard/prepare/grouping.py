@@ -29,10 +29,11 @@ def duplicate_pairs(
     *,
     threshold: float | None,
     text_task: bool,
-    looked: Mapping[str, pictures.Looked],
+    looked: Mapping[str, pictures.Looked] | None = None,
 ) -> tuple[Array, dict[str, int]]:
     """Pairs (m, 2) of rows that repeat each other, and counts for the record. `types` are the inputs'; `looked`: what was seen of those
     that are images, which stand in the frame as hashes of their pixels."""
+    looked = looked or {}
     keys = _equal_inputs(frame, list(types))
     exact = duplicates.equal(keys)
     texts = [name for name, kind in types.items() if kind == "text"]

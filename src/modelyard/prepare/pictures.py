@@ -6,7 +6,7 @@ Each image is decoded once, in small: `look` keeps a 16 x 16 grey thumbnail, a h
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 from modelyard.errors import DataError
 from modelyard.features import images
 from modelyard.records.prepared import CleaningStep
-from modelyard.rows import Array
+from modelyard.rows import ROW, Array
 
 if TYPE_CHECKING:
     import polars
@@ -34,6 +34,10 @@ BAND = 20
 """Bits of a band: two images whose thumbnails differ so little share one of twelve bands with near certainty."""
 LISTED = 100
 """Broken files that the record names."""
+CHUNK = 100_000
+"""Pairs of thumbnails compared at once."""
+HEADS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
+"""How files of the known formats begin; WebP has its name further in."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +66,9 @@ class Looked:
 
 def is_image(data: Any) -> bool:
     """Whether bytes begin like an image of a known format."""
-    if not isinstance(data, bytes):
-        return False
-    try:
-        images.size_of(data)
-    except ValueError:
-        return False
-    return True
+    return isinstance(data, bytes) and (
+        data.startswith(HEADS) or (data.startswith(b"RIFF") and data[8:12] == b"WEBP")
+    )
 
 
 def from_paths(frame: polars.DataFrame, base: Path) -> polars.DataFrame:
@@ -90,9 +90,10 @@ def from_paths(frame: polars.DataFrame, base: Path) -> polars.DataFrame:
         absent = []
         for text in series.to_list():
             place = base / text if text else None
-            if place is not None and not place.is_file():
+            there = place is not None and place.is_file()
+            if place is not None and not there:
                 absent.append(text)
-            found.append(place.read_bytes() if place is not None and place.is_file() else None)
+            found.append(images.file_bytes(place) if place is not None and there else None)
         if len(absent) == series.drop_nulls().len():
             continue  # names of images that are elsewhere: a text like any other
         if absent:
@@ -116,11 +117,9 @@ def look(series: polars.Series) -> Looked:
         except ValueError as error:
             return str(error), -1, blank, (0, 0), ""
         digest = hashlib.blake2b(colours.tobytes() + repr(colours.shape).encode(), digest_size=8).digest()
-        grey = np.round(colours @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)[
-            :, :, None
-        ]  # ITU-R BT.601, as Pillow's L
-        thumb = images.resized(grey, THUMB, fit="squash")[:, :, 0]
-        return "", int.from_bytes(digest, "little") >> 1, thumb, (width, height), mode
+        small = images.resized(colours, THUMB, fit="squash")
+        grey = np.round(small @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)  # ITU-R BT.601, as Pillow's L
+        return "", int.from_bytes(digest, "little") >> 1, grey, (width, height), mode
 
     with ThreadPoolExecutor() as pool:
         found = list(pool.map(one, given)) if given else []
@@ -138,15 +137,13 @@ def drop_broken(
     import polars as pl
 
     kept, steps = np.ones(frame.height, dtype=bool), []
-    files = frame["file"].to_list() if "file" in frame.columns and frame["file"].dtype == pl.String else None
     for name, seen in looked.items():
         places = [place for place, fault in enumerate(seen.faults) if fault]
-        if len(places) == frame.height:
-            raise DataError(f"no image of the column {name!r} can be read; the first: {seen.faults[0]}")
+        if places and not (seen.marks >= 0).any():
+            raise DataError(f"no image of the column {name!r} can be read; the first {seen.faults[places[0]]}")
         if places:
-            listed = {
-                str(files[place]) if files else f"row {place + 1}": seen.faults[place] for place in places[:LISTED]
-            }
+            shown = places[:LISTED]
+            listed = {called: seen.faults[place] for called, place in zip(_named(frame, shown), shown, strict=True)}
             after, detail = frame.height - len(places), {"listed": listed}
             steps.append(
                 CleaningStep(name="broken_images", column=name, before=frame.height, after=after, detail=detail)
@@ -155,6 +152,15 @@ def drop_broken(
     if kept.all():
         return frame, dict(looked), steps
     return frame.filter(pl.Series(kept)), {name: seen.take(kept) for name, seen in looked.items()}, steps
+
+
+def _named(frame: polars.DataFrame, places: Sequence[int]) -> list[str]:
+    """What rows are called: their file, where a column `file` says it, else their number in the source, from 1."""
+    import polars as pl
+
+    if "file" in frame.columns and frame["file"].dtype == pl.String:
+        return [str(frame["file"][place]) for place in places]
+    return [f"row {frame[ROW][place] + 1}" for place in places]
 
 
 def marked(frame: polars.DataFrame, looked: Mapping[str, Looked]) -> polars.DataFrame:
@@ -176,11 +182,10 @@ def _mark(value: Any) -> int | None:
 
 def near(looked: Looked) -> Array:
     """Pairs (m, 2) of rows whose images are nearly the same; each is joined with few others, a cluster by a chain."""
-    count = len(looked.marks)
-    thumbs = looked.thumbs.reshape(count, -1).astype(np.int16)  # (n, 256)
-    rows = np.flatnonzero((looked.marks >= 0) & (thumbs.std(axis=1) >= FLAT)) if count else np.zeros(0, dtype=np.int64)
+    thumbs = looked.thumbs.reshape(len(looked.marks), THUMB * THUMB).astype(np.int16)  # (n, 256)
+    rows = np.flatnonzero((looked.marks >= 0) & (thumbs.std(axis=1) >= FLAT))
     steps = np.diff(looked.thumbs[rows].astype(np.int16), axis=2) > 0  # (r, 16, 15): a difference hash (dHash)
-    bits = steps.reshape(len(rows), -1)
+    bits = steps.reshape(len(rows), THUMB * (THUMB - 1))  # (r, 240)
     found = [np.zeros((0, 2), dtype=np.int64)]
     brightness = thumbs[rows].mean(axis=1)
     for start in range(0, bits.shape[1], BAND):
@@ -192,7 +197,10 @@ def near(looked: Looked) -> Array:
         again = np.flatnonzero(keys[order][1:] == keys[order][:-1])
         found.append(np.stack([rows[order[again]], rows[order[again + 1]]], axis=1))
     both = np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
-    apart = np.abs(thumbs[both[:, 0]] - thumbs[both[:, 1]]).mean(axis=1)
+    apart = np.zeros(len(both))
+    for start in range(0, len(both), CHUNK):
+        part = both[start : start + CHUNK]
+        apart[start : start + CHUNK] = np.abs(thumbs[part[:, 0]] - thumbs[part[:, 1]]).mean(axis=1)
     return np.asarray(both[apart <= NEAR])
 
 

@@ -31,6 +31,7 @@ def run(context: Context, frame: Any = None) -> Prepared:
         table, wanted, roles, cleaned = _clean(blueprint, loaded)
         table, looked, broken = _look(table, roles)
         wanted = Target(wanted.name, wanted.kind, table[wanted.name])
+        target.check(wanted)
         advance(1)
         plain = pictures.marked(table, looked)
         pairs, counts = grouping.duplicate_pairs(
@@ -146,7 +147,8 @@ def _typed(table: polars.DataFrame, roles: Roles, clean: Clean) -> tuple[polars.
         series, unread = inference.convert(table[name], kind, reading=found)
         columns.append(series)
         if unread:
-            found = inference.with_unread(found, table[name], series, kind=kind)
+            if kind not in ("image", "sequence"):  # a service refuses what is none, whatever the source held
+                found = inference.with_unread(found, table[name], series, kind=kind)
             steps.append(CleaningStep(name="unreadable", column=name, before=unread, after=0, detail={"type": kind}))
         readings[name] = found.model_copy(update={"limits": cleaning.limits_served(clean, name)})
     return table.with_columns(columns), replace(roles, readings=readings), steps
@@ -211,6 +213,8 @@ def _suspects(
     blueprint: Blueprint,
 ) -> list[Suspect]:
     skip = {blueprint.prepare.split.column} if division.by == "column" else set()
+    if any(card.type == "image" for card in columns):
+        skip.add("file")  # its folder is the label (`sources.images`)
     tried = [card for card in columns if card.name not in skip]
     found = leakage.suspects(splits["train"], splits["train"][name], tried, seed=blueprint.train.seed)
     for column, moments in _moments(splits, columns, division, blueprint).items():

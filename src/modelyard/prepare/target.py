@@ -71,10 +71,13 @@ def infer_task(target: Target, types: dict[str, str]) -> str:
     if target.kind == "number":
         return "tabular-regression"
     kinds = set(types.values())
-    for kind in ("image", "sequence"):
-        if kind in kinds:
-            return f"{kind}-classification"
-    return "text-classification" if "text" in kinds and "number" not in kinds else "tabular-classification"
+    if "image" in kinds:
+        return "image-classification"
+    if "number" in kinds:  # then lists and texts are columns of a table
+        return "tabular-classification"
+    if "sequence" in kinds:
+        return "sequence-classification"
+    return "text-classification" if "text" in kinds else "tabular-classification"
 
 
 def task_reason(task: str, target: Target, types: dict[str, str]) -> str:

@@ -48,7 +48,7 @@ class Mistake(Frozen):
     score: float
     """Probability given to the true class; for numbers, answer minus truth."""
     fields: dict[str, str | float | None]
-    """Inputs; texts are cut at 500 characters, images are left out."""
+    """Inputs; texts are cut at 500 characters, images and series are left out."""
     image: str | None = None
     """A file of the build: the row's image, small."""
     looks: str | None = None

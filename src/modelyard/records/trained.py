@@ -98,4 +98,6 @@ class Trained(Record):
     validation_scores: str = "train/validation.npz"
     """`row` (source row numbers), `target`, `scores` (n, K) of the chosen artifact on validation rows, `group`, and `period` and
     `entity` where they are; relative to the build."""
+    augmented: str | None = None
+    """A file of the build: training images, and each as a model of the artifact met it; null where none changes images."""
     timings: dict[str, Any] = {}

@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelyard.errors import RequestError
-from modelyard.rows import from_records
+from modelyard.rows import Rows, from_records
 from modelyard.serve.engine import Answers, Engine
 from modelyard.serve.limits import Limits
 from modelyard.serve.lines import say, say_failure
 from modelyard.serve.meters import CONTENT_TYPE, Meters
 from modelyard.serve.openapi import describe, example_row
-from modelyard.serve.reading import check_headers, is_upload, read_body, read_rows, read_upload
+from modelyard.serve.reading import check_headers, is_form, is_upload, read_body, read_form, read_rows, read_upload
 from modelyard.serve.refusing import Refused, invalid_rows
 
 Json = dict[str, Any]
@@ -88,8 +88,7 @@ class App:
         check_headers(request.headers)
         body = await read_body(request.stream(), request.headers.get("content-length"), self.limits)
         read = clock()
-        upload = is_upload(request.headers)
-        rows = read_upload(body, self.inputs) if upload else read_rows(body, self.inputs, self.limits)
+        rows = self._rows(body, request.headers)
         checked = clock()
         try:
             answered = await self.engine.answer(rows)
@@ -114,6 +113,14 @@ class App:
         for stage, seconds in zip(("read", "check", "wait", "predict", "write"), spans, strict=True):
             self.meters.stage(stage, seconds)
         return response
+
+    def _rows(self, body: bytes, headers: Mapping[str, str]) -> Rows:
+        """The rows of a body: an image, a form, or JSON."""
+        if is_upload(headers):
+            return read_upload(body, self.inputs)
+        if is_form(headers):
+            return read_form(body, headers["content-type"], self.inputs)
+        return read_rows(body, self.inputs, self.limits)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI: every HTTP request gets an id, is counted and logged, and ends in an answer."""

@@ -55,6 +55,8 @@ class Engine:
         self._predictor, self._limits = predictor, limits
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
         self._queued_rows = 0
+        self._alike = all(column.type not in ("image", "sequence") for column in predictor.state.inputs)
+        """Whether one row takes about as long as another; images and series differ in size by a thousand times."""
         self.single_time = math.inf
         """Seconds that one row alone takes, as last measured; infinite before warming, so that nothing runs inline before."""
         self.row_time = 0.0
@@ -71,7 +73,7 @@ class Engine:
         """Answers in order; 429 where the queue is too long for its turn to come in time, 504 where it did not."""
         count = len(rows)
         asked = time.perf_counter()
-        if self._queued_rows == 0 and count * self.single_time < INLINE:
+        if self._alike and self._queued_rows == 0 and count * self.single_time < INLINE:
             answers, seconds = self._answer(rows)
             self._learn(seconds, count)
             return Answered(answers, self._predictor.task.usage(rows, answers), 0.0, seconds)

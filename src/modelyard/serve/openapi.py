@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from modelyard.rows import GREY_IMAGE, Column
+from modelyard.rows import GREY_IMAGE, Column, example_series
 from modelyard.serve.limits import Limits
 from modelyard.tasks._contract import State
 
@@ -48,7 +48,8 @@ def describe(
                         "one": {"summary": "One row", "value": {"row": rows[0]}},
                         "many": {"summary": "Several rows", "value": {"rows": rows[:3] if len(rows) > 1 else rows * 2}},
                     },
-                }
+                },
+                **_uploads(state.inputs),
             },
         },
         "responses": {
@@ -91,6 +92,18 @@ def describe(
     }
 
 
+def _uploads(inputs: Sequence[Column]) -> Json:
+    """Where images are read: a form with a file a field, and the bytes of an image alone where it is all that is read."""
+    if all(column.type != "image" for column in inputs):
+        return {}
+    fields = {
+        column.name: {"contentMediaType": "image/*"} if column.type == "image" else {"type": "string"}
+        for column in inputs
+    }
+    found: Json = {"multipart/form-data": {"schema": {"type": "object", "properties": fields}}}
+    return found | ({"image/*": {"schema": {"contentMediaType": "image/*"}}} if len(inputs) == 1 else {})
+
+
 def example_row(inputs: Sequence[Column]) -> dict[str, Any]:
     """A row that the service can answer, made of what training saw."""
     row = {column.name: _example(column) for column in inputs}
@@ -101,11 +114,12 @@ def example_row(inputs: Sequence[Column]) -> dict[str, Any]:
 
 _PLACEHOLDER: Json = {
     "number": 0, "boolean": True, "category": "other", "text": "some text", "date": "2026-01-31", "image": GREY_IMAGE,
-    "sequence": [0.0, 1.0, 0.0],
 }  # fmt: skip
 
 
 def _example(column: Column) -> Any:
+    if column.type == "sequence":
+        return example_series(column.channels)
     given = column.example
     if given is None:
         given = (

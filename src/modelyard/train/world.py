@@ -141,8 +141,9 @@ def _costs(frame: polars.DataFrame, prepared: Prepared, blueprint: Blueprint) ->
 def _folds(prepared: Prepared, by: str, rows: int, size: str) -> tuple[int, str]:
     if "validation" in prepared.given:
         return 1, "the validation rows were given"
-    if prepared.task.startswith("text"):
-        return 1, "text models are costly: one held-out part chooses"
+    read = prepared.task.partition("-")[0]
+    if read in ("text", "image", "sequence"):
+        return 1, f"{read} models are costly: one held-out part chooses"
     if by == "time":
         return 1, "rows are split by time: folds would let the future choose for the past"
     if size == "tiny":

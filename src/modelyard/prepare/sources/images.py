@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from modelyard.features.images import SUFFIXES
+from modelyard.features.images import SUFFIXES, file_bytes
 from modelyard.prepare.sources._contract import Source
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Part(Source):
 
         root = Path(os.path.commonpath([path.parent for path in paths]))
         columns = {
-            "image": [path.read_bytes() for path in paths],
+            "image": [file_bytes(path) for path in paths],
             "label": [path.parent.name for path in paths],
             "file": [path.relative_to(root).as_posix() for path in paths],
         }

@@ -391,19 +391,14 @@ def _mistake(world: World, mistake: Traced) -> tuple[Markup, Markup]:
 
 def _images(world: World, mistake: Traced) -> Markup | None:
     """The row's image, and beside it where the model looked."""
-    if not mistake["image"].there:
-        return None
-    words, row = world.words, mistake["row"].text
-    shown = [
-        html.tag(
-            "img",
-            src=world.data_uri(mistake[kind].text),
-            alt=words.plain(f"evaluate.{kind}_alt").format(row=row),
-            width=96,
-        )
-        for kind in ("image", "looks")
-    ]
-    return html.tag("div", *shown, class_="pictures")
+    words = world.words
+    told = {
+        "image": words.plain("evaluate.image_alt").format(row=mistake["row"].text),
+        "looks": words.plain("evaluate.looks_alt"),
+    }
+    found = {name: world.data_uri(mistake[name].text) for name in told}
+    shown = [html.tag("img", src=address, alt=told[name], width=96) for name, address in found.items() if address]
+    return html.tag("div", *shown, class_="pictures") if shown else None
 
 
 def _value(world: World, given: Traced) -> Markup:

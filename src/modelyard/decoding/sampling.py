@@ -1,0 +1,88 @@
+"""The next token from logits: penalties, temperature, top-k, top-p, min-p, then one draw. It knows no model and no text.
+
+Order and meaning are those of transformers, so that the same options give the same distribution.
+
+>>> draw(probabilities(logits, seen, Sampling(top_p=0.9)), np.random.default_rng(0))  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from modelyard.frozen import Frozen
+from modelyard.rows import Array
+
+LIKELY = 1024
+"""Tokens that are sorted first for top-p: a whole vocabulary takes milliseconds, and the nucleus is nearly always among them."""
+
+
+class Sampling(Frozen):
+    """How the next token is drawn."""
+
+    temperature: float = Field(1.0, ge=0, le=5)
+    """Logits are divided by it; 0: always the likeliest token (greedy)."""
+    top_k: int = Field(0, ge=0)
+    """Only so many likeliest tokens; 0: all."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Only the likeliest tokens that together reach this probability (Holtzman et al. 2020)."""
+    min_p: float = Field(0.0, ge=0, le=1)
+    """Only tokens with at least this share of the likeliest one's probability (Nguyen et al. 2024)."""
+    repetition: float = Field(1.0, gt=0, le=5)
+    """A token that stands already: its logit is divided by it where positive, else multiplied (Keskar et al. 2019); 1: no penalty."""
+    presence: float = Field(0.0, ge=-2, le=2)
+    """Taken from the logit of each token that was generated already, once (OpenAI's `presence_penalty`)."""
+    frequency: float = Field(0.0, ge=-2, le=2)
+    """... and as often as it was generated (`frequency_penalty`)."""
+
+
+def probabilities(logits: Array, seen: Array, options: Sampling, *, generated: Array | None = None) -> Array:
+    """(V,) float64 of logits (V,). `seen`: ids of prompt and answer so far; `generated`: the answer's alone (default: all seen)."""
+    scores = np.array(logits, dtype=np.float64)
+    _punish(scores, np.asarray(seen, dtype=np.int64), options, seen if generated is None else generated)
+    if options.temperature == 0:
+        only = np.zeros_like(scores)
+        only[int(np.argmax(scores))] = 1.0
+        return only
+    scores /= options.temperature
+    if 0 < options.top_k < len(scores):
+        scores[scores < np.partition(scores, -options.top_k)[-options.top_k]] = -np.inf
+    shares = np.exp(scores - scores.max())
+    shares /= shares.sum()
+    if options.top_p < 1:
+        shares = _nucleus(shares, options.top_p)
+    if options.min_p:
+        shares[shares < options.min_p * shares.max()] = 0.0
+    result: Array = shares / shares.sum()
+    return result
+
+
+def _punish(scores: Array, seen: Array, options: Sampling, generated: Array) -> None:
+    if options.repetition != 1 and len(seen):
+        places = np.unique(seen)
+        before = scores[places]
+        scores[places] = np.where(before > 0, before / options.repetition, before * options.repetition)
+    if (options.presence or options.frequency) and len(generated):
+        places, counts = np.unique(np.asarray(generated, dtype=np.int64), return_counts=True)
+        scores[places] -= options.presence + options.frequency * counts
+
+
+def _nucleus(shares: Array, least: float) -> Array:
+    """The likeliest tokens until they reach `least`, the one that crosses it included."""
+    count = len(shares)
+    likely = np.argpartition(shares, -LIKELY)[-LIKELY:] if count > LIKELY else np.arange(count)
+    if shares[likely].sum() < least:
+        likely = np.arange(count)
+    order = likely[np.argsort(-shares[likely], kind="stable")]
+    before = np.cumsum(shares[order]) - shares[order]
+    kept = order[before < least]
+    result = np.zeros_like(shares)
+    result[kept] = shares[kept] / shares[kept].sum()
+    return result
+
+
+def draw(shares: Array, rng: np.random.Generator) -> int:
+    """One token of a distribution (V,)."""
+    total = np.cumsum(shares)
+    place = int(np.searchsorted(total, rng.random() * total[-1], side="right"))
+    return min(place, int(np.flatnonzero(shares)[-1]))
