@@ -58,7 +58,12 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"{given.name} cannot run {', '.join(unknown)} alone; it can: {', '.join(known) or 'none'}")
     module.run(
         Session(
-            given.name, settings, dict(module.DEFAULTS), only=given.folds, again=given.again, contenders=given.contenders
+            given.name,
+            settings,
+            dict(module.DEFAULTS),
+            only=given.folds,
+            again=given.again,
+            contenders=given.contenders,
         )
     )
     return 0

@@ -45,7 +45,9 @@ def test_one_contender_runs_anew_and_the_others_answers_stay(tmp_path: Path) -> 
     for number, contenders in enumerate([(), ("peer",)]):
         here = session(tmp_path, contenders=contenders)
         names = [entry.name for entry in here.taking_part([ours, peer])]
-        found = here.run(["a"], lambda cell, turn, n=number, all=names: {"before": n, "contenders": dict.fromkeys(all, n)})
+        found = here.run(
+            ["a"], lambda cell, turn, n=number, all=names: {"before": n, "contenders": dict.fromkeys(all, n)}
+        )
     assert found["a"]["contenders"] == {"ours": 0, "peer": 1} and found["a"]["before"] == 0
 
 
