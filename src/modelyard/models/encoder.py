@@ -345,7 +345,7 @@ def _weights(folder: Path) -> list[str]:
         return ["model.safetensors"]
     try:
         return sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{folder / INDEX} is no index of weights ({type(error).__name__}: {error})") from None
 
 
