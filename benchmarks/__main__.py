@@ -33,6 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
         "--budget", type=float, metavar="SECONDS", help="training time of each contender that keeps one"
     )
     parser.add_argument("--again", action="store_true", help="run cells that are there once more")
+    parser.add_argument(
+        "--contenders", nargs="+", default=[], metavar="NAME",
+        help="run these anew in cells that are there; the others' answers stay (only where no times are compared)",
+    )  # fmt: skip
     given = parser.parse_args(arguments)
     if given.name is None:
         print(overview())
@@ -49,7 +53,19 @@ def main(arguments: list[str] | None = None) -> int:
     strange = [prefix for prefix in given.folds if not any(cell.startswith(prefix) for cell in module.CELLS)]
     if strange:
         parser.error(f"{given.name} has no cell {', '.join(strange)}. Cells: {', '.join(module.CELLS)}")
-    module.run(Session(given.name, settings, dict(module.DEFAULTS), only=given.folds, again=given.again))
+    known = getattr(module, "CONTENDERS", ())
+    if unknown := [name for name in given.contenders if name not in known]:
+        parser.error(f"{given.name} cannot run {', '.join(unknown)} alone; it can: {', '.join(known) or 'none'}")
+    module.run(
+        Session(
+            given.name,
+            settings,
+            dict(module.DEFAULTS),
+            only=given.folds,
+            again=given.again,
+            contenders=given.contenders,
+        )
+    )
     return 0
 
 

@@ -261,6 +261,8 @@ class Session:
     only: Sequence[str] = ()
     """Prefixes of cells to run; none: all."""
     again: bool = False
+    contenders: Sequence[str] = ()
+    """Run these anew in cells that are there and keep the others' answers; none: whole cells."""
     results: Path = RESULTS
     document: Path = DOCUMENT
 
@@ -282,15 +284,22 @@ class Session:
         """Run what is missing (or asked for again) and answer every cell that is there, in order. A failed cell leaves no file."""
         for turn, cell in enumerate(cells):
             wanted = not self.only or any(cell.startswith(prefix) for prefix in self.only)
-            if not wanted or (self.path(cell).exists() and not self.again):
+            if not wanted or (self.path(cell).exists() and not self.again and not self.contenders):
                 continue
             if warning := busy():
                 say(warning)
             began, others = time.monotonic(), Others()
             found = make(cell, turn)
-            write_json(self.path(cell), {**found, "others": others.cores()})
+            if self.contenders and self.path(cell).exists():
+                before = read_json(self.path(cell))
+                found = {**before, "contenders": {**before["contenders"], **found["contenders"]}}
+            write_json(self.path(cell), {"others": others.cores(), **found})
             say(f"{cell}: {time.monotonic() - began:.0f} s")
         return {cell: read_json(self.path(cell)) for cell in cells if self.path(cell).exists()}
+
+    def taking_part(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Those asked for."""
+        return [entry for entry in entries if not self.contenders or entry.name in self.contenders]
 
     def finish(self, result: Result, *, whole: bool) -> None:
         """Print; where every cell is there and the settings are the published ones, write `results/<name>.json` and the document."""

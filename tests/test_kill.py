@@ -72,7 +72,7 @@ def test_two_kills_on_real_mail(tmp_path: Path) -> None:
     blueprint = Path(__file__).parent.parent / "recipes" / "mail-spam" / "blueprint.yaml"
     seconds = run_unbroken(blueprint, tmp_path / "unbroken")
     decisions = tmp_path / "unbroken" / "decisions.json"
-    struck, _ = run_broken(blueprint, tmp_path / "broken", decisions, kills=2, longest=0.6 * seconds, seed=2)
+    struck, _ = run_broken(blueprint, tmp_path / "broken", decisions, kills=2, longest=0.4 * seconds, seed=2)
     assert struck == 2
     assert stable(tmp_path / "broken") == stable(tmp_path / "unbroken")
 

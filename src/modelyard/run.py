@@ -236,6 +236,8 @@ class _Engine:
             inputs["force"] = str(context.force)
         if stage.name == "prepare":
             inputs["data"] = self._data()
+        if stage.name == "train" and (files := self._files()):
+            inputs["files"] = files
         return fingerprint(inputs), inputs
 
     def _data(self) -> str:
@@ -248,6 +250,13 @@ class _Engine:
         named = (blueprint.data.source, blueprint.data.validation, blueprint.data.test)
         files = [file for part in named if part is not None for file in reading.resolve(part, blueprint.folder)]
         return fingerprint(reading.marks(files))
+
+    def _files(self) -> str:
+        """The fingerprint of the files that the named candidates begin with."""
+        from modelyard.train import candidates
+
+        named = self.context.blueprint.train.candidates or {}
+        return "".join(candidates.files_of(name, options) for name, options in named.items())
 
     def _read(self, stage: Stage) -> Record | None:
         """The record that is there, if it can be read."""

@@ -40,6 +40,17 @@ def test_a_cell_that_is_there_is_not_run_again_unless_asked(tmp_path: Path) -> N
     assert ran[3:] == ["a-11"]
 
 
+def test_one_contender_runs_anew_and_the_others_answers_stay(tmp_path: Path) -> None:
+    ours, peer = (harness.Entry(name, name, None, {}) for name in ("ours", "peer"))
+    for number, contenders in enumerate([(), ("peer",)]):
+        here = session(tmp_path, contenders=contenders)
+        names = [entry.name for entry in here.taking_part([ours, peer])]
+        found = here.run(
+            ["a"], lambda cell, turn, n=number, all=names: {"before": n, "contenders": dict.fromkeys(all, n)}
+        )
+    assert found["a"]["contenders"] == {"ours": 0, "peer": 1} and found["a"]["before"] == 0
+
+
 def test_a_killed_cell_leaves_nothing_and_the_others_stay(tmp_path: Path) -> None:
     def make(cell: str, turn: int) -> dict[str, Any]:
         if cell == "b":

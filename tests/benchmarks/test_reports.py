@@ -219,6 +219,7 @@ def test_the_fraud_worlds_split_by_time_and_leave_out_labels_that_come_late(tmp_
     settings = fraud.entries(fraud.DEFAULTS)
     known = settings[0].settings["blueprint"]["columns"]
     assert {name for name, kind in known.items() if kind == "ignore"} == set(settings[1].settings["ignored"])
+    assert settings[1].settings["texts"] == ["merchant"]
     assert fraud.WHEN in settings[1].settings["ignored"]  # both learn from the same columns
 
 

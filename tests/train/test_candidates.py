@@ -60,6 +60,25 @@ def test_an_encoder_can_read_every_column_of_a_table_without_text(tmp_path: Path
     assert found["encoder"].status == "skipped" and "no text column" in found["encoder"].reason
 
 
+def test_other_weights_in_the_same_folder_are_learnt_from_anew(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load_file, save_file
+
+    weights = toys.write_encoder(tmp_path) / "model.safetensors"
+    encoder = {"pretrained": str(weights.parent), "inputs": "all", "epochs": 1, "max_length": 32}
+    path = blueprint_of(tmp_path, train={"candidates": {"encoder": encoder}})
+
+    def job() -> Path:
+        run(Blueprint.load(path), tmp_path / "build", to="train")
+        (found,) = (tmp_path / "build").glob("train/encoder/0-*")
+        return found
+
+    first = job()
+    assert job() == first
+    save_file({name: weight + torch.ones(()) for name, weight in load_file(weights).items()}, weights)
+    assert job() != first
+
+
 def test_what_can_be_checked_belongs_to_a_job_only_where_it_counts(tmp_path: Path) -> None:
     keys = {}
     for metric in ("precision_at_k", "roc_auc"):

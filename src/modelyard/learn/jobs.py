@@ -60,6 +60,8 @@ class JobSpec(Frozen):
     """Fingerprint of the training and validation rows and of the task's state."""
     budget: float
     """The blueprint's budget in seconds: decisions that a clock took belong to it."""
+    files: str = ""
+    """Fingerprint of the files that its model begins with; empty where it begins with none."""
 
     @property
     def key(self) -> str:

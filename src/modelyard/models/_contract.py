@@ -11,6 +11,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from modelyard.frozen import Frozen
@@ -83,6 +84,10 @@ class Model(Frozen):
     def unfit(self, state: State) -> str:
         """Why it cannot learn from these inputs with its options; empty where it can."""
         return ""
+
+    def files(self) -> Sequence[Path]:
+        """Files outside the blueprint that learning begins with and that may change under their name, as a folder of pretrained weights."""
+        return ()
 
     def work(self, weights: Weights, features: dict[str, Any], state: State) -> Work:
         """Parameters, FLOPs and bytes; the default counts two FLOPs a weight."""

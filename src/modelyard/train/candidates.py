@@ -17,7 +17,7 @@ from modelyard.predictor import Artifact, Member
 from modelyard.records._base import Derived, Estimate
 from modelyard.records.trained import Candidate, Job
 from modelyard.rows import Array
-from modelyard.store import fingerprint, read_json
+from modelyard.store import fingerprint, hash_file, read_json
 from modelyard.train.world import World
 
 RESERVED = ("model", "optional")
@@ -72,8 +72,15 @@ def spec_of(world: World, name: str, options: dict[str, Any], fold: int) -> jobs
     train = world.context.blueprint.train
     return jobs.JobSpec(
         candidate=name, model=model, options=own, fold=fold, seed=train.seed, metric=metric_of(world.context.blueprint, world.metric.name),
-        rows=world.fingerprint, budget=train.budget.to("s"),
+        rows=world.fingerprint, budget=train.budget.to("s"), files=files_of(name, options),
     )  # fmt: skip
+
+
+def files_of(name: str, options: dict[str, Any]) -> str:
+    """The fingerprint of the files that a candidate begins with, such as a folder's pretrained weights; empty where there are none."""
+    model, own = _read(name, options)
+    files = parts.build("models", model, own).files()
+    return fingerprint([hash_file(file) for file in files]) if files else ""
 
 
 def metric_of(blueprint: Blueprint, name: str) -> str:
