@@ -13,7 +13,9 @@ from modelyard.models._contract import Arrays, Session
 from modelyard.tasks._contract import State
 
 
-def exported(model: Any, module: Any, features: dict[str, Any], state: State, examples: Arrays, folder: Path) -> Session:
+def exported(
+    model: Any, module: Any, features: dict[str, Any], state: State, examples: Arrays, folder: Path
+) -> Session:
     """The session of the module's fp32 graph; skips where ONNX is not installed."""
     for library in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(library)
@@ -26,5 +28,7 @@ def exported(model: Any, module: Any, features: dict[str, Any], state: State, ex
         workshop=folder / "workshop",
     )
     options = parts.build("compress.methods", "onnx").export(member, folder)
-    opened: Session = parts.build("sessions", "onnxruntime", {**options, "threads": 1}).open(folder, model, features, state)
+    opened: Session = parts.build("sessions", "onnxruntime", {**options, "threads": 1}).open(
+        folder, model, features, state
+    )
     return opened

@@ -25,10 +25,28 @@ pytest.importorskip("PIL")
 pytest.importorskip("onnxruntime")
 QUICK: dict[str, Any] = {
     "compress": {"methods": {"onnx": {}}},
-    "audit": {"checks": {"robustness": {"fail_drop": None}}},  # of 32 test rows: what is lost is shown, and stops nothing
+    "audit": {
+        "checks": {"robustness": {"fail_drop": None}}
+    },  # of 32 test rows: what is lost is shown, and stops nothing
 }
-CNN = {"widths": [8, 16], "convolutions": 1, "dense": [16], "dropout": 0.0, "epochs": 30, "batch_rows": 16, "learning_rate": 5e-3}
-GRU = {"model": "recurrent", "cell": "gru", "hidden": 16, "dropout": 0.0, "epochs": 20, "batch_rows": 16, "learning_rate": 1e-2}
+CNN = {
+    "widths": [8, 16],
+    "convolutions": 1,
+    "dense": [16],
+    "dropout": 0.0,
+    "epochs": 30,
+    "batch_rows": 16,
+    "learning_rate": 5e-3,
+}
+GRU = {
+    "model": "recurrent",
+    "cell": "gru",
+    "hidden": 16,
+    "dropout": 0.0,
+    "epochs": 20,
+    "batch_rows": 16,
+    "learning_rate": 1e-2,
+}
 
 
 def blueprint(folder: Path, task: str) -> Blueprint:
@@ -136,7 +154,9 @@ def test_the_picture_of_what_training_does_shows_each_image_first_as_it_is(build
     first = grid[:side, :side][::6, ::6]
     train = pl.read_parquet(build.folder / "data" / "train.parquet")["image"]
     assert any((images.pixels(data, channels=1)[:, :, 0] == first).all() for data in train)
-    beside = [grid[:side, (side + gap) * place : (side + gap) * place + side] for place in range(1, 1 + picturing.TIMES)]
+    beside = [
+        grid[:side, (side + gap) * place : (side + gap) * place + side] for place in range(1, 1 + picturing.TIMES)
+    ]
     assert any((cell != grid[:side, :side]).any() for cell in beside), "some of them are changed"
 
 

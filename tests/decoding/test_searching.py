@@ -46,9 +46,7 @@ def generated(decoder: Chain, options: Sampling, most: int, seed: int = 0) -> li
 
 def test_greedy_takes_the_likeliest_each_time_and_tells_its_logarithm() -> None:
     decoder = Chain()
-    tokens = list(
-        continued(decoder, np.array([0]), Sampling(temperature=0), most=6, rng=np.random.default_rng(0))
-    )
+    tokens = list(continued(decoder, np.array([0]), Sampling(temperature=0), most=6, rng=np.random.default_rng(0)))
     at = 0
     for token in tokens:
         assert token.id == decoder.logits[at].argmax()

@@ -71,7 +71,9 @@ def test_pictures_are_written_beside_the_record(tmp_path: Path) -> None:
     for name in (found[2].image, found[2].looks):
         pixels = images.pixels((tmp_path / name).read_bytes(), channels=3)
         assert pixels.shape == (looking.SIDE, looking.SIDE, 3)
-    plain, looks = (images.pixels((tmp_path / name).read_bytes(), channels=3) for name in (found[2].image, found[2].looks))
+    plain, looks = (
+        images.pixels((tmp_path / name).read_bytes(), channels=3) for name in (found[2].image, found[2].looks)
+    )
     assert (plain[20, 20] == 255).all() and plain[80, 80].max() == 0
     assert looks[20, 20, 0] > looks[20, 20, 2] + 50, "orange where it looks"
     assert np.ptp(looks[80, 80].astype(int)) < 20, "grey where it does not"

@@ -35,7 +35,9 @@ def pictures(count: int = 24, side: int = 12, *, colour: bool = False) -> tuple[
     """Noise, and labels that nothing but the noise tells."""
     rng = np.random.default_rng(0)
     values = np.empty(count, dtype=object)
-    values[:] = [png(rng.integers(0, 256, (side, side, 3) if colour else (side, side)).astype(np.uint8)) for _ in range(count)]
+    values[:] = [
+        png(rng.integers(0, 256, (side, side, 3) if colour else (side, side)).astype(np.uint8)) for _ in range(count)
+    ]
     return Rows({"picture": values}, count), np.arange(count) % 3
 
 
@@ -82,7 +84,11 @@ def test_every_weight_is_reached(name: str) -> None:
     _, _, arrays, module = built(name, rows)
     outputs = with_a_head(module)(torch.from_numpy(arrays["pixels"]))
     torch.nn.functional.cross_entropy(outputs, torch.from_numpy(target)).backward()
-    still = [key for key, p in module.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all() or not p.grad.any()]
+    still = [
+        key
+        for key, p in module.named_parameters()
+        if p.grad is None or not torch.isfinite(p.grad).all() or not p.grad.any()
+    ]
     assert still == []
 
 
@@ -203,7 +209,9 @@ def trained(name: str, folder: Path, *, epochs: int, **options: Any) -> tuple[An
     model = parts.build("models", name, {**SMALL[name], "batch_rows": 16, "learning_rate": 5e-3, **options})
     features = model.features(rows.take(slice(0, 64)), target[:64], state, seed=0)
     arrays = model.encode(rows, features)
-    halves = [Examples({key: a[part] for key, a in arrays.items()}, target[part]) for part in (slice(0, 64), slice(64, None))]
+    halves = [
+        Examples({key: a[part] for key, a in arrays.items()}, target[part]) for part in (slice(0, 64), slice(64, None))
+    ]
     options_ = model.loop(features, state, 64).model_copy(update={"epochs": epochs, "precision": "fp32"})
     learnt = loop.train(
         model, model.module(features, state, seed=0), *halves, task=task, state=state, options=options_,
@@ -239,7 +247,9 @@ def test_a_trained_network_answers_from_its_own_folder(tmp_path: Path) -> None:
 
     model, features, state, learnt = trained("cnn", tmp_path / "job", epochs=2)
     write_json(tmp_path / "features.json", features)
-    save_file({key: np.ascontiguousarray(array) for key, array in learnt.weights.items()}, tmp_path / "weights.safetensors")
+    save_file(
+        {key: np.ascontiguousarray(array) for key, array in learnt.weights.items()}, tmp_path / "weights.safetensors"
+    )
     session = parts.build("sessions", "torch").open(tmp_path, model, features, state)
     values = np.empty(300, dtype=object)
     values[:] = [stripes(1)[0][1], None] * 150

@@ -150,7 +150,9 @@ def test_it_answers_without_its_repository(repository: tuple[str, Path], tmp_pat
     torch.nn.init.normal_(network.head.weight, std=0.01)
     place = tmp_path / "trained"
     place.mkdir()
-    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, place / "weights.safetensors")
+    save_file(
+        {name: tensor.contiguous() for name, tensor in network.state_dict().items()}, place / "weights.safetensors"
+    )
     shutil.rmtree(folder)
     answer = parts.build("sessions", "torch", {"threads": 1}).open(place, model, features, STATE)
     with torch.inference_mode():
@@ -214,7 +216,12 @@ def test_it_keeps_the_laws_of_its_shelf(tmp_path: Path) -> None:
     ("settings", "side", "mean", "scale"),
     [
         ({"size": 224}, 224, 0.5, 0.25),
-        ({"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}, "do_center_crop": True}, 224, 0.5, 0.25),
+        (
+            {"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}, "do_center_crop": True},
+            224,
+            0.5,
+            0.25,
+        ),
         ({"size": {"shortest_edge": 256}, "crop_size": 224, "do_center_crop": False}, 256, 0.5, 0.25),
         ({"size": 224, "crop_size": None}, 224, 0.5, 0.25),
         ({"size": 224, "rescale_factor": 1 / 127.5, "rescale_offset": True}, 224, 0.75, 0.125),
@@ -370,5 +377,7 @@ def test_missing_files_say_what_and_where(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(MissingDownload, match=r"lacks model.safetensors in "):
         locate(str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(MissingDownload, match=r"may not be fetched \(HF_HUB_OFFLINE=1\).*Put config.json, preprocessor"):
+    with pytest.raises(
+        MissingDownload, match=r"may not be fetched \(HF_HUB_OFFLINE=1\).*Put config.json, preprocessor"
+    ):
         locate("nobody/no-such-model")

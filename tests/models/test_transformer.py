@@ -115,7 +115,7 @@ def test_texts_are_read_by_words() -> None:
 
 
 def test_a_width_that_heads_cannot_share_is_refused() -> None:
-    with pytest.raises(ValidationError, match="width must be a multiple of heads .got 30 and 4."):
+    with pytest.raises(ValidationError, match=r"width must be a multiple of heads .got 30 and 4."):
         parts.build("models", "transformer", {"width": 30, "heads": 4})
 
 
@@ -129,7 +129,9 @@ def test_work_grows_with_the_length() -> None:
     assert works[1].flops_per_row == pytest.approx(2 * works[0].flops_per_row, rel=0.02)
 
 
-@pytest.mark.parametrize("lengths", [(40, 3, 17, 1, 33, 8, 25), (5, 2, 1, 4, 5), (8, 8, 3)], ids=["long", "short", "eight"])
+@pytest.mark.parametrize(
+    "lengths", [(40, 3, 17, 1, 33, 8, 25), (5, 2, 1, 4, 5), (8, 8, 3)], ids=["long", "short", "eight"]
+)
 def test_exported_is_trained_at_every_length(lengths: tuple[int, ...], tmp_path: Path) -> None:
     """Graphs are traced with 8 steps or more, also where no series has as many."""
     model, features, arrays, module = built(series(lengths))

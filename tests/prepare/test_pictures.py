@@ -194,14 +194,16 @@ def test_paths_that_lead_nowhere_are_named(tmp_path: Path) -> None:
     fill(tmp_path, files)
     names = [*files, "cat/gone.png", "dog/lost.png"]
     pl.DataFrame({"photo": names, "kind": [name[:3] for name in names]}).write_csv(tmp_path / "rows.csv")
-    with pytest.raises(DataError, match=r"'photo' names image files that are not there.*: cat/gone\.png, dog/lost\.png"):
+    with pytest.raises(
+        DataError, match=r"'photo' names image files that are not there.*: cat/gone\.png, dog/lost\.png"
+    ):
         run(tmp_path, "rows.csv", "kind")
 
 
 def test_addresses_are_not_fetched(tmp_path: Path) -> None:
     addresses = [f"https://example.org/{number}.png" for number in range(40)]
     pl.DataFrame({"photo": addresses, "kind": ["a", "b"] * 20}).write_csv(tmp_path / "rows.csv")
-    with pytest.raises(DataError, match="addresses of images. Nothing is fetched"):
+    with pytest.raises(DataError, match=r"addresses of images. Nothing is fetched"):
         run(tmp_path, "rows.csv", "kind")
 
 
@@ -234,7 +236,9 @@ def test_near_duplicates_never_stand_on_both_sides(tmp_path: Path) -> None:
     fill(tmp_path / "pets", files)
     record = run(tmp_path, "pets", "label")
     assert record.duplicates["clusters"] == 30 and record.duplicates["rows"] == 150
-    assert record.duplicates["largest"] == 5 and record.duplicates["exact"] == 30, "a.png and e.bmp hold the same pixels"
+    assert record.duplicates["largest"] == 5 and record.duplicates["exact"] == 30, (
+        "a.png and e.bmp hold the same pixels"
+    )
     rows = whole(tmp_path).with_columns(number=pl.col("file").str.extract(r"/(\d\d)", 1))
     sides = rows.group_by("number").agg(pl.col("side").n_unique(), pl.col("__group__").n_unique())
     assert set(sides["side"]) == {1} and set(sides["__group__"]) == {1}

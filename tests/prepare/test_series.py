@@ -54,7 +54,7 @@ def test_several_channels_come_out_as_rows_hold_them(tmp_path: Path) -> None:
 
 
 CASES: list[tuple[str, list[Any], list[Any]]] = [
-    ("flat lists", [[1, 2], [3.5]], [[1.0, 2.0], [3.5]]),
+    ("flat lists", [[1.0, 2.0], [3.5]], [[1.0, 2.0], [3.5]]),
     ("gaps", [[1, None, 2], None], [[1.0, None, 2.0], None]),
     ("an empty list", [[], [1.0, 2.0]], [None, [1.0, 2.0]]),
     ("JSON texts", ["[1, 2]", "[3, null]", "nonsense", ""], [[1.0, 2.0], [3.0, None], None, None]),

@@ -30,7 +30,10 @@ from tests.toys import png, stripes
 pytest.importorskip("PIL")
 PATH = "/v1/predict"
 COLUMNS = (Column(name="picture", type="image"),)
-WAVES = (Column(name="wave", type="sequence", channels=2), Column(name="place", type="category", values=("left", "right")))
+WAVES = (
+    Column(name="wave", type="sequence", channels=2),
+    Column(name="place", type="category", values=("left", "right")),
+)
 
 
 def coded(data: bytes) -> str:
@@ -54,8 +57,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_json(place / "one" / "features.json", features)
     examples = Examples(model.encode(rows, features), target)
     weights = model.fit(examples, examples, state, features, seed=0, threads=1, clock=Clock())
-    save_file({name: np.ascontiguousarray(array) for name, array in weights.items()}, place / "one" / "weights.safetensors")
-    Artifact(name="stripes", state=state, members=(Member(candidate="linear", model="linear", folder="one"),)).save(place)
+    save_file(
+        {name: np.ascontiguousarray(array) for name, array in weights.items()}, place / "one" / "weights.safetensors"
+    )
+    Artifact(name="stripes", state=state, members=(Member(candidate="linear", model="linear", folder="one"),)).save(
+        place
+    )
     return place
 
 
@@ -176,7 +183,8 @@ def test_the_bytes_of_a_file_are_kept_as_they_are(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "field"), [([("age", b"old")], "age"), ([("note", b"\xff\xfe")], "note"), ([("pictures", b"x")], "pictures")]
+    ("fields", "field"),
+    [([("age", b"old")], "age"), ([("note", b"\xff\xfe")], "note"), ([("pictures", b"x")], "pictures")],
 )
 def test_fields_of_a_form_are_checked_as_those_of_a_row(fields: list[tuple[str, bytes]], field: str) -> None:
     with pytest.raises(Refused) as caught:
@@ -226,7 +234,9 @@ def test_the_example_is_answerable(column: Column) -> None:
 def test_a_service_of_series_is_described() -> None:
     from modelyard.tasks._contract import State
 
-    state = State(task="sequence-classification", target="t", inputs=WAVES, classes=("a", "b"), counts=(1, 1), positive="a")
+    state = State(
+        task="sequence-classification", target="t", inputs=WAVES, classes=("a", "b"), counts=(1, 1), positive="a"
+    )
     found = describe(name="demo", version="1", description="", state=state, limits=Limits())
     field = found["components"]["schemas"]["Row"]["properties"]["wave"]
     assert field["type"] == ["array", "string", "null"] and len(field["examples"][0][0]) == 2

@@ -27,7 +27,7 @@ def fit(rows: Rows, name: str, *, longest: int) -> dict[str, Any]:
     lengths = [len(series) for series in present] or [1]
     return {
         "column": name, "channels": channels, "mean": mean.tolist(), "scale": np.where(scale > 0, scale, 1.0).tolist(),
-        "missing": np.isnan(flat).any(axis=0).tolist(), "length": int(min(longest, max(1, np.quantile(lengths, 0.99)))),
+        "missing": np.isnan(flat).any(axis=0).tolist(), "length": int(min(longest, max(1, np.ceil(np.quantile(lengths, 0.99))))),
     }  # fmt: skip
 
 

@@ -110,9 +110,7 @@ def sizes(features: dict[str, Any]) -> Array:
 # -- rows ------------------------------------------------------------------------------------------------------------------
 
 
-def documents(
-    rows: Rows, prompts: Sequence[str], target: str, features: dict[str, Any]
-) -> list[tuple[list[int], int]]:
+def documents(rows: Rows, prompts: Sequence[str], target: str, features: dict[str, Any]) -> list[tuple[list[int], int]]:
     """For each row its ids, an end before and after, and how many of them are prompt: the first end, and the prompt columns' texts."""
     before = _joined([rows[name] for name in prompts], len(rows))
     bodies = ids_of([text or "" for text in rows[target]], features)
@@ -144,10 +142,11 @@ def pack(
 
     A document longer than the context is cut into pieces, each of which begins with the last token of the one before.
     """
-    pieces: list[tuple[list[int], int]] = []
-    for ids, prompt in found:
-        for start in range(0, max(len(ids) - 1, 1), context):
-            pieces.append((ids[start : start + context + 1], max(prompt - start, 1)))
+    pieces = [
+        (ids[start : start + context + 1], max(prompt - start, 1))
+        for ids, prompt in found
+        for start in range(0, max(len(ids) - 1, 1), context)
+    ]
     width = context + 1
     order = np.random.default_rng(seed).permutation(len(pieces))
     order = order[np.argsort([-len(pieces[place][0]) for place in order], kind="stable")]
@@ -182,7 +181,9 @@ def _empty(count: int, width: int, end: int) -> dict[str, Array]:
     return arrays
 
 
-def _place(arrays: dict[str, Array], row: int, at: int, ids: list[int], prompt: int, *, segment: int, each: Array) -> None:
+def _place(
+    arrays: dict[str, Array], row: int, at: int, ids: list[int], prompt: int, *, segment: int, each: Array
+) -> None:
     """Write a document into its row; its first `prompt` tokens are not counted."""
     where = slice(at, at + len(ids))
     arrays["ids"][row, where] = ids

@@ -105,7 +105,11 @@ def network() -> Any:
             found, key, value = self.attention(self.first(steps), angles, mask, past)
             steps = steps + self.dropout(found)
             given = self.second(steps)
-            inner = functional.gelu(self.up(given)) if self.gate is None else functional.silu(self.gate(given)) * self.up(given)
+            inner = (
+                functional.gelu(self.up(given))
+                if self.gate is None
+                else functional.silu(self.gate(given)) * self.up(given)
+            )
             return steps + self.dropout(self.down(inner)), key, value
 
     class Network(nn.Module):  # type: ignore[misc]  # torch is not followed
@@ -122,7 +126,7 @@ def network() -> Any:
             self.head = None if shape.tied else nn.Linear(shape.width, shape.vocabulary, bias=False)
             size = shape.width // shape.heads
             steps = torch.arange(0, size, 2, dtype=torch.float32) / size
-            self.register_buffer("frequencies", shape.theta ** -steps, persistent=False)
+            self.register_buffer("frequencies", shape.theta**-steps, persistent=False)
             self._initialise()
 
         def _initialise(self) -> None:

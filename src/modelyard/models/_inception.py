@@ -160,7 +160,9 @@ def _trunk() -> Any:
             return [[layer for part in group for layer in part.modules()] for group in groups]
 
         def forward(self, maps: torch.Tensor) -> torch.Tensor:
-            maps = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(maps)))  # (n, 3, 299, 299) -> (n, 64, 147, 147)
+            maps = self.Conv2d_2b_3x3(
+                self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(maps))
+            )  # (n, 3, 299, 299) -> (n, 64, 147, 147)
             maps = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(max_pool2d(maps, 3, stride=2)))  # (n, 192, 71, 71)
             maps = max_pool2d(maps, 3, stride=2)  # (n, 192, 35, 35)
             for block in self._blocks():

@@ -107,7 +107,9 @@ def _wrapped() -> Any:
                 inner.pooler = nn.AdaptiveAvgPool2d(1)  # the same mean; exporters do not know windows beyond the map
             for layer in inner.modules():
                 if isinstance(layer, nn.BatchNorm2d):
-                    layer.momentum = 0.1  # transformers gives torch TensorFlow's 0.99, the share of the old; torch takes the new's
+                    layer.momentum = (
+                        0.1  # transformers gives torch TensorFlow's 0.99, the share of the old; torch takes the new's
+                    )
             self.told = {"interpolate_pos_encoding": True} if inner.config.model_type in PLACED else {}
             self.eval()
             with torch.no_grad():

@@ -66,9 +66,7 @@ class Looked:
 
 def is_image(data: Any) -> bool:
     """Whether bytes begin like an image of a known format."""
-    return isinstance(data, bytes) and (
-        data.startswith(HEADS) or (data.startswith(b"RIFF") and data[8:12] == b"WEBP")
-    )
+    return isinstance(data, bytes) and (data.startswith(HEADS) or (data.startswith(b"RIFF") and data[8:12] == b"WEBP"))
 
 
 def from_paths(frame: polars.DataFrame, base: Path) -> polars.DataFrame:
