@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -129,7 +130,8 @@ def encode_pixels(rows: Rows, features: dict[str, Any]) -> Array:
     """(n, d) float64, 0 to 1: every pixel of every channel is a column."""
     from modelyard.features import images
 
-    return images.encode(rows, features).reshape(len(rows), -1) / 255.0
+    found = images.encode(rows, features)  # (n, C, S, S)
+    return found.reshape(len(rows), math.prod(found.shape[1:])) / 255.0
 
 
 def pixel_names(features: dict[str, Any]) -> list[str]:
