@@ -26,7 +26,8 @@ RECIPE = harness.ROOT.parent / "recipes" / "card-fraud"
 WORLDS, SEED, TESTED = 5, 0, 0.2
 OURS, PEER = "modelyard", "lightgbm"
 DEFAULTS = {"budget": 360.0}
-CONTENDERS = (OURS, PEER)
+CONTENDERS = (PEER,)
+"""What may run alone: a cell's facts (sources, machine) are those of ours."""
 CELLS = [f"world-{number}" for number in range(1, WORLDS + 1)]
 MINUTES = 35.0
 IDENTITY, TARGET, POSITIVE, WHO, WHEN = "transaction_id", "fraud", "yes", "customer_id", "time"

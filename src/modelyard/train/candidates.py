@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,13 @@ def files_of(name: str, options: dict[str, Any]) -> str:
     """The fingerprint of the files that a candidate begins with, such as a folder's pretrained weights; empty where there are none."""
     model, own = _read(name, options)
     files = parts.build("models", model, own).files()
-    return fingerprint([hash_file(file) for file in files]) if files else ""
+    return fingerprint([_hash(file, file.stat().st_mtime_ns, file.stat().st_size) for file in files]) if files else ""
+
+
+@lru_cache(maxsize=256)
+def _hash(file: Path, changed: int, size: int) -> str:
+    """Every job's key asks for it: gigabytes of weights are read once, as long as the file's time and size stay."""
+    return hash_file(file)
 
 
 def metric_of(blueprint: Blueprint, name: str) -> str:
