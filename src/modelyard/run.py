@@ -45,11 +45,11 @@ class Stage:
     """Whether it computes from what clocks measured."""
 
 
-_MODELS = ("tasks", "models", "features", "sessions", "predictor.py", "rows.py", "rows_schema.py", "mending.py")
+_MODELS = ("tasks", "models", "features", "decoding", "sampling.py", "sessions", "predictor.py", "rows.py", "rows_schema.py", "mending.py")
 STAGES = (
     Stage("prepare", "prepared:Prepared", (), ("task", "data", "prepare", "train.seed"), ("prepare", "rows.py", "mending.py", "features/images.py"),
           ("data/train.parquet", "data/validation.parquet", "data/test.parquet")),
-    Stage("train", "trained:Trained", ("prepare",), ("name", "size", "train", "evaluate", "prepare", "downloads"), ("train", "learn", "metrics", *_MODELS),
+    Stage("train", "trained:Trained", ("prepare",), ("name", "size", "train", "generate", "evaluate", "prepare", "downloads"), ("train", "learn", "metrics", *_MODELS),
           ("model/artifact.json",)),
     Stage("evaluate", "evaluated:Evaluated", ("prepare", "train"), ("evaluate", "audit.sensitive", "prepare.split", "train.seed"),
           ("evaluate", "metrics", *_MODELS), ("evaluate/scores.npz",)),

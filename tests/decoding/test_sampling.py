@@ -60,6 +60,26 @@ def test_penalties_count_what_was_generated_and_not_the_prompt() -> None:
     np.testing.assert_allclose(found, expected / expected.sum())
 
 
+def test_a_bias_is_added_to_logits() -> None:
+    logits = np.array([0.5, 0.0, -1.0])
+    found = probabilities(logits, NONE, Sampling(bias={2: 3.0, 0: -0.5}, temperature=2.0))
+    expected = np.exp(np.array([0.0, 0.0, 2.0]) / 2)
+    np.testing.assert_allclose(found, expected / expected.sum())
+
+
+def test_equals_at_the_edge_of_the_nucleus_are_taken_in_order() -> None:
+    found = probabilities(np.zeros(10), NONE, Sampling(top_p=0.35))
+    np.testing.assert_allclose(found, [0.25] * 4 + [0] * 6)
+
+
+def test_a_large_vocabulary_is_drawn_from_as_a_small_one() -> None:
+    shares, rng = np.zeros(1000), np.random.default_rng(0)
+    shares[[0, 255, 256, 999]] = 0.1, 0.2, 0.3, 0.4
+    drawn = np.bincount([draw(shares, rng) for _ in range(20_000)], minlength=1000) / 20_000
+    np.testing.assert_allclose(drawn, shares, atol=0.015)
+    assert drawn.astype(bool).sum() == 4
+
+
 def test_draws_are_as_frequent_as_their_shares_and_never_impossible() -> None:
     shares, rng = np.array([0.0, 0.7, 0.0, 0.3, 0.0]), np.random.default_rng(0)
     drawn = np.bincount([draw(shares, rng) for _ in range(20_000)], minlength=5) / 20_000

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from modelyard.decoding.sampling import Sampling
-from modelyard.decoding.searching import beam, continued, log_softmax
+from modelyard.decoding.searching import Answers, beam, continued, log_softmax, scored, searched
 from modelyard.rows import Array
 
 END = 4
@@ -88,3 +88,67 @@ def test_a_beam_of_one_is_greedy() -> None:
         decoder = Chain(seed)
         decoder.logits[:, END] = -1e9
         assert beam(decoder, np.array([0]), beams=1, most=7) == generated(decoder, Sampling(temperature=0), 7)
+
+
+def test_several_answers_are_those_that_each_would_be_alone() -> None:
+    """One prompt read, one step for all; whoever ends or is dropped takes no further part."""
+    decoder, prompt, number = Chain(3), np.array([0]), 6
+    decoder.logits[:, END] += 1
+    alone = [generated(decoder, Sampling(), 12, seed) for seed in range(number)]
+    assert len({len(answer) for answer in alone}) > 2
+    decoder.steps = 0
+    answers = Answers(
+        decoder, prompt, Sampling(), most=12, rngs=[np.random.default_rng(seed) for seed in range(number)]
+    )
+    found: list[list[int]] = [[] for _ in range(number)]
+    ended = set()
+    while answers.going:
+        for row, token in answers.step().items():
+            if token is None:
+                ended.add(row)
+            else:
+                found[row].append(token.id)
+        if len(found[0]) == 2:
+            answers.drop(0)
+    assert found[0] == alone[0][:2]
+    assert found[1:] == alone[1:]
+    assert {row for row in range(1, number) if len(alone[row]) < 12} <= ended
+    assert decoder.steps <= 12
+
+
+def test_the_likeliest_are_told_in_order() -> None:
+    decoder = Chain()
+    tokens = continued(decoder, np.array([0]), Sampling(), most=3, rng=np.random.default_rng(0))
+    assert all(token.likeliest == () for token in tokens)
+    answers = Answers(decoder, np.array([2]), Sampling(), most=1, rngs=[np.random.default_rng(0)], likeliest=3)
+    token = answers.step()[0]
+    logs = log_softmax(decoder.logits)[2]
+    best = np.argsort(-logs)[:3]
+    assert token is None or [one for one, _ in token.likeliest] == best.tolist()
+    assert token is None or np.allclose([logarithm for _, logarithm in token.likeliest], logs[best])
+
+
+def test_a_text_is_scored_token_by_token() -> None:
+    decoder, text = Chain(), np.array([0, 3, 1, 4, 2])
+    logs = log_softmax(decoder.logits)
+    found = list(scored(decoder, text))
+    assert [token.id for token in found] == text[1:].tolist()
+    assert np.allclose([token.logarithm for token in found], [logs[a, b] for a, b in itertools.pairwise(text)])
+    assert decoder.steps == 3, "what follows the last token is nobody's concern"
+    assert list(scored(decoder, text[:1])) == []
+
+
+def test_a_search_may_be_taken_in_steps_and_says_whether_the_model_ended() -> None:
+    for seed in range(6):
+        *steps, found = searched(Chain(seed), np.array([0]), beams=3, most=5)
+        assert found is not None and set(steps) <= {None}
+        assert found.ids == beam(Chain(seed), np.array([0]), beams=3, most=5)
+        assert found.ended == (len(found.ids) < 5)
+
+
+def test_a_search_with_many_ends_still_goes_on() -> None:
+    """Where every likely token ends an answer, the others are still searched."""
+    decoder = Chain()
+    decoder.ends = frozenset({1, 2, 3, 4})
+    decoder.logits[:, 0] = -9.0
+    assert beam(decoder, np.array([0]), beams=1, most=4) == []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelyard.decoding.writing import Writer
+from modelyard.decoding.writing import LONGEST, Writer
 
 
 def bytes_of(ids: list[int]) -> str:
@@ -42,3 +42,37 @@ def test_nothing_of_a_stop_sequence_is_written(text: str, stops: list[str], show
         assert shown.startswith("".join(pieces))
     assert "".join(pieces) + writer.end() == shown
     assert writer.stopped == (shown != text)
+
+
+@given(data=st.binary(max_size=60))
+def test_bytes_that_are_no_text_come_out_as_they_are_decoded(data: bytes) -> None:
+    writer = Writer(bytes_of)
+    pieces = [writer.add(byte) for byte in data]
+    assert writer.written == len("".join(pieces))
+    assert "".join(pieces) + writer.end() == bytes_of(list(data)) or len(data) > LONGEST
+
+
+def test_what_never_becomes_a_character_is_shown_in_the_end() -> None:
+    writer = Writer(bytes_of)
+    pieces = [writer.add(0x80) for _ in range(LONGEST + 1)]
+    assert "".join(pieces[:-1]) == ""
+    assert pieces[-1] == "\ufffd" * (LONGEST + 1)
+    assert "".join(writer.add(byte) for byte in "né".encode()) == "né"
+
+
+def words(ids: list[int]) -> str:
+    """A tokenizer whose tokens are words, a space between two of them."""
+    return " ".join("zero one two three".split()[number] for number in ids)
+
+
+def test_a_space_between_the_prompt_and_the_answer_comes_out() -> None:
+    assert [Writer(words).add(2), Writer(words, before=[0, 1]).add(2)] == ["two", " two"]
+
+
+def test_text_that_waits_is_known_but_not_written() -> None:
+    writer = Writer(bytes_of, ["END"])
+    assert "".join(writer.add(byte) for byte in b"an EN") == "an "
+    assert (writer.written, writer.known) == (3, 5)
+    assert writer.add(ord("D")) == ""
+    assert (writer.written, writer.known, writer.stopped) == (3, 3, True)
+    assert writer.add(ord("x")) + writer.end() == ""

@@ -45,9 +45,9 @@ def records(count: int, *, seed: int, read: str) -> tuple[list[dict[str, Any]], 
     rng = np.random.default_rng(seed)
     sides = np.arange(count) % 2
     if read == "image":
-        return [{"picture": picture(_blob(rng, side))} for side in sides], sides
+        return [{"picture": picture(_blob(rng, int(side)))} for side in sides], sides
     if read == "sequence":
-        return [{"wave": _wave(rng, side)} for side in sides], sides
+        return [{"wave": _wave(rng, int(side))} for side in sides], sides
     found = []
     for side in sides:
         words = rng.choice(BAD if side else GOOD, rng.integers(2, 6)).tolist() + rng.choice(BOTH, 3).tolist()
@@ -137,14 +137,14 @@ def strange(inputs: tuple[Column, ...]) -> Rows:
 def _odd_pictures() -> list[bytes]:
     """One pixel, a strip, a large one, colour, transparency, 16 bits, one bit."""
     rng = np.random.default_rng(0)
-    deep = rng.integers(0, 65536, (9, 7)).astype(np.uint16)
-    colour = rng.integers(0, 256, (20, 30, 3)).astype(np.uint8)
-    plain = [
+    deep: Array = rng.integers(0, 65536, (9, 7)).astype(np.uint16)
+    colour: Array = rng.integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    plain: list[Array] = [
         np.zeros((1, 1), np.uint8),
         np.full((1, 300), 255, np.uint8),
         rng.integers(0, 256, (400, 300)).astype(np.uint8),
     ]
-    return [*map(picture, [*plain, colour, deep]), *(picture(colour, mode) for mode in ("RGBA", "LA", "P", "1"))]
+    return [*(picture(one) for one in (*plain, colour, deep)), *(picture(colour, mode) for mode in ("RGBA", "LA", "P", "1"))]
 
 
 def toy(task_name: str, *, rows: int = 64, task: Task | None = None) -> Toy:

@@ -16,6 +16,9 @@ from modelyard.rows import Array
 LIKELY = 1024
 """Tokens that are sorted first for top-p: a whole vocabulary takes milliseconds, and the nucleus is nearly always among them."""
 
+BLOCK = 256
+"""Tokens whose shares are summed up together before one is drawn."""
+
 
 class Sampling(Frozen):
     """How the next token is drawn."""
@@ -34,6 +37,8 @@ class Sampling(Frozen):
     """Taken from the logit of each token that was generated already, once (OpenAI's `presence_penalty`)."""
     frequency: float = Field(0.0, ge=-2, le=2)
     """... and as often as it was generated (`frequency_penalty`)."""
+    bias: dict[int, float] = {}
+    """Added to the logits of these tokens, before anything else (`logit_bias`)."""
 
 
 def probabilities(logits: Array, seen: Array, options: Sampling, *, generated: Array | None = None) -> Array:
@@ -47,17 +52,21 @@ def probabilities(logits: Array, seen: Array, options: Sampling, *, generated: A
     scores /= options.temperature
     if 0 < options.top_k < len(scores):
         scores[scores < np.partition(scores, -options.top_k)[-options.top_k]] = -np.inf
-    shares = np.exp(scores - scores.max())
+    scores -= scores.max()
+    shares = np.exp(scores, out=scores)
     shares /= shares.sum()
     if options.top_p < 1:
-        shares = _nucleus(shares, options.top_p)
+        shares[~_nucleus(shares, options.top_p)] = 0.0
     if options.min_p:
         shares[shares < options.min_p * shares.max()] = 0.0
-    result: Array = shares / shares.sum()
-    return result
+    if options.top_p < 1 or options.min_p:
+        shares /= shares.sum()
+    return shares
 
 
 def _punish(scores: Array, seen: Array, options: Sampling, generated: Array) -> None:
+    if options.bias:
+        scores[list(options.bias)] += list(options.bias.values())
     if options.repetition != 1 and len(seen):
         places = np.unique(seen)
         before = scores[places]
@@ -68,21 +77,27 @@ def _punish(scores: Array, seen: Array, options: Sampling, generated: Array) -> 
 
 
 def _nucleus(shares: Array, least: float) -> Array:
-    """The likeliest tokens until they reach `least`, the one that crosses it included."""
-    count = len(shares)
-    likely = np.argpartition(shares, -LIKELY)[-LIKELY:] if count > LIKELY else np.arange(count)
-    if shares[likely].sum() < least:
-        likely = np.arange(count)
-    order = likely[np.argsort(-shares[likely], kind="stable")]
-    before = np.cumsum(shares[order]) - shares[order]
-    kept = order[before < least]
-    result = np.zeros_like(shares)
-    result[kept] = shares[kept] / shares[kept].sum()
-    return result
+    """(V,) whether a token is among the likeliest that reach `least`, the one that crosses it included; of equals the first."""
+    likely = np.partition(shares, -LIKELY)[-LIKELY:] if len(shares) > LIKELY else shares
+    if likely.sum() < least:
+        likely = shares
+    order = np.sort(likely)[::-1]
+    count = min(int(np.searchsorted(np.cumsum(order), least)) + 1, len(order))
+    kept: Array = shares > order[count - 1]
+    kept[np.flatnonzero(shares == order[count - 1])[: count - int(kept.sum())]] = True
+    return kept
 
 
 def draw(shares: Array, rng: np.random.Generator) -> int:
-    """One token of a distribution (V,)."""
-    total = np.cumsum(shares)
-    place = int(np.searchsorted(total, rng.random() * total[-1], side="right"))
-    return min(place, int(np.flatnonzero(shares)[-1]))
+    """One token of a distribution (V,): first its block, then itself, because summing up a whole vocabulary takes longer."""
+    blocks = np.add.reduceat(shares, np.arange(0, len(shares), BLOCK))
+    total = np.cumsum(blocks)
+    rest = rng.random() * total[-1]
+    block = _place(total, rest, blocks)
+    inside = shares[block * BLOCK : (block + 1) * BLOCK]
+    return block * BLOCK + _place(np.cumsum(inside), rest - (total[block - 1] if block else 0.0), inside)
+
+
+def _place(total: Array, rest: float, shares: Array) -> int:
+    """Where a running total exceeds `rest`; never a share of nothing, however it is rounded."""
+    return min(int(np.searchsorted(total, rest, side="right")), int(np.flatnonzero(shares)[-1]))

@@ -67,7 +67,8 @@ def occluded(predictor: Predictor, row: Rows, column: str) -> Array:
     many = Rows({name: np.repeat(values, len(asked)) for name, values in row.columns.items()}, len(asked))
     scores = predictor.scores(many.replace(**{column: asked}))
     answer = int(predictor.task.labels(scores[:1], predictor.state, predictor.artifact.threshold)[0])
-    return np.maximum(scores[0, answer] - scores[1:, answer], 0.0).reshape(PATCHES, PATCHES)
+    lost: Array = np.maximum(scores[0, answer] - scores[1:, answer], 0.0)
+    return lost.reshape(PATCHES, PATCHES)
 
 
 def _small(pixels: Array) -> Array:
@@ -87,7 +88,8 @@ def _over(pixels: Array, looks: Array) -> Array:
     heat = Image.fromarray(np.round(255 * looks / top if top > 0 else looks).astype(np.uint8))
     share = np.asarray(heat.resize((SIDE, SIDE), Image.Resampling.BICUBIC), dtype=np.float64)[:, :, None] / 255
     grey = pixels.mean(axis=2, keepdims=True) * np.ones(3)
-    return np.round((1 - 0.7 * share) * grey + 0.7 * share * np.array([255.0, 110.0, 0.0])).astype(np.uint8)
+    found: Array = np.round((1 - 0.7 * share) * grey + 0.7 * share * np.array([255.0, 110.0, 0.0]))
+    return found.astype(np.uint8)
 
 
 def _write(store: Store, name: str, pixels: Array) -> str:

@@ -44,6 +44,8 @@ def worst(store: Store, predictor: Predictor, test: Trial, sample: Sample) -> tu
         wrong = np.flatnonzero(sample.target != sample.labels)
         order = wrong[np.argsort(given[wrong], kind="stable")][:MOST]
         names = [(str(test.names[row]), classes[int(sample.labels[row])], float(given[row])) for row in order]
+    elif test.state.makes:
+        return ()
     else:
         off = sample.scores[:, 0] - sample.target
         order = np.argsort(-np.abs(off), kind="stable")[:MOST]

@@ -104,7 +104,7 @@ def sizes(features: dict[str, Any]) -> Array:
         result[found["end"]] = 1
         return result
 
-    return lookups.kept(features, count)  # type: ignore[no-any-return]
+    return lookups.kept(features, count)
 
 
 # -- rows ------------------------------------------------------------------------------------------------------------------
@@ -119,20 +119,35 @@ def documents(rows: Rows, prompts: Sequence[str], target: str, features: dict[st
     return [([end, *head, *body, end], 1 + len(head)) for head, body in zip(heads, bodies, strict=True)]
 
 
+def heads(rows: Rows, prompts: Sequence[str], features: dict[str, Any], *, lines: bool) -> list[list[int]]:
+    """For each row the ids that an answer follows: an end, and the prompt columns' texts, one a line or as they are."""
+    texts = _joined([rows[name] for name in prompts], len(rows)) if lines else [text or "" for text in rows[prompts[0]]]
+    return [[features["end"], *ids] for ids in ids_of(texts, features)]
+
+
 def _joined(columns: Sequence[Array], count: int) -> list[str]:
     """The prompt columns' texts, one a line, and a line break before what follows."""
     return ["".join(f"{column[place] or ''}\n" for column in columns) for place in range(count)]
 
 
 def encode(found: Sequence[tuple[list[int], int]], features: dict[str, Any], *, context: int) -> dict[str, Array]:
-    """One row a document, padded: (n, L) each and `length` (n,). A document longer than the context is cut there."""
-    cut = [(ids[: context + 1], prompt) for ids, prompt in found]
-    length = np.array([len(ids) for ids, _ in cut], dtype=np.int64)
+    """One row a document, padded: (n, L) each and `length` (n,). One longer than the context stands there in pieces, a segment each."""
+    cut = [_pieces(ids, prompt, context) for ids, prompt in found]
+    length = np.array([sum(len(ids) for ids, _ in pieces) for pieces in cut], dtype=np.int64)
     arrays = _empty(len(cut), int(length.max(initial=2)), features["end"])
     each = sizes(features)
-    for row, (ids, prompt) in enumerate(cut):
-        _place(arrays, row, 0, ids, prompt, segment=1, each=each)
+    for row, pieces in enumerate(cut):
+        at = 0
+        for number, (piece, before) in enumerate(pieces, start=1):
+            _place(arrays, row, at, piece, before, segment=number, each=each)
+            at += len(piece)
     return {**arrays, "length": np.maximum(length, 2)}
+
+
+def _pieces(ids: list[int], prompt: int, context: int) -> list[tuple[list[int], int]]:
+    """A document in pieces of at most `context + 1` tokens, each but the first beginning with the last token of the one before."""
+    starts = range(0, max(len(ids) - 1, 1), context)
+    return [(ids[start : start + context + 1], max(prompt - start, 1)) for start in starts]
 
 
 def pack(
@@ -142,11 +157,7 @@ def pack(
 
     A document longer than the context is cut into pieces, each of which begins with the last token of the one before.
     """
-    pieces = [
-        (ids[start : start + context + 1], max(prompt - start, 1))
-        for ids, prompt in found
-        for start in range(0, max(len(ids) - 1, 1), context)
-    ]
+    pieces = [piece for ids, prompt in found for piece in _pieces(ids, prompt, context)]
     width = context + 1
     order = np.random.default_rng(seed).permutation(len(pieces))
     order = order[np.argsort([-len(pieces[place][0]) for place in order], kind="stable")]
@@ -164,9 +175,9 @@ def pack(
         blocks[block].append(int(place))
         room.setdefault(left - size, []).append(block)
     arrays, each = _empty(len(blocks), width, features["end"]), sizes(features)
-    for row, block in enumerate(blocks):
+    for row, members in enumerate(blocks):
         at = 0
-        for number, place in enumerate(block):
+        for number, place in enumerate(members):
             ids, prompt = pieces[place]
             _place(arrays, row, at, ids, prompt, segment=number + 1, each=each)
             at += len(ids)

@@ -118,7 +118,11 @@ def execute(spec: JobSpec, work: Work, build: Path) -> Job:
             work.task.standardised(each, work.state) for each in (work.train_target, work.validation_target)
         )
         features = model.features(work.train, target, work.state, seed=spec.seed)
-        train = Examples(model.encode(work.train, features), target)
+        train = (
+            model.examples(work.train, target, features, seed=spec.seed)
+            if isinstance(model, LoopModel)
+            else Examples(model.encode(work.train, features), target)
+        )
         held = Examples(model.encode(work.validation, features), wanted)
         encoded = time.monotonic() - started
         learnt = _learn(model, spec, work, train, held, features, folder, work.seconds - encoded)

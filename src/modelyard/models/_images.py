@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -9,7 +10,7 @@ from pydantic import Field
 from modelyard.errors import DataError
 from modelyard.features import images
 from modelyard.models._augment import Augment, Mix, change
-from modelyard.models._contract import Arrays, LoopModel
+from modelyard.models._contract import Arrays, LoopModel, Lost
 from modelyard.rows import Array, Rows
 from modelyard.tasks._contract import State
 
@@ -30,6 +31,10 @@ class ImageModel(LoopModel):
     """How an image becomes square."""
     augment: Augment = Augment()
     """How training images are changed."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of each training label that is spread over all classes (Szegedy et al. 2016)."""
+    mirrored: bool = False
+    """Answers are the mean of those to an image and to its mirror image (test-time augmentation): better, and twice the work."""
 
     def unfit(self, state: State) -> str:
         return "" if columns_of(state) else "there is no image column"
@@ -46,6 +51,23 @@ class ImageModel(LoopModel):
         """`pixels` (n, C, S, S) uint8."""
         return {"pixels": images.encode(rows, features)}
 
+    def lost(
+        self,
+        turn: str,
+        forward: Callable[..., Any],
+        tensors: dict[str, Any],
+        target: Any,
+        task: Any,
+        state: State,
+        generator: Any,
+    ) -> Lost:
+        """The task's loss, of labels that are smoothed."""
+        found = super().lost(turn, forward, tensors, target, task, state, generator)
+        if not self.label_smoothing:
+            return found
+        even = -found.outputs.float().log_softmax(dim=1).mean(dim=1)
+        return Lost((1 - self.label_smoothing) * found.sums + self.label_smoothing * even, found.counts, found.outputs)
+
     def changed(self, tensors: dict[str, Any], generator: Any) -> tuple[dict[str, Any], Mix | None]:
         """Training images by `augment`; the module takes floats as well as bytes. Vectors made once are as they are."""
         if not self.augment.any or "pixels" not in tensors:
@@ -57,6 +79,11 @@ class ImageModel(LoopModel):
 def columns_of(state: State) -> list[str]:
     """Names of the image columns."""
     return [column.name for column in state.inputs if column.type == "image"]
+
+
+def mirrored(answer: Callable[[Any], Any], pixels: Any) -> Any:
+    """The mean of two answers (B, K): to images (B, C, S, S) and to their mirror images."""
+    return (answer(pixels) + answer(pixels.flip(3))) / 2
 
 
 def scaling(features: dict[str, Any]) -> Any:

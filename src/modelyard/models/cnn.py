@@ -12,7 +12,7 @@ from pydantic import Field
 
 from modelyard.errors import MissingExtra
 from modelyard.models._contract import LoopOptions, Weights
-from modelyard.models._images import ImageModel, scaling
+from modelyard.models._images import ImageModel, mirrored, scaling
 from modelyard.records.trained import Work
 from modelyard.tasks._contract import State
 
@@ -22,7 +22,7 @@ class Part(ImageModel):
 
     largest: ClassVar[int] = 64
 
-    widths: tuple[int, ...] = (32, 64, 128)
+    widths: tuple[int, ...] = (48, 96, 192)
     """Channels of each stage; a stage halves the side."""
     convolutions: int = Field(2, ge=1, le=4)
     """Convolutions in a stage."""
@@ -30,6 +30,8 @@ class Part(ImageModel):
     """Side of a convolution's window, in pixels."""
     pooling: Literal["max", "average"] = "max"
     """How a stage halves the side."""
+    pooled: Literal["first", "last"] = "first"
+    """After which of a stage's convolutions the side is halved; after the first, the others work on a quarter of the places."""
     dense: tuple[int, ...] = (128,)
     """Width of each dense layer between the convolutions and the classes."""
     activation: Literal["relu", "gelu", "silu", "leaky_relu"] = "relu"
@@ -101,24 +103,24 @@ def _network() -> Any:
 
         def __init__(self, features: dict[str, Any], outputs: int, options: Part) -> None:
             super().__init__()
-            self.scaling = scaling(features)
+            self.scaling, self.mirrored = scaling(features), options.mirrored
             width, side = features["channels"] * len(features["columns"]), features["size"]
             blocks: list[Any] = []
             for channels in options.widths:
-                for _ in range(options.convolutions):
+                for number in range(options.convolutions):
                     plain = options.normalisation == "none"
                     convolution = nn.Conv2d(width, channels, options.kernel, padding=options.kernel // 2, bias=plain)
                     nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+                    side += 2 * (options.kernel // 2) - options.kernel + 1  # an even window adds a pixel
+                    # before what follows, which is then a quarter of the work
+                    halved = side > 1 and number == (0 if options.pooled == "first" else options.convolutions - 1)
                     blocks += [
                         convolution,
+                        *([poolings[options.pooling](2)] if halved else []),
                         *([] if plain else [nn.BatchNorm2d(channels)]),
                         activations[options.activation](),
                     ]
-                    width = channels
-                    side += 2 * (options.kernel // 2) - options.kernel + 1  # an even window adds a pixel
-                if side > 1:
-                    blocks.append(poolings[options.pooling](2))
-                    side //= 2
+                    width, side = channels, side // 2 if halved else side
             self.body = nn.Sequential(*blocks)
             flat, layers = width * side * side, []
             for dense in options.dense:
@@ -130,6 +132,9 @@ def _network() -> Any:
             nn.init.zeros_(self.head.bias)
 
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return mirrored(self.answer, pixels) if self.mirrored and not self.training else self.answer(pixels)
+
+        def answer(self, pixels: torch.Tensor) -> torch.Tensor:
             maps = self.body(self.scaling(pixels))  # (B, C, S, S) -> (B, W, s, s)
             return self.head(self.dense(maps))  # (B, K)
 

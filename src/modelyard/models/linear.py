@@ -5,6 +5,7 @@ The strength is chosen on the validation rows. For a text alone this is the TF-I
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -88,9 +89,9 @@ class Part(FitModel):
         if not matrix.shape[1]:  # texts that share no word, say: all that is left is how common each answer is
             matrix, held = np.zeros((len(train), 1)), np.zeros((len(validation), 1))
         best: tuple[float, Weights] | None = None
-        learner = self._learner(seed) if state.classes else None
+        learner, worse = self._learner(seed) if state.classes else None, 0
         for number, strength in enumerate(self.strengths):
-            if number and clock.over("strengths", number, 0.5):
+            if worse == WORSE or (number and clock.over("strengths", number, 0.5)):
                 break
             weights = (
                 self._classes(learner, matrix, train, state, strength)
@@ -98,7 +99,9 @@ class Part(FitModel):
                 else self._number(matrix, train, strength)
             )
             loss = _inputs.loss(_outputs(held, weights), validation.target, state)
+            worse += 1
             if best is None or loss < best[0]:
+                worse = 0
                 best = loss, {**weights, "strength": np.array([strength])}
         assert best is not None
         dense = train.arrays["dense"].shape[1]
@@ -116,8 +119,12 @@ class Part(FitModel):
         )  # fmt: skip
 
     def _classes(self, learner: Any, matrix: Any, train: Examples, state: State, strength: float) -> Weights:
+        from sklearn.exceptions import ConvergenceWarning
+
         learner.set_params(C=strength)
-        learner.fit(matrix, train.target)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is a penalty too; validation rows choose
+            learner.fit(matrix, train.target)
         coefficients, bias = learner.coef_.T, learner.intercept_
         if len(learner.classes_) == 2:  # one score for the second class; the first one's is 0
             coefficients, bias = np.hstack([0 * coefficients, coefficients]), np.array([0.0, float(bias[0])])
@@ -179,6 +186,10 @@ class Part(FitModel):
         }
 
 
+WORSE = 2
+"""Strengths in a row that were worse than the best so far, after which no other is tried: weaker penalties fit ever closer."""
+MANY_CELLS = 4_000_000
+"""Numbers in a dense matrix from which half the memory (float32) counts for more than the last digits."""
 SIZES = (2, 3, 4, 5)
 """Lengths of the character n-grams."""
 TYPICAL_TERMS = 300
@@ -188,7 +199,8 @@ TYPICAL_TERMS = 300
 def _matrix(arrays: Arrays) -> Any:
     """One matrix: dense alone, or dense and terms side by side (scipy)."""
     if "terms" not in arrays:
-        return arrays["dense"].astype(np.float64)
+        dense = arrays["dense"]
+        return dense.astype(np.float32 if dense.size > MANY_CELLS else np.float64)
     from scipy.sparse import csr_matrix, hstack
 
     terms = arrays["terms"]

@@ -163,7 +163,8 @@ def _network() -> Any:
             length: torch.Tensor | None = None,
         ) -> torch.Tensor:
             assert length is not None
-            steps = self.dropout(self.embedding(ids)) if self.embedding is not None else values  # (B, L, W)
+            given: Any = values if self.embedding is None else self.embedding(ids)
+            steps = given if self.embedding is None else self.dropout(given)  # (B, L, W)
             places = torch.arange(steps.shape[1], device=steps.device)[None, :]  # (1, L)
             inside = places < length[:, None]  # (B, L)
             back = torch.where(inside, length[:, None] - 1 - places, places)  # each series' steps, its last one first

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from modelyard.errors import MissingExtra
 from modelyard.models._contract import LoopOptions, Weights
-from modelyard.models._images import ImageModel, scaling
+from modelyard.models._images import ImageModel, mirrored, scaling
 from modelyard.records.trained import Work
 from modelyard.tasks._contract import State
 
@@ -105,7 +105,7 @@ def _network() -> Any:
 
         def __init__(self, features: dict[str, Any], outputs: int, options: Part) -> None:
             super().__init__()
-            self.scaling = scaling(features)
+            self.scaling, self.mirrored = scaling(features), options.mirrored
             width = options.widths[0]
             self.stem = nn.Conv2d(features["channels"] * len(features["columns"]), width, 3, padding=1, bias=False)
             blocks: list[Any] = []
@@ -124,6 +124,9 @@ def _network() -> Any:
             nn.init.zeros_(self.head.bias)
 
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return mirrored(self.answer, pixels) if self.mirrored and not self.training else self.answer(pixels)
+
+        def answer(self, pixels: torch.Tensor) -> torch.Tensor:
             maps = self.body(self.stem(self.scaling(pixels)))  # (B, C, S, S) -> (B, W, s, s)
             return self.head(self.dropout(self.last(maps)))  # (B, K)
 

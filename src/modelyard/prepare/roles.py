@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     import polars
 
 
-READERS = ("text-classification", "image-classification", "sequence-classification")
-"""Tasks that read columns of one type only, which stands in their name."""
+READERS = {
+    "text-classification": "text", "image-classification": "image", "sequence-classification": "sequence", "text-generation": "text",
+}  # fmt: skip
+"""Tasks that read columns of one type only."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def assign(
     promoted = _promoted(frame, guesses, skip={str(split_column)}) if task == "text-classification" else None
     if promoted and promoted not in declared:
         types[promoted] = "text"
-    reads = task.removesuffix("-classification") if task in READERS else None
+    reads = READERS.get(task)
     inputs, reasons = [], {}
     for name in names:
         reason = _type_reason(guesses[name], types[name], promoted=name == promoted)
@@ -67,6 +69,8 @@ def assign(
         if why_not is None:
             inputs.append(name)
         reasons[name] = reason if why_not in (None, "") else f"{reason}; not read: {why_not}"
+    if not inputs and target.kind in ("text", "image"):
+        return Roles(task, types, (), reasons)
     if not inputs:
         shown = "; ".join(f"{name}: {reasons[name]}" for name in names[:5]) or "there is no other column"
         raise DataError(f"no column is left to answer {target.name!r} from ({shown}). Declare one under data.columns.")

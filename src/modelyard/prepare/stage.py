@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from modelyard import parts
 from modelyard.blueprint import Blueprint, Clean
 from modelyard.context import Context
 from modelyard.errors import DataError, nearest
@@ -29,17 +30,17 @@ def run(context: Context, frame: Any = None) -> Prepared:
         loaded, derived = _load(context, frame)
         advance(1)
         table, wanted, roles, cleaned = _clean(blueprint, loaded)
-        table, looked, broken = _look(table, roles)
+        table, looked, broken = _look(table, roles, wanted)
         wanted = Target(wanted.name, wanted.kind, table[wanted.name])
         target.check(wanted)
         advance(1)
         plain = pictures.marked(table, looked)
         pairs, counts = grouping.duplicate_pairs(
             plain,
-            roles.input_types(),
+            _compared(roles, wanted),
             threshold=blueprint.prepare.near_duplicates,
             text_task=roles.task.startswith("text"),
-            looked={name: seen for name, seen in looked.items() if name in roles.inputs},
+            looked={name: seen for name, seen in looked.items() if name in _compared(roles, wanted)},
         )
         advance(1)
         division = divide(plain, blueprint, roles, wanted, pairs)
@@ -49,7 +50,7 @@ def run(context: Context, frame: Any = None) -> Prepared:
         columns = _columns(table, roles, wanted, looked)
         suspects = _suspects(splits, columns, wanted.name, roles, division, blueprint)
         advance(1)
-        written = {name: _write(context, name, part, wanted.name) for name, part in splits.items()}
+        written = {name: _write(context, name, part, wanted) for name, part in splits.items()}
         advance(1)
     return Prepared(
         task=roles.task,
@@ -110,12 +111,25 @@ def _clean(blueprint: Blueprint, loaded: Loaded) -> tuple[polars.DataFrame, Targ
     roles = assign(
         table.drop([ROW, GIVEN], strict=False), wanted, data.columns, task=blueprint.task, split_column=column
     )
+    table, roles = _added(table, roles)
     table, roles, unread = _typed(table, roles, clean)
     numbers = [column for column, kind in roles.types.items() if kind == "number"]
     table, impossible = cleaning.refuse_impossible(table, clean, numbers)
     wanted = Target(name, wanted.kind, table[name])
     target.check(wanted)
     return table, wanted, roles, steps + unread + impossible
+
+
+def _added(table: polars.DataFrame, roles: Roles) -> tuple[polars.DataFrame, Roles]:
+    """Fields of a request that the data need not hold: texts missing, numbers by row."""
+    import polars as pl
+
+    fresh = parts.build("tasks", roles.task).added(roles.input_types())
+    fresh = {name: kind for name, kind in fresh.items() if name not in table.columns}
+    values = {"text": pl.lit(None, dtype=pl.String), "number": pl.col(ROW).cast(pl.Float64)}
+    table = table.with_columns(**{name: values[kind] for name, kind in fresh.items()})
+    reasons = roles.reasons | dict.fromkeys(fresh, "a field of the task's own requests")
+    return table, replace(roles, types=roles.types | fresh, inputs=(*roles.inputs, *fresh), reasons=reasons)
 
 
 def _refuse_unknown(blueprint: Blueprint, names: list[str]) -> None:
@@ -155,10 +169,12 @@ def _typed(table: polars.DataFrame, roles: Roles, clean: Clean) -> tuple[polars.
 
 
 def _look(
-    table: polars.DataFrame, roles: Roles
+    table: polars.DataFrame, roles: Roles, wanted: Target
 ) -> tuple[polars.DataFrame, dict[str, pictures.Looked], list[CleaningStep]]:
     """The rows whose images can be read, what one pass over each image column saw, and the steps that list the others."""
-    names = [name for name, kind in roles.types.items() if kind == "image"]
+    names = [name for name, kind in roles.types.items() if kind == "image"] + (
+        [wanted.name] if wanted.kind == "image" else []
+    )
     return pictures.drop_broken(table, {name: pictures.look(table[name]) for name in names})
 
 
@@ -184,7 +200,7 @@ def _columns(
             continue
         series = table[name]
         is_target = name == wanted.name
-        kind = {"classes": "category", "number": "number"}[wanted.kind] if is_target else roles.types[name]
+        kind = wanted.type if is_target else roles.types[name]
         nested = series.dtype.is_nested()
         result.append(
             ColumnCard.model_validate(
@@ -216,7 +232,8 @@ def _suspects(
     if any(card.type == "image" for card in columns):
         skip.add("file")  # its folder is the label (`sources.images`)
     tried = [card for card in columns if card.name not in skip]
-    found = leakage.suspects(splits["train"], splits["train"][name], tried, seed=blueprint.train.seed)
+    made = parts.load("tasks", roles.task).kind in ("language", "image")
+    found = [] if made else leakage.suspects(splits["train"], splits["train"][name], tried, seed=blueprint.train.seed)
     for column, moments in _moments(splits, columns, division, blueprint).items():
         backwards = leakage.time_backwards(moments, column, by_time=division.times is not None)
         found += [backwards] if backwards else []
@@ -248,11 +265,16 @@ def _moments(
     }
 
 
-def _write(context: Context, split: str, part: polars.DataFrame, name: str) -> SplitCard:
+def _write(context: Context, split: str, part: polars.DataFrame, wanted: Target) -> SplitCard:
     place = context.store.path("data", f"{split}.parquet")
     with replacing(place) as temporary:
         part.write_parquet(temporary)
-    return cards.split_card(part, name, place)
+    return cards.split_card(part, wanted.name, wanted.kind, place)
+
+
+def _compared(roles: Roles, wanted: Target) -> dict[str, str]:
+    """What makes two rows the same: their inputs; where the target is made, that alone, which is what could be copied."""
+    return {wanted.name: wanted.kind} if wanted.kind in ("text", "image") else roles.input_types()
 
 
 def _suggestions(columns: list[ColumnCard], division: Division, blueprint: Blueprint) -> list[Suggestion]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from modelyard.errors import DataError
 from modelyard.rows import Array, Column
-from modelyard.tasks._contract import State, Task
+from modelyard.tasks._contract import Kind, State, Task
 
 METRICS = (
     "f1_macro", "accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "roc_auc", "average_precision",
@@ -26,7 +26,7 @@ class Classification(Task):
 
     name: ClassVar[str]
     """As the blueprint calls it."""
-    kind: ClassVar[str] = "classification"
+    kind: ClassVar[Kind] = "classification"
     baselines: ClassVar[tuple[str, ...]] = ("dummy", "linear")
 
     def fit(self, values: Array, target: str, inputs: Sequence[Column], positive: str | None) -> State:

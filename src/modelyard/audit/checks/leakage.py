@@ -67,7 +67,7 @@ class Part(Check):
     def _alone(self, world: World) -> list[Rule]:
         """What each number, category, boolean and date can do by itself. A sole input is the service, not a leak."""
         columns = [name for name, kind in world.state.types().items() if kind not in ("text", "image", "sequence")]
-        if len(world.state.types()) < 2 or not columns:
+        if len(world.state.types()) < 2 or not columns or world.state.makes:
             return []
         frame = world.train[world.some(world.train.height, ROWS)]
         train, truth = from_frame(frame, world.state.types()), world.truth(frame)
@@ -80,8 +80,8 @@ class Part(Check):
         ]
 
     def _seen(self, world: World) -> Array:
-        """(n,) whether a test row's inputs stand in the training rows, exactly."""
-        names = list(world.state.types())
+        """(n,) whether a test row's inputs (where an answer is made, the row's own) stand in the training rows, exactly."""
+        names = [world.state.target] if world.state.makes else list(world.state.types())
         train = set(_marks(world.train, names))
         return np.array([one in train for one in _marks(world.test, names)], dtype=bool)
 

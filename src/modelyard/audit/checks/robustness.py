@@ -61,8 +61,8 @@ class Part(Check):
         return "" if self._edits(world) else "no text, number, image, series or second field to edit"
 
     def _edits(self, world: World) -> dict[str, edits.Edit]:
-        types = world.state.types()
-        kinds = set(types.values())
+        asked = [column for column in world.state.inputs if column.missing < 1]
+        kinds = {column.type for column in asked}
         found: dict[str, edits.Edit] = {}
         if "text" in kinds:
             found |= {"typos": edits.typos(self.typos)} if self.typos else {}
@@ -75,7 +75,7 @@ class Part(Check):
             found |= {"blur": edits.blur(self.blur)} if self.blur else {}
             found |= {"shift": edits.shift(self.shift)} if self.shift else {}
             found |= {"resaved": edits.resaved(self.jpeg)} if self.jpeg else {}
-        if len(types) > 1 and self.missing:
+        if len(asked) > 1 and self.missing:
             found["missing"] = edits.missing(self.missing)
         return found
 
