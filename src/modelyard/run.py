@@ -45,7 +45,18 @@ class Stage:
     """Whether it computes from what clocks measured."""
 
 
-_MODELS = ("tasks", "models", "features", "decoding", "sampling.py", "sessions", "predictor.py", "rows.py", "rows_schema.py", "mending.py")
+_MODELS = (
+    "tasks",
+    "models",
+    "features",
+    "decoding",
+    "sampling.py",
+    "sessions",
+    "predictor.py",
+    "rows.py",
+    "rows_schema.py",
+    "mending.py",
+)
 STAGES = (
     Stage("prepare", "prepared:Prepared", (), ("task", "data", "prepare", "train.seed"), ("prepare", "rows.py", "mending.py", "features/images.py"),
           ("data/train.parquet", "data/validation.parquet", "data/test.parquet")),

@@ -7,8 +7,22 @@ import pytest
 
 from modelyard.metrics import overlap
 
-MADE = ["The cat sat on the mat.", "Er ging, 3.5 km weit, nach Hause.", "no", "", "a b c d e f g", "&quot;Hi&quot; he said-5-6"]
-WANTED = ["The cat is on the mat.", "Er ging 3.5 km nach Hause.", "yes", "nothing", "a b c d e f g h", '"Hi" he said 5-6']
+MADE = [
+    "The cat sat on the mat.",
+    "Er ging, 3.5 km weit, nach Hause.",
+    "no",
+    "",
+    "a b c d e f g",
+    "&quot;Hi&quot; he said-5-6",
+]
+WANTED = [
+    "The cat is on the mat.",
+    "Er ging 3.5 km nach Hause.",
+    "yes",
+    "nothing",
+    "a b c d e f g h",
+    '"Hi" he said 5-6',
+]
 
 
 @pytest.mark.parametrize("rows", [slice(None), slice(0, 1), slice(2, 3), slice(1, 5)])

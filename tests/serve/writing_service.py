@@ -115,7 +115,7 @@ class Speaking(App):
     def __init__(self, service: Service, generator: Speaker, limits: GenerationLimits) -> None:
         super().__init__(service)
         self.completions = Completions(
-            generator, name=service.name, limits=service.limits, thread=self.engine._thread,
+            generator, name=service.name, limits=service.limits, thread=self.engine.thread,
             registry=self.meters.registry, ready=lambda: self.ready, generation=limits,
         )  # fmt: skip
         self._routes.router.routes.extend(self.completions.routes())

@@ -144,7 +144,10 @@ def _odd_pictures() -> list[bytes]:
         np.full((1, 300), 255, np.uint8),
         rng.integers(0, 256, (400, 300)).astype(np.uint8),
     ]
-    return [*(picture(one) for one in (*plain, colour, deep)), *(picture(colour, mode) for mode in ("RGBA", "LA", "P", "1"))]
+    return [
+        *(picture(one) for one in (*plain, colour, deep)),
+        *(picture(colour, mode) for mode in ("RGBA", "LA", "P", "1")),
+    ]
 
 
 def toy(task_name: str, *, rows: int = 64, task: Task | None = None) -> Toy:
@@ -153,8 +156,11 @@ def toy(task_name: str, *, rows: int = 64, task: Task | None = None) -> Toy:
     read = read_by(task_name)
     inputs = columns(read)
     found, sides = records(2 * rows, seed=0, read=read)
-    table = from_records(found, inputs)
     values = targets(part.kind, sides)
+    made = {"language": (Column(name="answer", type="text"),)}.get(part.kind, ())
+    if made:  # what is made is scored beside the inputs
+        found = [{**row, "answer": value} for row, value in zip(found, values, strict=True)]
+    table = from_records(found, (*inputs, *made))
     state = part.fit(values[:rows], "answer", inputs, None)
     learnt = part.standardised(part.encode_target(values, state), state)
     return Toy(
@@ -164,12 +170,19 @@ def toy(task_name: str, *, rows: int = 64, task: Task | None = None) -> Toy:
         table.take(slice(rows, None)),
         learnt[:rows],
         learnt[rows:],
-        strange(inputs),
+        strange((*inputs, *made)),
     )
 
 
 def targets(kind: str, sides: Array) -> Array:
-    """Class names, or numbers around 10 and 30 with some noise."""
+    """Class names, short texts, or numbers around 10 and 30 with some noise."""
+    if kind == "language":
+        words = [(BAD if side else GOOD) + BOTH for side in sides]
+        found_texts = [
+            " ".join(own[(number + 3 * place) % len(own)] for place in range(2 + number % 5))
+            for number, own in enumerate(words)
+        ]
+        return np.array(found_texts, dtype=object)
     if kind == "classification":
         return np.array(["bad" if side else "good" for side in sides], dtype=object)
     noise: Array = np.array([math.sin(7.0 * number) for number in range(len(sides))])

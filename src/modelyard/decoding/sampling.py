@@ -8,37 +8,15 @@ Order and meaning are those of transformers, so that the same options give the s
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
-from modelyard.frozen import Frozen
 from modelyard.rows import Array
+from modelyard.sampling import Sampling
 
 LIKELY = 1024
 """Tokens that are sorted first for top-p: a whole vocabulary takes milliseconds, and the nucleus is nearly always among them."""
 
 BLOCK = 256
 """Tokens whose shares are summed up together before one is drawn."""
-
-
-class Sampling(Frozen):
-    """How the next token is drawn."""
-
-    temperature: float = Field(1.0, ge=0, le=5)
-    """Logits are divided by it; 0: always the likeliest token (greedy)."""
-    top_k: int = Field(0, ge=0)
-    """Only so many likeliest tokens; 0: all."""
-    top_p: float = Field(1.0, gt=0, le=1)
-    """Only the likeliest tokens that together reach this probability (Holtzman et al. 2020)."""
-    min_p: float = Field(0.0, ge=0, le=1)
-    """Only tokens with at least this share of the likeliest one's probability (Nguyen et al. 2024)."""
-    repetition: float = Field(1.0, gt=0, le=5)
-    """A token that stands already: its logit is divided by it where positive, else multiplied (Keskar et al. 2019); 1: no penalty."""
-    presence: float = Field(0.0, ge=-2, le=2)
-    """Taken from the logit of each token that was generated already, once (OpenAI's `presence_penalty`)."""
-    frequency: float = Field(0.0, ge=-2, le=2)
-    """... and as often as it was generated (`frequency_penalty`)."""
-    bias: dict[int, float] = {}
-    """Added to the logits of these tokens, before anything else (`logit_bias`)."""
 
 
 def probabilities(logits: Array, seen: Array, options: Sampling, *, generated: Array | None = None) -> Array:

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from modelyard.decoding.sampling import Sampling, draw, probabilities
+from modelyard.decoding.sampling import draw, probabilities
 from modelyard.rows import Array
+from modelyard.sampling import Sampling
 
 
 class Decoder(Protocol):

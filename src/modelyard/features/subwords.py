@@ -181,7 +181,7 @@ def pack(
             ids, prompt = pieces[place]
             _place(arrays, row, at, ids, prompt, segment=number + 1, each=each)
             at += len(ids)
-    return arrays
+    return {**arrays, "length": np.full(len(blocks), width, dtype=np.int64)}
 
 
 def _empty(count: int, width: int, end: int) -> dict[str, Array]:

@@ -135,7 +135,9 @@ class Metric:
         return float(self.over(sample)(np.ones((1, len(sample))))[0]) if len(sample) else float("nan")
 
     def applies(self, classes: int, positive: int | None = None) -> bool:
-        """Whether it is defined for a task of its kind with so many classes."""
+        """Whether it is defined for a task with so many classes (0 or 1: none)."""
+        if self.kind != "classification" or classes < 2:
+            return self.kind != "classification" and classes < 2
         return not self.needs_positive or classes == 2 or positive is not None
 
     @property

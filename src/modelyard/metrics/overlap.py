@@ -49,7 +49,9 @@ def words(text: str) -> list[str]:
 
 def bleu(made: Sequence[str], wanted: Sequence[str]) -> Statistic:
     """Corpus BLEU, 0 to 100, with sacreBLEU's exponential smoothing."""
-    counts = np.array([_bleu_counts(words(one), words(other)) for one, other in zip(made, wanted, strict=True)], dtype=float)
+    counts = np.array(
+        [_bleu_counts(words(one), words(other)) for one, other in zip(made, wanted, strict=True)], dtype=float
+    )
 
     def over(weights: Array) -> Array:
         sums = weights @ counts  # (b, 2 + 2 x WORDS)

@@ -196,6 +196,10 @@ class LoopModel(Model):
     def loop(self, features: dict[str, Any], state: State, rows: int) -> LoopOptions:
         """How to train it."""
 
+    def first_loss(self, features: dict[str, Any], task: Any, state: State) -> float:
+        """The mean loss before training on a balanced target: the task's, where the module's outputs are then all zero."""
+        return float(task.first_loss(state))
+
     def examples(self, rows: Rows, target: Array, features: dict[str, Any], *, seed: int) -> Examples:
         """What training passes are made of: by default the encoded rows. Texts may be packed, so that nothing is padding."""
         return Examples(self.encode(rows, features), target)

@@ -35,6 +35,14 @@ class Language(Model):
     """A model of texts. Abstract: what else it needs is that its sessions are `LanguageSession`s."""
 
     @abstractmethod
+    def ends(self, features: dict[str, Any]) -> list[int]:
+        """Tokens that end an answer."""
+
+    @abstractmethod
+    def window(self, features: dict[str, Any]) -> int:
+        """Most tokens that it can see, prompt and answer together."""
+
+    @abstractmethod
     def prompts(self, rows: Rows, features: dict[str, Any]) -> list[list[int]]:
         """For each row of inputs, the tokens that an answer follows."""
 

@@ -285,6 +285,8 @@ def _byte_level(reader: Any, file: Path) -> str:
     )
     made.decoder = decoders.ByteLevel()
     control = 3  # llama.cpp's LLAMA_TOKEN_TYPE_CONTROL
-    special = [name for name, kind in zip(names, _field(reader, "tokenizer.ggml.token_type"), strict=True) if kind == control]
+    special = [
+        name for name, kind in zip(names, _field(reader, "tokenizer.ggml.token_type"), strict=True) if kind == control
+    ]
     made.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in special])
-    return made.to_str()  # type: ignore[no-any-return]
+    return made.to_str()

@@ -21,6 +21,8 @@ SYMBOLS = 257
 BITS = 9
 """Of a symbol in a code: seven symbols fit 64 bits."""
 LONGEST = 7
+WINDOW = 1 << 20
+"""Bytes of a text that is being written: it is the last few that count."""
 
 
 def symbols(text: str) -> Array:
@@ -83,7 +85,7 @@ class NgramDecoder:
 
     weights: dict[str, Array]
     order: int
-    context: int = 1 << 20
+    context: int = WINDOW
     ends: frozenset[int] = frozenset({END})
 
     def score(self, arrays: dict[str, Any]) -> Array:

@@ -26,6 +26,7 @@ class Part(FitModel):
         "sequence-classification",
         "text-generation",
     )
+    ragged: ClassVar[tuple[str, ...]] = ("ids",)
 
     def features(self, rows: Rows, target: Array, state: State, *, seed: int) -> dict[str, Any]:
         return _BYTES.features(rows, target, state, seed=seed) if state.makes == "text" else {}

@@ -99,6 +99,12 @@ class Part(LoopModel, Language):
         arrays = subwords.pack(found, features, context=self.context, seed=seed)
         return Examples(arrays, np.zeros(len(arrays["ids"])))
 
+    def ends(self, features: dict[str, Any]) -> list[int]:
+        return [features["end"]]
+
+    def window(self, features: dict[str, Any]) -> int:
+        return self.context
+
     def prompts(self, rows: Rows, features: dict[str, Any]) -> list[list[int]]:
         return subwords.heads(rows, features["prompts"] or ["prompt"], features, lines=bool(features["prompts"]))
 
@@ -140,7 +146,7 @@ class Part(LoopModel, Language):
         attention = 4.0 * self.layers * self.context * self.width
         return found.model_copy(update={"flops_per_row": found.flops_per_row + attention, "typical_length": 1})
 
-    def first_loss(self, features: dict[str, Any]) -> float:
+    def first_loss(self, features: dict[str, Any], task: Any, state: State) -> float:
         """Before training every token is about as likely as any other: ln of the vocabulary, in nats."""
         return math.log(features["size"])
 

@@ -123,7 +123,9 @@ class Part(FitModel):
 
         learner.set_params(C=strength)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is a penalty too; validation rows choose
+            warnings.simplefilter(
+                "ignore", ConvergenceWarning
+            )  # stopping early is a penalty too; validation rows choose
             learner.fit(matrix, train.target)
         coefficients, bias = learner.coef_.T, learner.intercept_
         if len(learner.classes_) == 2:  # one score for the second class; the first one's is 0

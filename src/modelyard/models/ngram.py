@@ -18,6 +18,7 @@ class Part(FitModel, Language):
     """Byte n-grams."""
 
     tasks: ClassVar[tuple[str, ...]] = ("text-generation",)
+    ragged: ClassVar[tuple[str, ...]] = ("ids",)
 
     order: int = Field(5, ge=1, le=_ngrams.LONGEST)
     """Bytes counted together: the one that follows, and those before it."""
@@ -53,6 +54,12 @@ class Part(FitModel, Language):
 
     def session(self, weights: Weights, features: dict[str, Any], state: State) -> Session:
         return LanguageSession(_ngrams.NgramDecoder(weights, self.order))
+
+    def ends(self, features: dict[str, Any]) -> list[int]:
+        return [_ngrams.END]
+
+    def window(self, features: dict[str, Any]) -> int:
+        return _ngrams.WINDOW
 
     def prompts(self, rows: Rows, features: dict[str, Any]) -> list[list[int]]:
         if features["prompts"]:

@@ -60,6 +60,8 @@ class App:
         self.engine = Engine(service.predictor, service.limits)
         self.meters = Meters(name=service.name, version=service.version)
         self.ready = self.draining = False
+        self.completions = _completions(self)
+        self.paths = (*(self.completions.paths if self.completions is not None else ()), *_PATHS)
         state = service.predictor.state
         self.inputs = state.inputs
         self.description = describe(
@@ -76,6 +78,8 @@ class App:
     def warm(self) -> None:
         """Answer an example until the code is loaded, then say ready; blocks."""
         examples = self.service.examples[:1] or (example_row(self.inputs),)
+        if self.completions is not None:
+            self.completions.warm()
         self.engine.warm(from_records(examples, self.inputs))
         self.ready = True
 
@@ -150,7 +154,7 @@ class App:
                 await _refusal(_internal(), identity)(scope, receive, answer)
         finally:
             seconds = time.perf_counter() - began
-            path = scope["path"] if scope["path"] in _PATHS else "other"
+            path = scope["path"] if scope["path"] in self.paths else "other"
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self.meters.end(path, status, seconds)
             facts = {
@@ -169,6 +173,19 @@ class App:
 def create_app(service: Service) -> App:
     """The application of a service; it warms up when the server starts its lifespan."""
     return App(service)
+
+
+def _completions(app: App) -> Any:
+    """OpenAI's endpoints, where the model writes texts; they share the engine's thread."""
+    generator = getattr(app.service.predictor, "generator", None)
+    if generator is None:
+        return None
+    from modelyard.serve.completions import Completions
+
+    return Completions(
+        generator, name=app.service.name, limits=app.limits, thread=app.engine.thread, registry=app.meters.registry,
+        ready=lambda: app.ready,
+    )  # fmt: skip
 
 
 def _routes(app: App) -> Any:
@@ -214,7 +231,7 @@ def _routes(app: App) -> Any:
                 headers=headers,
             )
         elif error.status_code == 404:
-            refusal = Refused(404, "not_found", f"no such path. There are: {', '.join(_PATHS[:-1])}")
+            refusal = Refused(404, "not_found", f"no such path. There are: {', '.join(app.paths[:-1])}")
         else:
             refusal = Refused(error.status_code, "refused", f"{path[:100]}: {error.detail}", headers=headers)
         return _refusal(refusal, request.scope["request_id"])
@@ -237,6 +254,7 @@ def _routes(app: App) -> Any:
 
     routes = [
         Route("/v1/predict", app.predict, methods=["POST"]),
+        *(app.completions.routes() if app.completions is not None else ()),
         Route("/healthz", health),
         Route("/readyz", ready),
         Route("/metrics", metrics),

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from modelyard.decoding.sampling import Sampling
 from modelyard.errors import RequestError
+from modelyard.sampling import Sampling
 from modelyard.serve.asking import ChatRequest, Options, TextRequest, bad, prompts_of, read_options
 from modelyard.serve.limits import Limits
 from modelyard.serve.lines import say_failure
@@ -48,6 +48,11 @@ class Completions:
             generator, generation or GenerationLimits(), thread=thread, meters=TokenMeters(registry)
         )
         self._since = int(time.time())
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What it answers."""
+        return PATHS
 
     def routes(self) -> list[Any]:
         """Starlette's routes."""

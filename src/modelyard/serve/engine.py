@@ -53,7 +53,8 @@ class Engine:
 
     def __init__(self, predictor: Answers, limits: Limits) -> None:
         self._predictor, self._limits = predictor, limits
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
+        """Where the model runs; whatever else runs the same model shares it."""
         self._queued_rows = 0
         self._alike = all(column.type not in ("image", "sequence") for column in predictor.state.inputs)
         """Whether one row takes about as long as another; images and series differ in size by a thousand times."""
@@ -65,7 +66,7 @@ class Engine:
     def warm(self, rows: Rows) -> None:
         """Answer some rows so that the first customer does not pay for it; blocks, call it in a thread."""
         for _ in range(WARMING):
-            _, seconds = self._thread.submit(self._answer, rows).result()
+            _, seconds = self.thread.submit(self._answer, rows).result()
             self.single_time = min(self.single_time, seconds / max(len(rows), 1))
         self.row_time = self.single_time
 
@@ -87,7 +88,7 @@ class Engine:
             )
         self._queued_rows += count
         loop = asyncio.get_running_loop()
-        future = self._thread.submit(self._answer, rows)
+        future = self.thread.submit(self._answer, rows)
         future.add_done_callback(lambda done: self._leave(loop, count))
         try:
             async with asyncio.timeout(self._limits.answer_time):
@@ -103,7 +104,7 @@ class Engine:
 
     def close(self) -> None:
         """Let the thread go; what it is working on is finished first."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self.thread.shutdown(wait=False, cancel_futures=True)
 
     def _leave(self, loop: asyncio.AbstractEventLoop, count: int) -> None:
         """Called in the thread, also for an answer that nobody waits for any more; the count belongs to the loop."""

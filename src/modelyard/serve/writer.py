@@ -22,11 +22,11 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from modelyard.decoding.sampling import Sampling
 from modelyard.decoding.searching import Answers, Decoder, Token, continued, scored, searched
 from modelyard.decoding.writing import Writer
 from modelyard.frozen import Frozen
 from modelyard.rows import Array
+from modelyard.sampling import Sampling
 from modelyard.serve.meters import LATENCY
 from modelyard.serve.refusing import Refused
 

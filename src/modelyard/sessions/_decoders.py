@@ -10,6 +10,7 @@ They know no tokenizer, no sampling and no text. Several threads may ask one dec
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from abc import ABC, abstractmethod
 from collections import deque
@@ -100,7 +101,11 @@ class Reader(ABC):
 
     def score(self, arrays: Arrays) -> Array:
         """Texts as `features.subwords.encode` gives them -> (n, 3) float64: nats, tokens and bytes of what is counted."""
-        assert int(arrays["segment"].max(initial=0)) <= 1, "rows of several texts are for training"
+        if int(arrays["segment"].max(initial=0)) > 1:
+            alone, row = _apart(arrays)
+            found = np.zeros((len(arrays["ids"]), 3))
+            np.add.at(found, row, self.score(alone))
+            return found
         counted = arrays["counted"][:, 1:]
         found = np.stack([np.zeros(len(counted)), counted.sum(1), (counted * arrays["bytes"][:, 1:]).sum(1)], axis=1)
         order = np.argsort(arrays["length"], kind="stable")
@@ -130,6 +135,25 @@ class Reader(ABC):
 def _piece(ids: Array, mask: Array, position: Array, start: int, stop: int, places: Array) -> Arrays:
     """What one run reads of longer rows."""
     return {"ids": ids[:, start:stop], "mask": mask[:, :stop], "position": position[:, start:stop], "places": places}
+
+
+def _apart(arrays: Arrays) -> tuple[Arrays, Array]:
+    """Rows of several pieces as a row a piece, and which row each is of."""
+    each = [np.flatnonzero(np.diff(row, prepend=0, append=0)) for row in arrays["segment"]]
+    spans = [
+        (row, start, stop)
+        for row, edges in enumerate(each)
+        for start, stop in itertools.pairwise(edges)
+        if arrays["segment"][row, start]
+    ]
+    length = np.array([stop - start for _, start, stop in spans], dtype=np.int64)
+    names = [name for name, values in arrays.items() if values.ndim == 2]
+    found = {name: np.zeros((len(spans), int(length.max())), dtype=np.int64) for name in names}
+    for place, (row, start, stop) in enumerate(spans):
+        for name in names:
+            found[name][place, : stop - start] = arrays[name][row, start:stop]
+    found["segment"] = (found["segment"] > 0).astype(np.int64)
+    return {**found, "length": length}, np.array([row for row, _, _ in spans], dtype=np.int64)
 
 
 def _rounded(width: int) -> int:

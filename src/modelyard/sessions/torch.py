@@ -14,8 +14,10 @@ import numpy as np
 from modelyard.errors import MissingExtra, PackageError
 from modelyard.frozen import Frozen
 from modelyard.models._contract import Arrays, LoopModel, Session
+from modelyard.models._language import Language, LanguageSession
 from modelyard.rows import Array
 from modelyard.sessions._batches import by_length
+from modelyard.sessions._decoders import TorchDecoder
 from modelyard.tasks._contract import State
 
 
@@ -32,6 +34,8 @@ class Part(Frozen):
     def open(self, folder: Path, model: LoopModel, features: dict[str, Any], state: State) -> Session:
         """Rebuild the module, load its weights, and answer with float32 outputs."""
         network = laid_out(load_module(folder, model, features, state))
+        if isinstance(model, Language):
+            return LanguageSession(TorchDecoder(network, ends=model.ends(features)))
         torch = _torch()
         device = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
 

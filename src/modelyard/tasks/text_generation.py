@@ -22,7 +22,7 @@ NATS, TOKENS, BYTES = range(3)
 class Part(Task):
     """A text for each row."""
 
-    unit: ClassVar[str] = "token"
+    unit: ClassVar[str] = "output token"
     kind: ClassVar[Kind] = "language"
     metrics: ClassVar[tuple[str, ...]] = ("bits_per_byte", "perplexity")
     baselines: ClassVar[tuple[str, ...]] = ("dummy", "ngram")
@@ -65,9 +65,12 @@ class Part(Task):
         return result
 
     def decode(self, scores: Array, state: State, threshold: float | None) -> list[dict[str, Any]]:
-        """What the scores say of the rows' own texts: `{'answer': nats a token, 'tokens': n}`. Texts are made by `decoding`."""
+        """What the scores say of the rows' own texts, which were read: nats a token. Texts are written by `decoding.answering`."""
         told = self.labels(scores, state, threshold)
-        return [{"answer": float(nats), "tokens": int(row[TOKENS])} for nats, row in zip(told, scores, strict=True)]
+        return [
+            {"answer": float(nats), "input_tokens": int(row[TOKENS]), "output_tokens": 0}
+            for nats, row in zip(told, scores, strict=True)
+        ]
 
     def same(self, ours: Array, theirs: Array, state: State, *, threshold: float | None, tolerance: float) -> Array:
         """Equal tokens, and nats a token that differ by at most `tolerance`."""

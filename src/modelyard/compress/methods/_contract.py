@@ -15,6 +15,7 @@ import numpy as np
 
 from modelyard.frozen import Frozen
 from modelyard.models._contract import Arrays
+from modelyard.models._language import Language
 from modelyard.tasks._contract import State
 
 
@@ -120,8 +121,8 @@ class Method(Frozen):
         return f"needs {', '.join(absent)}. Run: pip install 'modelyard[{self.extra}]'" if absent else ""
 
     def applies(self, model: Any) -> bool:
-        """Whether it can export this model."""
-        return bool(model.learns == "loop")
+        """Whether it can export this model: texts are continued by methods of their own."""
+        return model.learns == "loop" and not isinstance(model, Language)
 
     @abstractmethod
     def export(self, member: Exportable, folder: Path) -> dict[str, Any]:
