@@ -18,7 +18,9 @@ def main() -> None:
     import polars as pl
 
     both = pl.read_parquet(HERE.parent / "verses-assistant" / "verses.parquet")
-    both.select("verse", "chapter", "en").write_parquet(HERE / "verses.parquet", compression="zstd", compression_level=19)
+    both.select("verse", "chapter", "en").write_parquet(
+        HERE / "verses.parquet", compression="zstd", compression_level=19
+    )
 
 
 if __name__ == "__main__":

@@ -12,9 +12,15 @@ from modelyard.rows import Column, Rows
 from modelyard.sampling import Generate
 from modelyard.tasks._contract import State
 
-ASKED = State(task="text-generation", target="answer", inputs=(Column(name="question", type="text"),), makes="text", width=3)
+ASKED = State(
+    task="text-generation", target="answer", inputs=(Column(name="question", type="text"),), makes="text", width=3
+)
 FREE = State(
-    task="text-generation", target="answer", inputs=(Column(name="prompt", type="text", missing=1.0),), makes="text", width=3
+    task="text-generation",
+    target="answer",
+    inputs=(Column(name="prompt", type="text", missing=1.0),),
+    makes="text",
+    width=3,
 )
 
 
@@ -75,7 +81,10 @@ def test_an_ngram_answers_what_it_was_shown() -> None:
     (answer,) = generator.answers(rows(1))
     assert answer["answer"].startswith("the number")
     assert answer["input_tokens"] == len(b"what follows 0?\n")
-    assert (answer["finish_reason"], answer["output_tokens"]) == ("length", 40)  # it sees seven bytes, and goes round in a ring
+    assert (answer["finish_reason"], answer["output_tokens"]) == (
+        "length",
+        40,
+    )  # it sees seven bytes, and goes round in a ring
 
 
 def test_every_byte_of_a_long_text_is_counted_once() -> None:

@@ -38,7 +38,9 @@ def made(shape: Shape) -> Any:
 
 
 @pytest.fixture(scope="module", params=list(SHAPES))
-def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[TorchDecoder, OpenVinoDecoder]:
+def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[TorchDecoder, OpenVinoDecoder]:
     from modelyard.compress.methods import _language
 
     folder, network = tmp_path_factory.mktemp("graph"), made(SHAPES[request.param])
@@ -76,7 +78,9 @@ def encoded(texts: list[Array], *, prompt: int = 1, width: int = 0) -> dict[str,
     return {**found, "length": lengths}
 
 
-def test_the_exported_graph_gives_the_networks_logits_token_by_token(pair: tuple[TorchDecoder, OpenVinoDecoder]) -> None:
+def test_the_exported_graph_gives_the_networks_logits_token_by_token(
+    pair: tuple[TorchDecoder, OpenVinoDecoder],
+) -> None:
     (prompt, rest), states = tokens(11, 20), []
     found = [decoder.start(prompt) for decoder in pair]
     for token in rest:

@@ -64,7 +64,9 @@ def test_one_groups_threshold_is_refused(tmp_path: Path) -> None:
     assert threshold is None and "surely" in reason
 
 
-@pytest.mark.parametrize(("shifts", "metric", "alike"), [(True, "f1_macro", True), (False, "accuracy", True), (False, "roc_auc", False)])
+@pytest.mark.parametrize(
+    ("shifts", "metric", "alike"), [(True, "f1_macro", True), (False, "accuracy", True), (False, "roc_auc", False)]
+)
 def test_candidates_that_weigh_the_same_or_are_weighed_by_the_log_loss_are_equally_sure(
     tmp_path: Path, shifts: bool, metric: str, alike: bool
 ) -> None:

@@ -273,8 +273,9 @@ def _write(context: Context, split: str, part: polars.DataFrame, wanted: Target)
 
 
 def _compared(roles: Roles, wanted: Target) -> dict[str, str]:
-    """What makes two rows the same: their inputs; where the target is made, that alone, which is what could be copied."""
-    return {wanted.name: wanted.kind} if wanted.kind in ("text", "image") else roles.input_types()
+    """What makes two rows the same: their inputs; of texts that are made, what was asked and what was answered; of images, these alone."""
+    made = {wanted.name: wanted.kind} if wanted.kind in ("text", "image") else {}
+    return made if wanted.kind == "image" else roles.input_types() | made
 
 
 def _suggestions(columns: list[ColumnCard], division: Division, blueprint: Blueprint) -> list[Suggestion]:

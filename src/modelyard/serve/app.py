@@ -72,6 +72,12 @@ class App:
             limits=service.limits,
             examples=service.examples,
         )
+        if self.completions is not None:
+            from modelyard.serve import asking
+
+            told = asking.describe()
+            self.description["paths"] |= told["paths"]
+            self.description["components"]["schemas"] |= told["schemas"]
         self._model = {"name": service.name, "version": service.version}
         self._routes = _routes(self)
 
@@ -166,6 +172,7 @@ class App:
             }
             if "rows" in scope:
                 facts["rows"] = scope["rows"]
+            facts |= scope.get("usage", {})
             if path not in _PROBES or status >= 500:
                 say("request", **facts)
 

@@ -56,8 +56,10 @@ class Engine:
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
         """Where the model runs; whatever else runs the same model shares it."""
         self._queued_rows = 0
-        self._alike = all(column.type not in ("image", "sequence") for column in predictor.state.inputs)
-        """Whether one row takes about as long as another; images and series differ in size by a thousand times."""
+        self._alike = getattr(predictor, "generator", None) is None and all(
+            column.type not in ("image", "sequence") for column in predictor.state.inputs
+        )
+        """Whether one row takes about as long as another: answers that are written do not; images and series differ in size by a thousand times."""
         self.single_time = math.inf
         """Seconds that one row alone takes, as last measured; infinite before warming, so that nothing runs inline before."""
         self.row_time = 0.0

@@ -67,7 +67,7 @@ async def read_body(stream: AsyncIterator[bytes], declared: str | None, limits: 
         ) from None
     if over:
         raise Refused(
-            413, "body_too_large", f"the body has more than {limits.max_body} bytes. Send fewer rows at a time.",
+            413, "body_too_large", f"the body has more than {limits.max_body} bytes. Send less at a time.",
             headers={"Connection": "close"},
         )  # fmt: skip
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
