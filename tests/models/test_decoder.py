@@ -279,7 +279,7 @@ def test_what_the_network_does_not_compute_is_refused(change: dict[str, Any], to
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingDownload, match="allowed are smollm2"):
         _llama.locate("./nowhere")
-    with pytest.raises(MissingDownload, match="config.json"):
+    with pytest.raises(MissingDownload, match=r"config\.json"):
         _llama.read(tmp_path)
 
 

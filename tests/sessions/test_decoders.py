@@ -164,7 +164,7 @@ def test_a_request_serves_the_next_answer_when_its_own_is_forgotten(pair: tuple[
     expected, state = decoder.start(ids)
     gc.collect()
     free = len(decoder._free)
-    logits, other = decoder.step(ids[:1], decoder.pick(state, np.array([0])))
+    _, other = decoder.step(ids[:1], decoder.pick(state, np.array([0])))
     with pytest.raises(AssertionError, match="once"):
         decoder.step(ids[:1], state)
     assert len(decoder._free) == free
