@@ -182,6 +182,15 @@ def test_logits_made_in_parts_have_the_same_loss_and_gradients(monkeypatch: pyte
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(gradients, same, strict=True))
 
 
+def test_bf16_changes_little(network: Any) -> None:
+    given = arrays([[16], [10]], torch.stack(texts(16, 16)))
+    with torch.no_grad():
+        exact = network(**given)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = network(**given)
+    assert found.dtype == torch.float32 and torch.allclose(found, exact, rtol=0.05)
+
+
 def test_it_learns_a_rule() -> None:
     torch.manual_seed(0)
     network = _decoder.network()(SHAPES["modern, grouped"])
@@ -283,6 +292,48 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         _llama.read(tmp_path)
 
 
+def as_gguf(model: Any, file: Path) -> None:
+    """A Llama as llama.cpp keeps it: names of its own, and neighbours of a head turned against each other instead of halves."""
+    gguf = pytest.importorskip("gguf")
+    config, writer = model.config, gguf.GGUFWriter(file, "llama")
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+    for name, weight in model.named_parameters():
+        found = weight.detach().numpy()
+        if count := heads.get(name.split(".")[-2]):
+            halves = found.reshape(count, 2, -1, found.shape[1])  # (H, 2, d / 2, W)
+            found = np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(found.shape)
+        writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), found)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+@pytest.mark.parametrize("name", ["one head a head", "grouped, tied", "another base"])
+def test_a_gguf_file_has_the_logits_of_the_model_it_was_made_from(name: str, tmp_path: Path) -> None:
+    theirs, (ids,) = checkpoint(tmp_path, **CONFIGS[name]), texts(50)
+    as_gguf(theirs, tmp_path / "model.gguf")
+    with torch.no_grad():
+        told = theirs(ids[None]).logits[0]
+    assert torch.allclose(whole(loaded(_llama.locate(str(tmp_path / "model.gguf"))), ids), told, atol=1e-4)
+
+
+def test_what_is_no_gguf_file_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("gguf")
+    (tmp_path / "model.gguf").write_bytes(b"nothing of the kind" * 10)
+    with pytest.raises(DataError, match="is not a GGUF file"):
+        _llama.read(tmp_path / "model.gguf")
+
+
 def packed() -> Path:
     pytest.importorskip("gguf")
     try:
@@ -291,6 +342,7 @@ def packed() -> Path:
         pytest.skip(str(error))
 
 
+@pytest.mark.long
 def test_a_gguf_files_tokenizer_is_read() -> None:
     features = _llama.tokenizer(packed())
     assert features["size"] == 49152 and features["end"] == 2 and features["kind"] == "bpe"

@@ -219,6 +219,8 @@ def test_keys_and_values_are_joined_and_attended_in_one_operation(pair: tuple[To
     assert types.count("ScaledDotProductAttention") == SMALL["layers"]
     assert types.count("MemoryInput") == 2 * SMALL["layers"]
     assert types.count("Concatenation") <= 3, "past and present are not joined by copying"
+    rotary = pair[0].network.shape.blocks == "modern"
+    assert types.count("RoPE") == (SMALL["layers"] if rotary else 0), "turning queries and keys is one operation too"
 
 
 @pytest.mark.parametrize("bits", ["int8", "int4"])

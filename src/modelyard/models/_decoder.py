@@ -83,9 +83,9 @@ def network() -> Any:
 
     def turned(vectors: torch.Tensor, turns: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """Rotary positions (Su et al. 2021), halves turned against each other as in Llama: (B, L, H, d) by turns (B, L, 1, d)."""
-        half = vectors.shape[-1] // 2
+        half, (cosine, sine) = vectors.shape[-1] // 2, (part.to(vectors.dtype) for part in turns)
         first, second = vectors[..., :half], vectors[..., half:]
-        return vectors * turns[0] + torch.cat([second * -1.0, first], dim=-1) * turns[1]
+        return vectors * cosine + torch.cat([second * -1.0, first], dim=-1) * sine
 
     def norm(shape: Shape) -> nn.Module:
         if shape.blocks == "classic":
@@ -110,8 +110,11 @@ def network() -> Any:
         ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
             """Without a mask a place sees all up to itself."""
             heads = self.all(steps).unflatten(2, (-1, self.size))  # (B, L, H + 2 Hkv, d)
-            both, value = heads.split([self.parts[0] + self.parts[1], self.parts[2]], dim=2)
-            query, key = (both if turns is None else turned(both, turns)).split(self.parts[:2], dim=2)
+            if turns is None:
+                query, key, value = heads.split(self.parts, dim=2)
+            else:  # queries and keys at once
+                both, value = heads.split([self.parts[0] + self.parts[1], self.parts[2]], dim=2)
+                query, key = turned(both, turns).split(self.parts[:2], dim=2)
             if past is not None:
                 key, value = torch.cat([past[0], key], dim=1), torch.cat([past[1], value], dim=1)
             query, wide_key, wide_value = (part.transpose(1, 2) for part in (query, self.wide(key), self.wide(value)))
@@ -186,7 +189,7 @@ def network() -> Any:
             else:
                 angles = position[:, :, None, None].float() * self.frequencies  # (B, L, 1, d / 2)
                 angles = torch.cat([angles, angles], dim=-1)
-                turns = angles.cos().to(steps.dtype), angles.sin().to(steps.dtype)
+                turns = angles.cos(), angles.sin()
             steps, kept = self.dropout(steps), []
             for number, block in enumerate(self.blocks):
                 before = None if past is None else past[2 * number : 2 * number + 2]

@@ -274,7 +274,7 @@ def _write(context: Context, split: str, part: polars.DataFrame, wanted: Target)
 
 def _compared(roles: Roles, wanted: Target) -> dict[str, str]:
     """What makes two rows the same: their inputs; of texts that are made, what was asked and what was answered; of images, these alone."""
-    made = {wanted.name: wanted.kind} if wanted.kind in ("text", "image") else {}
+    made: dict[str, str] = {wanted.name: wanted.kind} if wanted.kind in ("text", "image") else {}
     return made if wanted.kind == "image" else roles.input_types() | made
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from modelyard import parts
 from modelyard.report import charts, html
 from modelyard.report.catalogue import Words
 from modelyard.report.numbers import MISSING, Style, metric_decimals, show, steps
@@ -72,9 +73,9 @@ class World:
 
     @property
     def task_kind(self) -> str:
-        """`classification` or `regression`."""
+        """`classification`, `regression`, `language` or `image`; a plug-in's task that is not here counts as the first."""
         task = self["train"]["task"].text or self["prepare"]["task"].text
-        return "regression" if task.endswith("regression") else "classification"
+        return str(parts.load("tasks", task).kind) if task in parts.names("tasks") else "classification"
 
     @property
     def currency(self) -> str:

@@ -25,7 +25,7 @@ GIVEN = ("ids", "mask", "position", "places")
 ORDER = "beam_idx"
 Bits = Literal["int8", "int4"]
 GROUP = 64
-"""Weights of four bits that share a scale; it must divide the widths of the network."""
+"""Weights of four bits that share a scale; fewer, or eight bits, where it does not divide a matrix's width."""
 
 
 class LanguageMethod(Method):
@@ -120,7 +120,10 @@ def light(graph: Any, bits: Bits) -> Any:
     with nncf_quietly() as nncf:
         if bits == "int8":
             return nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_SYM)
-        return nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT4_ASYM, group_size=GROUP, ratio=1.0)
+        smaller = nncf.AdvancedCompressionParameters(group_size_fallback_mode=nncf.GroupSizeFallbackMode.ADJUST)
+        return nncf.compress_weights(
+            graph, mode=nncf.CompressWeightsMode.INT4_ASYM, group_size=GROUP, ratio=1.0, advanced_parameters=smaller
+        )
 
 
 def save(graph: Any, folder: Path) -> dict[str, Any]:

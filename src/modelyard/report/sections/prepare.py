@@ -91,14 +91,14 @@ def _target(world: World, prepare: Traced) -> Markup | None:
     if not known:
         return None
     keys = list(dict.fromkeys(key for name in known for key, _ in splits[name]["target"].items()))
-    numeric = world.task_kind == "regression"
+    numeric = world.task_kind != "classification"
     rows = []
     for key in keys[:20]:
         cells = []
         for name in known:
             given = splits[name]["target"][key]
             cells.append(
-                world.number(given, "metric")
+                world.number(given, "metric" if world.task_kind == "regression" else "count")
                 if numeric
                 else html.join(
                     world.number(given, "count"),
