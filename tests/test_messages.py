@@ -74,7 +74,7 @@ BLUEPRINTS = [
     Bad("a budget without a number", HEAD + "train: {budget: soon}", ("train.budget", "'soon' is not a number", "6 min")),
     Bad("a list for a section", HEAD + "train: [linear]", ("train: must be a mapping", "seed, budget")),
     Bad("a text for a flag", HEAD + "prepare: {clean: {encodings: perhaps}}", ("prepare.clean.encodings", "boolean", "'perhaps'")),
-    Bad("an unknown model", HEAD + "train: {candidates: {linea: {}}}", ("no model 'linea'", "Did you mean 'linear'?", "Allowed: decision-tree")),
+    Bad("an unknown model", HEAD + "train: {candidates: {linea: {}}}", ("no model 'linea'", "Did you mean 'linear'?", "Allowed: cnn, decision-tree")),
     Bad("an unknown option of a model", HEAD + "train: {candidates: {linear: {word_ngram: 2}}}", ("train.candidates.linear.word_ngram", "Did you mean 'word_ngrams'?")),
     Bad("an option out of range", HEAD + "train: {candidates: {linear: {word_ngrams: 9}}}", ("train.candidates.linear.word_ngrams", "less than or equal to 4", "got 9")),
     Bad("an unknown check", HEAD + "audit: {checks: {calibraton: {}}}", ("audit.checks.calibraton", "no check", "Did you mean 'calibration'?")),

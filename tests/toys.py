@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,57 @@ def texts(rows: int = 240, *, seed: int = 0) -> pl.DataFrame:
         rng.shuffle(words)
         found.append({"subject": f"{own[0]} {number}", "body": " ".join(words), "label": "spam" if spam else "ham"})
     return pl.DataFrame(found)
+
+
+def png(pixels: Any, *, mode: str | None = None, kind: str = "PNG", **options: Any) -> bytes:
+    """Pixels (H, W) or (H, W, 3) uint8, or (H, W) uint16, as the bytes of an image file; `mode`: converted to it first."""
+    from PIL import Image
+
+    memory, image = io.BytesIO(), Image.fromarray(pixels)
+    (image.convert(mode) if mode else image).save(memory, format=kind, **options)
+    return memory.getvalue()
+
+
+def stripes(rows: int = 160, *, seed: int = 0) -> list[tuple[str, bytes]]:
+    """Grey images of 12 x 12 pixels with noise, striped `across` or `down`, at any phase: no pixel alone says which. No two are alike."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for number in range(rows):
+        dark, light = rng.integers(30, 90), rng.integers(150, 230)
+        lines = np.where((np.arange(12) + rng.integers(4)) % 4 < 2, dark, light)
+        pixels = np.tile(lines, (12, 1)) if number % 2 else np.tile(lines[:, None], (1, 12))
+        noisy = np.clip(pixels + rng.integers(-25, 26, (12, 12)), 0, 255).astype(np.uint8)
+        found.append(("down" if number % 2 else "across", png(noisy)))
+    return found
+
+
+def write_stripes(folder: Path, *, rows: int = 160, seed: int = 0) -> Path:
+    """`stripes`, a folder a class."""
+    place = folder / "pictures"
+    for number, (label, data) in enumerate(stripes(rows, seed=seed)):
+        (place / label).mkdir(parents=True, exist_ok=True)
+        (place / label / f"{number:03d}.png").write_bytes(data)
+    return place
+
+
+def waves(rows: int = 160, *, seed: int = 0) -> pl.DataFrame:
+    """Series of 12 to 40 steps with noise: a `sine` or a `square` wave of any pace, phase and height."""
+    rng = np.random.default_rng(seed)
+    series, labels = [], []
+    for number in range(rows):
+        steps = np.arange(rng.integers(12, 41))
+        wave = np.sin(rng.uniform(0.4, 0.9) * steps + rng.uniform(0, 6))
+        wave = rng.uniform(0.5, 2.0) * (np.sign(wave) if number % 2 else wave) + rng.normal(0, 0.05, len(steps))
+        series.append(wave.round(4).tolist())
+        labels.append("square" if number % 2 else "sine")
+    return pl.DataFrame({"wave": series, "label": labels}, schema={"wave": pl.List(pl.Float64), "label": pl.String})
+
+
+def write_waves(folder: Path, *, rows: int = 160, seed: int = 0) -> Path:
+    """`waves`, as a Parquet file."""
+    path = folder / "waves.parquet"
+    waves(rows, seed=seed).write_parquet(path)
+    return path
 
 
 def write_table(folder: Path, *, rows: int = 400, seed: int = 0) -> Path:

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from modelyard import parts
-from modelyard.errors import PackageError
+from modelyard.decoding.answering import Generator
+from modelyard.errors import PackageError, RequestError
 from modelyard.frozen import Frozen
 from modelyard.models._contract import Arrays, Session
+from modelyard.models._language import LanguageSession
 from modelyard.rows import Array, Rows
+from modelyard.sampling import Generate
 from modelyard.store import fingerprint, hash_tree, read_json, write_json
 from modelyard.tasks._contract import State
 
@@ -50,6 +53,8 @@ class Artifact(Frozen):
     """Probabilities are sharpened or softened by it: p**(1/T), normalised. Chosen on validation rows."""
     bias: tuple[float, ...] = ()
     """Added to each class's log-probability before normalising. Chosen with the temperature."""
+    generate: Generate = Generate()
+    """How texts are written, where the task makes them."""
     threshold: float | None = None
     """The positive class is answered from this probability on (two-class tasks); null: the likeliest class."""
 
@@ -82,6 +87,13 @@ class Predictor:
             )
             self._members.append((member, model, features, mark, session))
         self._total = sum(member.weight for member in artifact.members)
+        self.generator = self._generator() if self.state.makes == "text" else None
+        """What writes texts, where the task makes them."""
+
+    def _generator(self) -> Generator:
+        """Of the one member: the answers of several have no mean."""
+        (_, model, features, _, session) = self._members[0]
+        return Generator(model, features, cast(LanguageSession, session).decoder, self.artifact.generate)
 
     @classmethod
     def open(cls, folder: Path) -> Predictor:
@@ -103,26 +115,32 @@ class Predictor:
         batches = [slice(start, start + batch) for start in range(0, len(rows), batch)]
         everyone = range(len(self._members))
         if known is None:
-            return np.concatenate([self._together(self._each(rows.take(each), everyone)) for each in batches])
+            return np.concatenate([self._together(self._each(rows, each, everyone)) for each in batches])
         marks = [self._mark(member) for member, *_ in self._members]
         lacking = [index for index in everyone if marks[index] not in known]
         if lacking:
-            pieces = [self._each(rows.take(each), lacking) for each in batches]
+            pieces = [self._each(rows, each, lacking) for each in batches]
             known |= {marks[index]: np.concatenate(answers) for index, *answers in zip(lacking, *pieces, strict=True)}
         return self._together([known[mark] for mark in marks])
 
     def answer(self, rows: Rows) -> list[dict[str, Any]]:
         """Answers, one a row, in order."""
+        if self.generator is not None:
+            return self.generator.answers(rows)
         return self.task.decode(self.scores(rows), self.state, self.artifact.threshold)  # type: ignore[no-any-return]
 
-    def _each(self, rows: Rows, members: Sequence[int]) -> list[Array]:
-        """Scores of the members of these numbers, in order; equal features are encoded once."""
+    def _each(self, rows: Rows, batch: slice, members: Sequence[int]) -> list[Array]:
+        """Scores of the members of these numbers for one batch, in order; equal features are encoded once."""
         encoded: dict[str, Arrays] = {}
-        found = []
+        found, some = [], rows.take(batch)
         for index in members:
             _, model, features, mark, session = self._members[index]
             if mark not in encoded:
-                encoded[mark] = model.encode(rows, features)
+                try:
+                    encoded[mark] = model.encode(some, features)
+                except RequestError as error:  # an image that cannot be read; its row is counted from the first batch
+                    faults = [(batch.start + row, field, message) for row, field, message in error.faults]
+                    raise RequestError(faults) from None
             found.append(self.task.scores(session(encoded[mark]), self.state))
         return found
 

@@ -5,12 +5,16 @@ It needs numpy only. A column's type fixes its array:
     number, boolean   float64, NaN where missing (boolean: 0 or 1)
     date              float64 seconds since 1970-01-01 UTC, NaN where missing
     category, text    object array of str, None where missing
+    image             object array of bytes: a PNG, JPEG, WebP, GIF, BMP or TIFF file as it is, None where missing
+    sequence          object array of (L, C) float32, L steps of C channels, NaN where a value lacks; None where missing
 
 How a number or a date may be spelt is said here once, for one value of a request and, by `prepare`, for whole columns.
 """
 
 from __future__ import annotations
 
+import base64
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,13 +37,17 @@ if TYPE_CHECKING:
     import polars
 
 Array = np.ndarray[Any, np.dtype[Any]]
-InputType = Literal["number", "category", "boolean", "text", "date"]
+InputType = Literal["number", "category", "boolean", "text", "date", "image", "sequence"]
+OBJECTS = ("category", "text", "image", "sequence")
+"""Types whose arrays hold Python objects, None where missing."""
 Limits = tuple[float | None, float | None]
 """Lowest and highest possible number; None where there is no bound."""
 SPLITS = ("train", "validation", "test")
 ROW, GROUP = "__row__", "__group__"
 """Columns that `prepare` adds to each split's file: the row's number in the source, and its group (rows of one group,
 such as near duplicates, never stand on two sides of a split or fold)."""
+GREY_IMAGE = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAADklEQVR42mNogAIGyhgAgIQgARDoahcAAAAASUVORK5CYII="
+"""A grey PNG of 8 x 8 pixels in base64: an example that is nobody's picture."""
 MOST_FAULTS = 20
 """Faults of rows that are told at once: enough to mend what was sent, too few to be a burden."""
 MOST_NAMES = 30
@@ -83,6 +91,8 @@ class Column(Frozen):
     """A number that is always whole."""
     example: str | float | bool | None = None
     """A value for the API's examples."""
+    channels: int = 1
+    """Values of each step of a sequence."""
     mended: bool = False
     """Whether training read this column's texts mended; the service then mends what it is sent."""
     reading: Reading = Reading()
@@ -112,19 +122,34 @@ class Rows:
         return Rows({**self.columns, **columns}, self.count)
 
     def record(self, row: int) -> dict[str, Any]:
-        """One row as plain Python values, None where missing."""
+        """One row as plain Python values, None where missing; images are bytes."""
         return {name: _python(values[row]) for name, values in self.columns.items()}
 
 
 def _python(value: Any) -> Any:
     if isinstance(value, (float, np.floating)):
         return None if math.isnan(value) else float(value)
+    if isinstance(value, np.ndarray):  # a series: a list of numbers, or of lists of them
+        steps = [[_python(each) for each in step] for step in value]
+        return [step[0] for step in steps] if value.shape[1] == 1 else steps
     return value
+
+
+def as_sent(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record as a client would send it in JSON: images in base64."""
+    return {
+        name: base64.b64encode(value).decode() if isinstance(value, bytes) else value for name, value in record.items()
+    }
+
+
+def example_series(channels: int) -> list[Any]:
+    """A series that is nobody's: up and down again."""
+    return [value if channels == 1 else [value] * channels for value in (0.0, 1.0, 0.0)]
 
 
 def empty_column(type: str, count: int) -> Array:
     """A column of missing values."""
-    return np.full(count, None, dtype=object) if type in ("category", "text") else np.full(count, np.nan)
+    return np.full(count, None, dtype=object) if type in OBJECTS else np.full(count, np.nan)
 
 
 def from_records(records: Sequence[Mapping[str, Any]], inputs: Sequence[Column]) -> Rows:
@@ -192,6 +217,10 @@ def without_impossible(values: Array, limits: Limits) -> Array:
 def _value(given: Any, column: Column) -> Any:
     """A value in its column's type, None where it counts as missing; ValueError, TypeError or OverflowError where it is none."""
     reading = column.reading
+    if column.type == "image":
+        return None if given is None or given == "" else image_bytes(given)
+    if column.type == "sequence":
+        return None if given is None or given == "" else _sequence(given, column.channels)
     if isinstance(given, str):
         given = mending.mend(given) if column.mended else given
         if column.type != "text" and (not given.strip() or given.strip()[:LONGEST_UNREAD] in reading.unread):
@@ -264,6 +293,38 @@ def _text(given: Any) -> str:
     return given
 
 
+def image_bytes(given: Any) -> bytes:
+    """The bytes of an image: as they are, or base64, also as a data URI. Its pixels are read when it is encoded."""
+    if isinstance(given, bytes):
+        return given
+    if not isinstance(given, str):
+        raise TypeError
+    text = given.partition(",")[2] if given.startswith("data:") else given
+    return base64.b64decode("".join(text.split()), validate=True)
+
+
+LONGEST_SEQUENCE = 100_000
+"""Steps of one sequence in a request."""
+
+
+def _sequence(given: Any, channels: int) -> Array:
+    """(L, C) float32 of a list of numbers, or of lists of `channels` numbers each; null lacks."""
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except RecursionError:
+            raise ValueError from None
+    if not isinstance(given, (list, tuple, np.ndarray)) or len(given) > LONGEST_SEQUENCE or not len(given):
+        raise TypeError
+    steps = [step if isinstance(step, (list, tuple, np.ndarray)) else [step] for step in given]
+    if any(isinstance(value, (bool, str)) for step in steps for value in step):
+        raise TypeError
+    found = np.array([[math.nan if value is None else value for value in step] for step in steps], dtype=np.float32)
+    if found.ndim != 2 or np.isinf(found).any() or found.shape[1] != channels:
+        raise ValueError
+    return found
+
+
 _YEARS = (-62_135_596_800, 253_402_300_800)
 """Seconds since 1970 of the first day of year 1 and the end of year 9999: what a date can be."""
 
@@ -320,11 +381,14 @@ def mail_date(text: str) -> datetime | None:
 
 _WANTED = {
     "number": "number", "boolean": "boolean (true or false)", "category": "text", "text": "text", "date": "date such as 2026-01-31",
+    "image": "PNG, JPEG, WebP, GIF, BMP or TIFF file in base64", "sequence": "list of numbers",
 }  # fmt: skip
 
 
 def expected(column: Column) -> str:
     """What a value of the column must be, for messages."""
+    if column.type == "sequence" and column.channels > 1:
+        return f"list of lists of {column.channels} numbers"
     if column.type == "number" and column.reading.decimal_comma:
         return "number (as text with a decimal comma: 1,5)"
     if column.type == "date" and column.reading.day_first is not None:
@@ -339,7 +403,12 @@ def from_frame(frame: polars.DataFrame, types: Mapping[str, str]) -> Rows:
     columns: dict[str, Array] = {}
     for name, kind in types.items():
         series = frame[name]
-        if kind in ("category", "text"):
+        if kind == "sequence":
+            columns[name] = _series(series)
+        elif kind == "image":
+            columns[name] = empty_column(kind, len(series))
+            columns[name][:] = series.to_list()
+        elif kind in ("category", "text"):
             columns[name] = series.cast(pl.String).to_numpy().astype(object)
         elif kind == "date":
             seconds = series.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / 1e6
@@ -347,6 +416,26 @@ def from_frame(frame: polars.DataFrame, types: Mapping[str, str]) -> Rows:
         else:
             columns[name] = series.cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
     return Rows(columns, frame.height)
+
+
+def _series(column: polars.Series) -> Array:
+    """(n,) object array of (L, C) float32 from a column of lists of numbers, or of lists of `C` numbers each; None where one is missing."""
+    import polars as pl
+
+    result = empty_column("sequence", len(column))
+    lengths = column.list.len().fill_null(0).to_numpy()
+    there = np.flatnonzero(lengths)
+    if not len(there):
+        return result
+    steps, channels = column.gather(there).explode(), 1
+    if steps.dtype.is_nested():
+        channels = int(steps.list.len().max())  # type: ignore[arg-type]
+        steps = steps.explode()
+    flat = steps.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    values = flat.astype(np.float32).reshape(-1, channels)  # (steps, C)
+    for place, part in zip(there, np.split(values, np.cumsum(lengths[there])[:-1]), strict=True):
+        result[place] = part
+    return result
 
 
 def groups_of(frame: polars.DataFrame) -> Array | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelyard.rows import Array, Column, InputType, Reading, from_frame
+from modelyard.rows import OBJECTS, Array, Column, InputType, Reading, from_frame
 
 if TYPE_CHECKING:
     import polars
@@ -36,11 +36,14 @@ def input_columns(
 
 
 def _column(name: str, kind: InputType, values: Array) -> Column:
-    if kind in ("category", "text"):
+    if kind in OBJECTS:
         present = [value for value in values if value is not None]
         missing = 1 - len(present) / max(len(values), 1)
-        if kind == "text":
-            return Column(name=name, type=kind, missing=missing)  # no example: it would be somebody's text
+        if kind == "sequence":
+            channels = max((value.shape[1] for value in present), default=1)
+            return Column(name=name, type=kind, missing=missing, channels=channels)
+        if kind != "category":
+            return Column(name=name, type=kind, missing=missing)  # no example: it would be somebody's text or picture
         counted = sorted(Counter(present).items(), key=lambda item: (-item[1], item[0]))
         names = tuple(name for name, _ in counted[:MOST_VALUES])
         return Column(name=name, type=kind, values=names, missing=missing, example=names[0] if names else None)

@@ -45,11 +45,22 @@ class Stage:
     """Whether it computes from what clocks measured."""
 
 
-_MODELS = ("tasks", "models", "features", "sessions", "predictor.py", "rows.py", "rows_schema.py", "mending.py")
+_MODELS = (
+    "tasks",
+    "models",
+    "features",
+    "decoding",
+    "sampling.py",
+    "sessions",
+    "predictor.py",
+    "rows.py",
+    "rows_schema.py",
+    "mending.py",
+)
 STAGES = (
-    Stage("prepare", "prepared:Prepared", (), ("task", "data", "prepare", "train.seed"), ("prepare", "rows.py", "mending.py"),
+    Stage("prepare", "prepared:Prepared", (), ("task", "data", "prepare", "train.seed"), ("prepare", "rows.py", "mending.py", "features/images.py"),
           ("data/train.parquet", "data/validation.parquet", "data/test.parquet")),
-    Stage("train", "trained:Trained", ("prepare",), ("name", "size", "train", "evaluate", "prepare", "downloads"), ("train", "learn", "metrics", *_MODELS),
+    Stage("train", "trained:Trained", ("prepare",), ("name", "size", "train", "generate", "evaluate", "prepare", "downloads"), ("train", "learn", "metrics", *_MODELS),
           ("model/artifact.json",)),
     Stage("evaluate", "evaluated:Evaluated", ("prepare", "train"), ("evaluate", "audit.sensitive", "prepare.split", "train.seed"),
           ("evaluate", "metrics", *_MODELS), ("evaluate/scores.npz",)),
@@ -241,7 +252,7 @@ class _Engine:
         return fingerprint(inputs), inputs
 
     def _data(self) -> str:
-        """The fingerprint of every source file's bytes, or of the frame's."""
+        """The fingerprint of every source file's bytes (of an image's folder and name too), or of the frame's."""
         from modelyard.prepare import reading
 
         blueprint = self.context.blueprint
@@ -249,7 +260,7 @@ class _Engine:
             return hash_file(reading.from_python(self.frame, self.context.store.path("data", "source.parquet")))
         named = (blueprint.data.source, blueprint.data.validation, blueprint.data.test)
         files = [file for part in named if part is not None for file in reading.resolve(part, blueprint.folder)]
-        return fingerprint([hash_file(file) for file in files])
+        return fingerprint(reading.marks(files))
 
     def _files(self) -> str:
         """The fingerprint of the files that the named candidates begin with."""

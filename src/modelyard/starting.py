@@ -161,7 +161,7 @@ def _guesses(frame: polars.DataFrame) -> list[tuple[str, str]]:
             series.dtype.is_nested()
             or series.dtype.is_temporal()
             or named_like_id(name)
-            or guess(series).type in ("text", "date", "ignore")
+            or guess(series).type in ("text", "date", "image", "sequence", "ignore")
         ):
             continue
         distinct = series.drop_nulls().n_unique()

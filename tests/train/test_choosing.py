@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,11 +64,15 @@ def test_one_groups_threshold_is_refused(tmp_path: Path) -> None:
     assert threshold is None and "surely" in reason
 
 
-@pytest.mark.parametrize("shifts", [True, False])
-def test_candidates_that_weigh_the_same_are_equally_sure(tmp_path: Path, shifts: bool) -> None:
+@pytest.mark.parametrize(
+    ("shifts", "metric", "alike"), [(True, "f1_macro", True), (False, "accuracy", True), (False, "roc_auc", False)]
+)
+def test_candidates_that_weigh_the_same_or_are_weighed_by_the_log_loss_are_equally_sure(
+    tmp_path: Path, shifts: bool, metric: str, alike: bool
+) -> None:
     rng = np.random.default_rng(2)
     logits = rng.normal(0, 2, 2000)
     target = (rng.random(2000) < 1 / (1 + np.exp(-logits))).astype(int)
-    world = world_of(tmp_path, target, np.arange(2000), shifts=shifts)
+    world = replace(world_of(tmp_path, target, np.arange(2000), shifts=shifts), metric=metrics.find(metric))
     found = [choosing._own_temperature(world, scores_of(factor * logits), target) for factor in (3.0, 1.0, 0.4)]
-    assert found == (pytest.approx([3.0, 1.0, 0.4], rel=0.1) if shifts else [1.0, 1.0, 1.0])
+    assert found == (pytest.approx([3.0, 1.0, 0.4], rel=0.1) if alike else [1.0, 1.0, 1.0])

@@ -44,8 +44,8 @@ def recall_gap(sample: Sample, mask: Array) -> Statistic | None:
 
 
 def error_gap(sample: Sample, mask: Array) -> Statistic:
-    """Mean absolute error of the group over that of the rest, minus 1: 0.5 means half as large again."""
-    errors = np.abs(sample.target - sample.scores[:, 0])
+    """Mean absolute error of the group (of texts, nats a token) over that of the rest, minus 1: 0.5 means half as large again."""
+    errors = np.abs(sample.target - sample.labels)
     inside = np.stack([errors * mask, mask.astype(float), errors * ~mask, (~mask).astype(float)], axis=1)
 
     def statistic(weights: Array) -> Array:

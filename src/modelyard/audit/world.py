@@ -94,7 +94,7 @@ class World:
     @cached_property
     def rows(self) -> Rows:
         """The inputs of the test rows."""
-        return from_frame(self.test, self.state.types())
+        return from_frame(self.test, self.state.scored())
 
     @cached_property
     def train(self) -> polars.DataFrame:

@@ -31,9 +31,10 @@ from modelyard.blueprint.sections import (
     Train,
 )
 from modelyard.frozen import Frozen
+from modelyard.sampling import Generate
 
 __all__ = [
-    "Audit", "Blueprint", "Business", "Clean", "ColumnType", "Compress", "Costs", "Data", "Evaluate", "Package", "Prepare",
+    "Audit", "Blueprint", "Business", "Clean", "ColumnType", "Compress", "Costs", "Data", "Evaluate", "Generate", "Package", "Prepare",
     "Report", "Serve", "Size", "Split", "Train",
 ]  # fmt: skip
 
@@ -52,6 +53,8 @@ class Blueprint(Frozen):
     data: Data
     prepare: Prepare = Prepare()
     train: Train = Train()
+    generate: Generate = Generate()
+    """How texts are written, where the task makes them."""
     evaluate: Evaluate = Evaluate()
     audit: Audit = Audit()
     compress: Compress = Compress()

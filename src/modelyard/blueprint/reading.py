@@ -210,11 +210,16 @@ def _check_parts(values: Mapping[str, Any], fault: Any) -> None:
     for name, options in section("train", "candidates").items():
         options = dict(options) if isinstance(options, Mapping) else {}
         model, optional = options.pop("model", name), options.pop("optional", False)
+        share = options.pop("share", None)
         at: Path_ = ("train", "candidates", name)
         if not CANDIDATE.fullmatch(name):
             fault(at, f"a candidate's name is its folder: letters, digits, hyphens and underscores (got {_show(name)})")
         if not isinstance(model, str):
             fault((*at, "model"), f"must be the name of a model (got {_show(model)})")
+        if share is not None and (isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1):
+            fault(
+                (*at, "share"), f"must be a number above 0 and at most 1: a share of train.budget (got {_show(share)})"
+            )
         if not isinstance(optional, bool):
             fault((*at, "optional"), f"must be true or false (got {_show(optional)})")
         if isinstance(model, str) and _named("models", model, at if model == name else (*at, "model"), fault):

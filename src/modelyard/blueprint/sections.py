@@ -10,7 +10,7 @@ from modelyard.frozen import Frozen
 from modelyard.units import Bytes, PerSecond, Quantity, Seconds
 
 Size = Literal["tiny", "small", "base", "large"]
-ColumnType = Literal["number", "category", "boolean", "text", "date", "ignore"]
+ColumnType = Literal["number", "category", "boolean", "text", "date", "image", "sequence", "ignore"]
 
 
 class Data(Frozen):
@@ -66,7 +66,8 @@ class Prepare(Frozen):
     split: Split = Split()
     clean: Clean = Clean()
     near_duplicates: float | None = Field(0.9, gt=0, le=1)
-    """Texts whose word shingles overlap (Jaccard) at least this much never stand on both sides of a split; null: exact only."""
+    """Texts whose word shingles overlap (Jaccard) at least this much, and images that look alike at 16 x 16 pixels, never stand on both
+    sides of a split; null: exact only."""
 
 
 class Train(Frozen):
@@ -80,7 +81,8 @@ class Train(Frozen):
     """The metric that chooses; by default the task's first one."""
     candidates: dict[str, dict[str, Any]] | None = None
     """Candidate name to options; the name is the model unless `model:` names another. By default the task's own list. Baselines always run.
-    `optional: true` leaves one out, with the reason, where an extra or a download that it needs is not there."""
+    `optional: true` leaves one out, with the reason, where an extra or a download that it needs is not there; `share: 0.4` gives it
+    that share of the budget, where it would else take what those before it left."""
     folds: int | None = Field(None, ge=1, le=20)
     """1: choose on the validation rows. More: cross-validate over training and validation rows and keep all fold models as one."""
     refit: bool = True
@@ -143,8 +145,9 @@ class Compress(Frozen):
     """Largest allowed loss of the choosing metric (relative, for errors) against the trained model, on validation rows."""
     agreement: float = Field(0.995, gt=0, le=1)
     """Smallest share of rows on which exported and trained model give the same answer."""
-    tolerance: float = Field(1e-4, gt=0)
-    """Largest relative difference of a numeric answer that still counts as the same."""
+    tolerance: float | None = Field(None, gt=0)
+    """Largest difference that still counts as the same answer: of a number, relative (by default 1e-4); of a text's likelihood, in nats a
+    token (0.02); null: the task's own."""
 
 
 class Package(Frozen):

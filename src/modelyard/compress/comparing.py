@@ -33,7 +33,7 @@ def trained_scores(context: Context, trained: Trained, artifact: Artifact, hashe
     blueprint, state = context.blueprint, artifact.state
     task = parts.build("tasks", state.task)
     frame = read_split(context.store.path("data"), "validation")
-    rows = from_frame(frame, state.types())
+    rows = from_frame(frame, state.scored())
     return Compared(
         rows=rows,
         target=task.encode_target(state.target_of(frame), state),
@@ -45,7 +45,7 @@ def trained_scores(context: Context, trained: Trained, artifact: Artifact, hashe
         metric=find(trained.metric),
         positive=state.positive_class,
         top_k=top_k_of(frame, blueprint),
-        tolerance=blueprint.compress.tolerance,
+        tolerance=blueprint.compress.tolerance or task.tolerance,
         bootstrap=Bootstrap(
             count=blueprint.evaluate.bootstrap, level=blueprint.evaluate.level, seed=blueprint.train.seed
         ),

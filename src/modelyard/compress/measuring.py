@@ -22,6 +22,8 @@ from modelyard.store import read_json
 
 SINGLE_ROWS = 32
 """Rows asked one by one: their median has a standard error near a fifth of a row's own spread (1.25 / sqrt(32))."""
+WRITTEN_ROWS = 6
+"""Rows whose answers are written: each takes as long as dozens of scored ones."""
 ROUNDS = 3
 """Variants take turns, so that a busy moment of the machine falls on all of them."""
 BATCH_ROWS = 16
@@ -126,7 +128,8 @@ def open_with(folder: Path, threads: int) -> Predictor:
 
 def speeds(predictors: dict[str, Predictor], rows: Rows) -> dict[str, dict[str, float]]:
     """`row_p50`, `row_p95` (seconds of one row alone, encoding included) and `rows_per_second` in batches, by name."""
-    places = spread(len(rows), SINGLE_ROWS)
+    writes = any(predictor.generator is not None for predictor in predictors.values())
+    places = spread(len(rows), WRITTEN_ROWS if writes else SINGLE_ROWS)
     if not len(places):
         return {}
     batch = rows.take(spread(len(rows), BATCH_ROWS))
@@ -136,10 +139,11 @@ def speeds(predictors: dict[str, Predictor], rows: Rows) -> dict[str, dict[str, 
         mine = places[number::ROUNDS] if len(places) >= ROUNDS else places
         for name, predictor in predictors.items():
             ask = [rows.take(slice(place, place + 1)) for place in mine]
-            predictor.scores(ask[0])  # the first after another model's turn finds cold caches
+            answer = predictor.scores if predictor.generator is None else predictor.answer
+            answer(ask[0])  # the first after another model's turn finds cold caches
             for one in ask:
                 start = time.perf_counter()
-                predictor.scores(one)
+                answer(one)
                 seconds[name].append(time.perf_counter() - start)
             start = time.perf_counter()
             predictor.scores(batch)

@@ -80,7 +80,7 @@ def _made(context: Context, artifact: Artifact, source: Path, hashes: dict[str, 
     blueprint = context.blueprint
     asked = variants.recipes(artifact.members, blueprint.compress.methods, parts.names("compress.methods"))
     sources = parts.source_hash(*SOURCES)
-    rows = from_frame(read_split(context.store.path("data"), "train"), artifact.state.types())
+    rows = from_frame(read_split(context.store.path("data"), "train"), artifact.state.scored())
     with (
         tempfile.TemporaryDirectory(prefix="modelyard-") as workshop,
         context.progress.bar("compress", len(asked)) as advance,

@@ -59,15 +59,16 @@ class Trial:
     def learn(self, name: str) -> Weights:
         """One training from seed 0."""
         toy = self.toy
-        train = Examples(self.encode(toy.train), toy.train_target)
         held = Examples(self.encode(toy.validation), toy.validation_target)
         if not isinstance(self.model, LoopModel):
+            train = Examples(self.encode(toy.train), toy.train_target)
             found: Weights = self.model.fit(train, held, toy.state, self.features, seed=0, threads=1, clock=Clock())
             return found
         from modelyard.context import Silence
         from modelyard.learn import loop
         from modelyard.store import Store
 
+        train = self.model.examples(toy.train, toy.train_target, self.features, seed=0)
         options = self.model.loop(self.features, toy.state, len(train)).model_copy(
             update={"epochs": 1, "precision": "fp32", "batch_rows": 16, "patience": None}
         )
@@ -253,7 +254,7 @@ def reports_itself(trial: Trial) -> None:
 
 
 def starts_at_knowing_nothing(trial: Trial) -> None:
-    """Before training, the mean loss on a balanced target is that of knowing nothing: ln K, or 1/2."""
+    """Before training, the mean loss on a balanced target is that of knowing nothing: ln K, 1/2, or of texts ln of the vocabulary."""
     import torch
 
     toy = trial.toy
@@ -263,7 +264,7 @@ def starts_at_knowing_nothing(trial: Trial) -> None:
         outputs = module(**{name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()})
         demand(tuple(outputs.shape) == (len(toy.train), toy.state.outputs), f"outputs of shape {tuple(outputs.shape)}")
         sums, counts = toy.task.losses(outputs, torch.from_numpy(np.ascontiguousarray(toy.train_target)), toy.state)
-    loss, known = float(sums.sum() / counts.sum()), toy.task.first_loss(toy.state)
+    loss, known = float(sums.sum() / counts.sum()), trial.model.first_loss(trial.features, toy.task, toy.state)
     demand(abs(loss - known) <= 0.2 * known, f"the first loss is {loss:.4f}, that of knowing nothing is {known:.4f}")
 
 
@@ -326,6 +327,10 @@ kind = parts.load("models", name) if door == "shelf" else conformance.module_of(
 state, features, model = State.model_validate(read_json(folder / "state.json")), read_json(folder / "features.json"), kind()
 session, task = parts.build("sessions", "native").open(folder, model, features, state), parts.build("tasks", state.task)
 rows = from_records([{}, {"note": "late again"}], state.inputs)
+if state.makes:
+    logits, _ = session.decoder.start(model.prompts(rows, features)[1])
+    assert logits.ndim == 1, "it did not continue a prompt"
+    sys.exit()
 scores = task.scores(session(model.encode(rows, features)), state)
 assert len(task.decode(scores, state, None)) == 2, "it did not answer each of two rows"
 """

@@ -27,7 +27,7 @@ def endings(subject: Subject) -> None:
 
 
 def garbage_is_refused(subject: Subject) -> None:
-    """A source refuses bytes that are no table with a DataError that names the file."""
+    """A source refuses bytes that are no table with a DataError that names the file; where a file is a row, it keeps it as one."""
     for content in GARBAGE:
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder) / f"garbage{subject.kind.suffixes[0]}"
@@ -37,7 +37,8 @@ def garbage_is_refused(subject: Subject) -> None:
             except DataError as error:
                 demand(place.name in str(error), f"the message does not name the file: {error}")
             else:
-                demand(False, f"{content[:8]!r} was read as {frame.height} rows")
+                rows = 1 if subject.kind.together else 0  # `prepare` lists what cannot be opened
+                demand(frame.height == rows, f"{content[:8]!r} was read as {frame.height} rows")
 
 
 def says_what_to_do(subject: Subject) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -36,14 +37,22 @@ class Toy:
     strange: Rows
 
 
-def records(count: int, *, seed: int, texts_only: bool) -> tuple[list[dict[str, Any]], Array]:
-    """Rows and the side (0 or 1) they belong to; one value in ten is missing, and both sides have the same number of rows."""
+def records(count: int, *, seed: int, read: str) -> tuple[list[dict[str, Any]], Array]:
+    """Rows of what a task reads and the side (0 or 1) they belong to; both sides have the same number of rows.
+
+    Of tables and texts one value in ten is missing.
+    """
     rng = np.random.default_rng(seed)
-    found, sides = [], np.arange(count) % 2
+    sides = np.arange(count) % 2
+    if read == "image":
+        return [{"picture": picture(_blob(rng, int(side)))} for side in sides], sides
+    if read == "sequence":
+        return [{"wave": _wave(rng, int(side))} for side in sides], sides
+    found = []
     for side in sides:
         words = rng.choice(BAD if side else GOOD, rng.integers(2, 6)).tolist() + rng.choice(BOTH, 3).tolist()
         row: dict[str, Any] = {"note": " ".join(rng.permutation(words))}
-        if texts_only:
+        if read == "text":
             row["subject"] = str(rng.choice(BAD if side else GOOD))
         else:
             row |= {
@@ -58,9 +67,43 @@ def records(count: int, *, seed: int, texts_only: bool) -> tuple[list[dict[str, 
     return found, sides
 
 
-def columns(*, texts_only: bool) -> tuple[Column, ...]:
+def _blob(rng: np.random.Generator, side: int) -> Array:
+    """(12, 12) uint8 noise, brighter in the upper or the lower half."""
+    found = rng.integers(0, 80, (12, 12))
+    found[6 * side : 6 * side + 6] += rng.integers(60, 140)
+    return found.astype(np.uint8)
+
+
+def picture(pixels: Array, mode: str | None = None) -> bytes:
+    """Pixels as the bytes of a PNG."""
+    from PIL import Image
+
+    memory = io.BytesIO()
+    image = Image.fromarray(pixels)
+    (image.convert(mode) if mode else image).save(memory, format="PNG")
+    return memory.getvalue()
+
+
+def _wave(rng: np.random.Generator, side: int) -> list[list[float | None]]:
+    """A series of two channels and 5 to 20 steps that rises, or falls; one value in ten lacks."""
+    steps = np.linspace(0, 1, int(rng.integers(5, 21)))
+    values = np.stack([(1 - 2 * side) * steps, np.sin(6 * steps)], axis=1) + rng.normal(0, 0.2, (len(steps), 2))
+    return [[None if rng.random() < 0.1 else float(value) for value in step] for step in values]
+
+
+def read_by(task_name: str) -> str:
+    """What a task's toys hold: `text`, `image`, `sequence`, or a table's columns (`tabular`)."""
+    kind = task_name.partition("-")[0]
+    return kind if kind in ("text", "image", "sequence") else "tabular"
+
+
+def columns(read: str) -> tuple[Column, ...]:
     """The inputs of the toys."""
-    if texts_only:
+    if read == "image":
+        return (Column(name="picture", type="image"),)
+    if read == "sequence":
+        return (Column(name="wave", type="sequence", channels=2),)
+    if read == "text":
         return (Column(name="subject", type="text"), Column(name="note", type="text"))
     kinds = {
         "amount": "number",
@@ -74,7 +117,7 @@ def columns(*, texts_only: bool) -> tuple[Column, ...]:
 
 
 def strange(inputs: tuple[Column, ...]) -> Rows:
-    """Rows of unseen categories, missing values, empty texts, odd Unicode and far-out numbers, alone and together."""
+    """Rows of unseen categories, missing values, empty texts, odd Unicode, far-out numbers, odd images and series, alone and together."""
     rows: list[dict[str, Any]] = [{}]
     rows += [{column.name: text for column in inputs if column.type in ("text", "category")} for text in STRANGE]
     rows += [{column.name: value for column in inputs if column.type == "number"} for value in NUMBERS]
@@ -82,17 +125,42 @@ def strange(inputs: tuple[Column, ...]) -> Rows:
         {column.name: moment for column in inputs if column.type == "date"}
         for moment in ("0001-01-01", "1969-12-31T23:59:59", "9999-12-31")
     ]
+    kinds = {column.type: column.name for column in inputs}
+    if "image" in kinds:
+        rows += [{kinds["image"]: image} for image in _odd_pictures()]
+    if "sequence" in kinds:
+        lone, long = [[0.0, 0.0]], [[float(step), -1.0] for step in range(5000)]
+        rows += [{kinds["sequence"]: series} for series in (lone, long, [[None, None]] * 3, [[1e30, -1e30]] * 4)]
     return from_records(rows, inputs)
+
+
+def _odd_pictures() -> list[bytes]:
+    """One pixel, a strip, a large one, colour, transparency, 16 bits, one bit."""
+    rng = np.random.default_rng(0)
+    deep: Array = rng.integers(0, 65536, (9, 7)).astype(np.uint16)
+    colour: Array = rng.integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    plain: list[Array] = [
+        np.zeros((1, 1), np.uint8),
+        np.full((1, 300), 255, np.uint8),
+        rng.integers(0, 256, (400, 300)).astype(np.uint8),
+    ]
+    return [
+        *(picture(one) for one in (*plain, colour, deep)),
+        *(picture(colour, mode) for mode in ("RGBA", "LA", "P", "1")),
+    ]
 
 
 def toy(task_name: str, *, rows: int = 64, task: Task | None = None) -> Toy:
     """A toy for a task on the shelf, or for the `task` given: two classes or a number, by its kind."""
     part: Task = task or parts.build("tasks", task_name)
-    texts_only = task_name.startswith("text")
-    inputs = columns(texts_only=texts_only)
-    found, sides = records(2 * rows, seed=0, texts_only=texts_only)
-    table = from_records(found, inputs)
+    read = read_by(task_name)
+    inputs = columns(read)
+    found, sides = records(2 * rows, seed=0, read=read)
     values = targets(part.kind, sides)
+    made = {"language": (Column(name="answer", type="text"),)}.get(part.kind, ())
+    if made:  # what is made is scored beside the inputs
+        found = [{**row, "answer": value} for row, value in zip(found, values, strict=True)]
+    table = from_records(found, (*inputs, *made))
     state = part.fit(values[:rows], "answer", inputs, None)
     learnt = part.standardised(part.encode_target(values, state), state)
     return Toy(
@@ -102,12 +170,19 @@ def toy(task_name: str, *, rows: int = 64, task: Task | None = None) -> Toy:
         table.take(slice(rows, None)),
         learnt[:rows],
         learnt[rows:],
-        strange(inputs),
+        strange((*inputs, *made)),
     )
 
 
 def targets(kind: str, sides: Array) -> Array:
-    """Class names, or numbers around 10 and 30 with some noise."""
+    """Class names, short texts, or numbers around 10 and 30 with some noise."""
+    if kind == "language":
+        words = [(BAD if side else GOOD) + BOTH for side in sides]
+        found_texts = [
+            " ".join(own[(number + 3 * place) % len(own)] for place in range(2 + number % 5))
+            for number, own in enumerate(words)
+        ]
+        return np.array(found_texts, dtype=object)
     if kind == "classification":
         return np.array(["bad" if side else "good" for side in sides], dtype=object)
     noise: Array = np.array([math.sin(7.0 * number) for number in range(len(sides))])

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from modelyard.context import Context
-from modelyard.evaluate import curves, gates, mistakes, money, slices
+from modelyard.evaluate import curves, gates, mistakes, money, slices, writing
 from modelyard.evaluate._rows import Trial, metrics_for, read
 from modelyard.metrics import Metric, Sample, difference, find, mean_of
 from modelyard.predictor import Predictor
@@ -36,17 +36,23 @@ def run(context: Context) -> Evaluated:
     answered = {c.name: c.artifact for c in trained.candidates if c.status == "trained" and c.artifact is not None}
     with context.progress.bar("evaluate", len(answered) + 2) as advance:
         known: dict[str, Array] = {}
+        opened: dict[str, Predictor] = {}
         scores, labels = _answers(chosen, test, known)
         advance(1)
         theirs: dict[str, tuple[Array, Array]] = {}
         for name, folder in answered.items():
-            theirs[name] = _answers(Predictor.open(store.path(folder)), test, known)
+            predictor = Predictor.open(store.path(folder))
+            theirs[name] = _answers(predictor, test, known)
+            if predictor.generator is not None and name not in chosen.task.baselines[:1]:
+                opened[name] = predictor
             advance(1)
         _save(store.path(SCORES), test, scores, labels, {name: each[0] for name, each in theirs.items()})
         sample = test.sample(scores, labels)
         record = _record(context, chosen, test, metrics, sample, theirs)
         advance(1)
-    return record
+    if chosen.generator is None:
+        return record
+    return record.model_copy(update={"writing": writing.study(context, chosen, opened, test)})
 
 
 def measure(context: Context, artifact: Path) -> Measured:
@@ -65,7 +71,7 @@ def measure(context: Context, artifact: Path) -> Measured:
         trained_scores,
         predictor.state,
         threshold=predictor.artifact.threshold,
-        tolerance=context.blueprint.compress.tolerance,
+        tolerance=context.blueprint.compress.tolerance or predictor.task.tolerance,
     )
     statistics = [
         *(metric.over(ours) for metric in metrics),
@@ -134,7 +140,7 @@ def _record(
         slices=sliced,
         curves=series,
         confusion=mistakes.confusion(sample, state.classes) if state.classes else None,
-        worst=mistakes.worst(test, sample),
+        worst=mistakes.worst(context.store, chosen, test, sample),
         money=money.value(prices, test, sample.labels, sample.scores) if prices is not None else None,
         unknown=unknown,
         scores=SCORES,
@@ -189,7 +195,7 @@ def _at_half(chosen: Predictor, test: Trial, metrics: list[Metric], sample: Samp
 def _curves(context: Context, test: Trial, sample: Sample) -> dict[str, dict[str, list[float]]]:
     if test.state.classes:
         return curves.for_classes(sample, test.state.classes, test.bootstrap.level)
-    return curves.for_numbers(sample, context.blueprint.train.seed)
+    return {} if test.state.makes else curves.for_numbers(sample, context.blueprint.train.seed)
 
 
 def _gates(

@@ -69,7 +69,7 @@ def read(context: Context, predictor: Predictor) -> Trial:
     prepared = context.record(Prepared)
     return Trial(
         frame=frame,
-        rows=from_frame(frame, state.types()),
+        rows=from_frame(frame, state.scored()),
         row=frame[ROW].to_numpy().astype(np.int64),
         target=predictor.task.encode_target(names, state),
         names=names,

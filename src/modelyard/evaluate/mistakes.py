@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from modelyard.evaluate import looking
 from modelyard.evaluate._rows import Trial
 from modelyard.metrics import Sample
+from modelyard.predictor import Predictor
 from modelyard.records.evaluated import Confusion, Mistake
 from modelyard.rows import Array
+from modelyard.store import Store
 
 MOST = 20
 """Errors kept."""
@@ -32,8 +35,8 @@ def confusion(sample: Sample, classes: tuple[str, ...]) -> Confusion:
     )
 
 
-def worst(test: Trial, sample: Sample) -> tuple[Mistake, ...]:
-    """The rows answered wrong with the least probability for the truth, or the numbers furthest off; worst first."""
+def worst(store: Store, predictor: Predictor, test: Trial, sample: Sample) -> tuple[Mistake, ...]:
+    """The rows answered wrong with the least probability for the truth, or the numbers furthest off; worst first, images beside them."""
     classes = test.state.classes
     names: list[tuple[str | float, str | float, float]]
     if classes:
@@ -41,13 +44,21 @@ def worst(test: Trial, sample: Sample) -> tuple[Mistake, ...]:
         wrong = np.flatnonzero(sample.target != sample.labels)
         order = wrong[np.argsort(given[wrong], kind="stable")][:MOST]
         names = [(str(test.names[row]), classes[int(sample.labels[row])], float(given[row])) for row in order]
+    elif test.state.makes:
+        return ()
     else:
         off = sample.scores[:, 0] - sample.target
         order = np.argsort(-np.abs(off), kind="stable")[:MOST]
         names = [(float(sample.target[row]), float(sample.scores[row, 0]), float(off[row])) for row in order]
+    shown = looking.pictures(store, predictor, test.rows, order)
     return tuple(
         Mistake(
-            row=int(test.row[row]), true=true, answer=answer, score=score, fields=_fields(test.rows.record(int(row)))
+            row=int(test.row[row]),
+            true=true,
+            answer=answer,
+            score=score,
+            fields=_fields(test.rows.record(int(row))),
+            **(vars(shown[int(row)]) if int(row) in shown else {}),
         )
         for row, (true, answer, score) in zip(order, names, strict=True)
     )
@@ -64,4 +75,5 @@ def _fields(record: dict[str, Any]) -> dict[str, str | float | None]:
     return {
         name: value[: CUT - 1] + "…" if isinstance(value, str) and len(value) > CUT else value
         for name, value in record.items()
+        if not isinstance(value, (bytes, list))
     }

@@ -40,22 +40,22 @@ def under(prefix: str, tensors: dict[str, Any]) -> dict[str, Any]:
     return {name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(prefix + ".")}
 
 
-def optimiser_tensors(optimiser: Any) -> dict[str, Any]:
-    """An optimiser's state as named tensors."""
+def optimiser_tensors(turn: str, optimiser: Any) -> dict[str, Any]:
+    """The state of a turn's optimiser as named tensors."""
     import torch
 
     return {
-        f"optimiser.{number}.{key}": torch.as_tensor(value)
+        f"optimiser.{turn}.{number}.{key}": torch.as_tensor(value)
         for number, state in optimiser.state_dict()["state"].items()
         for key, value in state.items()
         if value is not None
     }
 
 
-def restore_optimiser(optimiser: Any, tensors: dict[str, Any]) -> None:
+def restore_optimiser(turn: str, optimiser: Any, tensors: dict[str, Any]) -> None:
     """Put back what `optimiser_tensors` took."""
     state: dict[int, dict[str, Any]] = {}
-    for name, tensor in under("optimiser", tensors).items():
+    for name, tensor in under(f"optimiser.{turn}", tensors).items():
         number, key = name.split(".", 1)
         state.setdefault(int(number), {})[key] = tensor
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

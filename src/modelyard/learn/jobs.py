@@ -25,7 +25,22 @@ from modelyard.rows import Array, Rows
 from modelyard.store import fingerprint, read_json, replacing_folder, write_json
 from modelyard.tasks._contract import State, Task
 
-SHARED = ("models/_contract.py", "models/_inputs.py", "models/_forest.py", "features", "learn", "sessions", "tasks")
+SHARED = (
+    "models/_contract.py",
+    "models/_inputs.py",
+    "models/_forest.py",
+    "models/_images.py",
+    "models/_augment.py",
+    "models/_steps.py",
+    "models/_transfer.py",
+    "models/_pretrained.py",
+    "models/_vgg.py",
+    "models/_inception.py",
+    "features",
+    "learn",
+    "sessions",
+    "tasks",
+)
 """Sources that every model's result depends on."""
 ALL = -1
 """The fold of a job that holds nothing out."""
@@ -103,7 +118,11 @@ def execute(spec: JobSpec, work: Work, build: Path) -> Job:
             work.task.standardised(each, work.state) for each in (work.train_target, work.validation_target)
         )
         features = model.features(work.train, target, work.state, seed=spec.seed)
-        train = Examples(model.encode(work.train, features), target)
+        train = (
+            model.examples(work.train, target, features, seed=spec.seed)
+            if isinstance(model, LoopModel)
+            else Examples(model.encode(work.train, features), target)
+        )
         held = Examples(model.encode(work.validation, features), wanted)
         encoded = time.monotonic() - started
         learnt = _learn(model, spec, work, train, held, features, folder, work.seconds - encoded)

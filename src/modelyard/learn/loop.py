@@ -1,7 +1,6 @@
 """The training loop: one for every module.
 
-An optimiser step takes rows in passes of bounded size, adds up the gradients of summed losses and divides by the step's count,
-so that passes of any shape equal one batch. Choices that depend on a clock go through `decide`; given those and the seed, the
+Steps are `stepping`'s. Choices that depend on a clock go through `decide`; given those and the seed, the
 weights are the same bit for bit, also when the process is killed and started again. It knows nothing about what is learnt:
 the module computes outputs, the task their losses and scores.
 """
@@ -21,15 +20,19 @@ from modelyard.context import Progress
 from modelyard.errors import MissingExtra
 from modelyard.learn import batches, checkpoint, forward, optimise, precision
 from modelyard.learn.clock import Clock, Decide
+from modelyard.learn.stepping import Stepped, Stepper
 from modelyard.learn.summary import summary
 from modelyard.learn.tracking import Tracker, open_trackers
 from modelyard.models._contract import Arrays, Examples, LoopModel, LoopOptions, Weights
 from modelyard.records.trained import Epoch
 from modelyard.rows import Array
+from modelyard.sessions.torch import laid_out
 from modelyard.store import fingerprint
 from modelyard.tasks._contract import State
 
 Metric = Callable[[Array, Array], float]
+
+
 SLOWEST_CHECKPOINT = 0.05
 """Share of the time that writing checkpoints may take; they become rarer where the disk is slow."""
 
@@ -51,10 +54,23 @@ class Learnt:
 class _Seen:
     """Sums over the training rows since the last validation."""
 
-    loss: float = 0.0
-    count: float = 0.0
+    loss: dict[str, float] = field(default_factory=dict)
+    count: dict[str, float] = field(default_factory=dict)
     outputs: list[Array] = field(default_factory=list)
     rows: list[Array] = field(default_factory=list)
+
+    def add(self, done: Stepped) -> None:
+        """One step more."""
+        for turn in done.loss:
+            self.loss[turn] = self.loss.get(turn, 0.0) + done.loss[turn]
+            self.count[turn] = self.count.get(turn, 0.0) + done.count[turn]
+        self.outputs += done.outputs
+        self.rows += done.rows
+
+    @property
+    def means(self) -> dict[str, float]:
+        """The mean loss of each turn."""
+        return {turn: total / max(self.count[turn], 1e-12) for turn, total in self.loss.items()}
 
 
 def train(
@@ -93,7 +109,7 @@ def train(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with forward.settings(threads, seed, device):
         trainer = _Trainer(
-            model=model, module=module.to(device), train=_known(train, state), validation=_known(validation, state), task=task,
+            model=model, module=laid_out(module.to(device)), train=_known(train, state), validation=_known(validation, state), task=task,
             state=state, options=options, metric=metric, greater=greater_is_better, seed=seed, folder=folder, decide=decide,
             name=name, progress=progress, device=device, checkpoint_seconds=checkpoint_seconds, started=started, seconds=seconds,
         )  # fmt: skip
@@ -181,13 +197,16 @@ class _Trainer:
         ])  # fmt: skip
         self.folder.mkdir(parents=True, exist_ok=True)
         self.facts = self._summary()
-        self.parameters = [p for p in self.module.parameters() if p.requires_grad]
+        self.stepper = Stepper(
+            self.model, self.module, self.task, self.state, self.options, self.seed, self.device, answer=self.module
+        )
         self._choose_precision()
         self.forward, self.ragged = self.module, tuple(self.model.ragged)
         if getattr(self.module, "fixed", False):
             self._fix_vectors()
         self.length = batches.lengths(self.train.arrays, self.ragged)
-        self.optimiser = optimise.optimiser(self.model.groups(self.module), self.options)
+        self.stepper.answer, self.stepper.precision = self.forward, self.precision
+        self.stepper.open()
         self.initial = self._weights()
         self._epoch, self._steps = -1, []  # type: int, list[batches.Step]
         first = self._epoch_steps(0)
@@ -234,15 +253,18 @@ class _Trainer:
         if self.options.precision != "auto":
             self.precision: str = self.options.precision
             return
+        import torch
+
         start = time.monotonic()
         # an eighth of the usual pass tells the ratio as well
         rows = np.random.default_rng(self.seed).permutation(len(self.train))[: max(2, self.options.batch_rows // 8)]
         arrays = self._tensors(batches.take(self.train.arrays, rows, self.model.ragged))
-        target = self._target(self.train, rows)
+        target, turn = self.stepper.target(self.train, rows), self.model.turns[0]
         self.module.train()
 
         def loss(module: Any) -> Any:
-            return self.task.losses(module(**arrays), target, self.state)[0].sum()
+            generator = torch.Generator().manual_seed(self.seed)
+            return self.model.lost(turn, module, arrays, target, self.task, self.state, generator).sums.sum()
 
         self.precision = self.decide(f"{self.name}.precision", lambda: precision.choose(self.module, loss, self.device))
         self.timings["precision"] = time.monotonic() - start
@@ -281,7 +303,8 @@ class _Trainer:
         if self.stopped:
             return
         self.module.load_state_dict(checkpoint.under("module", tensors))
-        checkpoint.restore_optimiser(self.optimiser, tensors)
+        for turn, optimiser in self.stepper.optimisers.items():
+            checkpoint.restore_optimiser(turn, optimiser, tensors)
         outputs, rows = tensors["seen.outputs"].numpy(), tensors["seen.rows"].numpy()
         self.seen = _Seen(state["loss"], state["count"], [outputs] if len(rows) else [], [rows] if len(rows) else [])
         torch.set_rng_state(tensors["random.cpu"])
@@ -300,7 +323,7 @@ class _Trainer:
         return self._steps
 
     def _one_step(self) -> None:
-        """One optimiser step: gradients of summed losses over all passes, divided by the count of all passes."""
+        """One optimiser step of every turn."""
         start = time.monotonic()
         passes = self._epoch_steps(self.step // self.per_epoch)[self.step % self.per_epoch]
         planned = self.clock.schedule()
@@ -310,43 +333,19 @@ class _Trainer:
             * self.clock.damping(self.step)
         )
         self.rate = rate
-        optimise.set_rate(self.optimiser, rate)
+        self.model.thaw(self.module, self.step // self.per_epoch)
         self.module.train()
-        self.optimiser.zero_grad(set_to_none=True)
-        total = count = 0.0
-        for rows in passes:
-            arrays = self._tensors(batches.take(self.train.arrays, rows, self.ragged))
-            with precision.autocast(self.precision, self.device):
-                outputs = self.forward(**arrays)
-            sums, counts = self.task.losses(outputs, self._target(self.train, rows), self.state)
-            loss = sums.sum()
-            loss.backward()
-            total, count = total + float(loss.detach()), count + float(counts.sum())
-            self.seen.outputs.append(outputs.detach().float().cpu().numpy())
-            self.seen.rows.append(rows)
-        optimise.normalise(self.parameters, max(count, 1e-12))
-        if self.options.l1:
-            optimise.add_l1(self.optimiser, self.options.l1)
-        norm = optimise.clip(self.parameters, self.options.clip)
-        if not (math.isfinite(total) and math.isfinite(norm)):
+        done = self.stepper.step(self.train, passes, self.ragged, self.step, rate)
+        if not done.finite:
             self.stopped = "loss_not_finite"
-            for seen in (self.seen.outputs, self.seen.rows):
-                del seen[-len(passes) :]
             return
-        self.optimiser.step()
-        self.seen.loss, self.seen.count = self.seen.loss + total, self.seen.count + count
+        self.seen.add(done)
         self.clock.spent(time.monotonic() - start, batches.work(passes, self.length), self.step)
         self.timings["steps"] += time.monotonic() - start
         self.step += 1
 
     def _tensors(self, arrays: Arrays) -> dict[str, Any]:
         return forward.tensors(arrays, self.device)
-
-    def _target(self, examples: Examples, rows: Array) -> Any:
-        import torch
-
-        target = torch.from_numpy(examples.target[rows])
-        return (target if self.state.classes else target.float()).to(self.device)
 
     # -- validation ----------------------------------------------------------------------------------------------------
 
@@ -364,18 +363,13 @@ class _Trainer:
 
     def _validate(self, trackers: Sequence[Tracker]) -> None:
         """Measure the validation rows, keep the best weights, note an epoch, and stop where patience is over."""
-        import torch
-
         start = time.monotonic()
         self.module.eval()
         outputs = self._outputs(self.forward, self.validation)
-        sums, counts = self.task.losses(
-            torch.from_numpy(outputs), self._target(self.validation, np.arange(len(outputs))).cpu(), self.state
-        )
-        loss = float(sums.sum()) / max(float(counts.sum()), 1e-12)
+        loss = self._loss(outputs) if self.task.judged else None
         value = self._metric(outputs, self.validation.target)
-        if math.isfinite(loss) and np.isfinite(outputs).all():
-            self._keep_if_best((value if self.greater else -value, -loss))
+        if math.isfinite(loss or 0.0) and np.isfinite(outputs).all():
+            self._keep_if_best((value if self.greater else -value, -(loss or 0.0)))
             self._note(loss, value, trackers)
         self.seen = _Seen()
         took = time.monotonic() - start
@@ -384,12 +378,19 @@ class _Trainer:
         if self.options.patience is not None and self.without >= self.options.patience and not self.stopped:
             self.stopped = "patience"
 
+    def _loss(self, outputs: Array) -> float:
+        """The mean loss of the validation rows."""
+        import torch
+
+        target = self.stepper.target(self.validation, np.arange(len(outputs))).cpu()
+        sums, counts = self.task.losses(torch.from_numpy(outputs), target, self.state)
+        return float(sums.sum()) / max(float(counts.sum()), 1e-12)
+
     def _metric(self, outputs: Array, target: Array) -> float:
         """The metric in the target's own unit; 0 where it is not defined, as scikit-learn's zero_division."""
         if not np.isfinite(outputs).all():
             return math.nan
-        if not self.state.classes:
-            target = self.task.scores(target[:, None], self.state)[:, 0]
+        target = self.task.restored(target, self.state)
         value = float(self.metric(self.task.scores(outputs, self.state), target))
         return value if math.isfinite(value) else 0.0
 
@@ -400,21 +401,24 @@ class _Trainer:
         else:
             self.without += 1
 
-    def _note(self, loss: float, value: float, trackers: Sequence[Tracker]) -> None:
+    def _note(self, loss: float | None, value: float, trackers: Sequence[Tracker]) -> None:
         if not self.seen.count:
             return
-        outputs, rows = np.concatenate(self.seen.outputs), np.concatenate(self.seen.rows)
+        means, measured = self.seen.means, None
+        if self.seen.rows:
+            outputs, rows = np.concatenate(self.seen.outputs), np.concatenate(self.seen.rows)
+            measured = self._metric(outputs, self.train.target[rows])
         epoch = Epoch(
-            epoch=round(self.step / self.per_epoch, 4), step=self.step, train_loss=self.seen.loss / self.seen.count,
-            validation_loss=loss, train_metric=self._metric(outputs, self.train.target[rows]), validation_metric=value,
-            learning_rate=self.rate,
+            epoch=round(self.step / self.per_epoch, 4), step=self.step, train_loss=means[self.model.turns[0]],
+            validation_loss=loss, train_metric=measured, validation_metric=value, learning_rate=self.rate,
+            losses=means if len(means) > 1 else {},
         )  # fmt: skip
         self.curve.append(epoch)
         for tracker in trackers:
             tracker.log(epoch)
         self.progress.say(
-            f"{self.name}: epoch {epoch.epoch:g} step {epoch.step}/{self.clock.planned}  loss {epoch.train_loss:.4f}"
-            f" / {epoch.validation_loss:.4f}  metric {epoch.train_metric:.4f} / {epoch.validation_metric:.4f}  (train / validation)"
+            f"{self.name}: epoch {epoch.epoch:g} step {epoch.step}/{self.clock.planned}  loss {_said(epoch.train_loss)}"
+            f" / {_said(epoch.validation_loss)}  metric {_said(measured)} / {_said(value)}  (train / validation)"
         )
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
@@ -438,7 +442,8 @@ class _Trainer:
         tensors = {f"best.{name}": tensor for name, tensor in (self.best or (self.initial if finished else {})).items()}
         if not finished:
             tensors |= {f"module.{name}": tensor for name, tensor in self.module.state_dict().items()}
-            tensors |= checkpoint.optimiser_tensors(self.optimiser)
+            for turn, optimiser in self.stepper.optimisers.items():
+                tensors |= checkpoint.optimiser_tensors(turn, optimiser)
             width = self.state.outputs
             outputs = np.concatenate(self.seen.outputs) if self.seen.outputs else np.zeros((0, width), np.float32)
             rows = np.concatenate(self.seen.rows) if self.seen.rows else np.zeros(0, np.int64)
@@ -457,3 +462,7 @@ class _Trainer:
         checkpoint.save(self.folder, tensors, state)
         self.last_saved, self.save_cost = time.monotonic(), time.monotonic() - start
         self.timings["checkpoints"] += self.save_cost
+
+
+def _said(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

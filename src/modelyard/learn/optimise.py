@@ -33,9 +33,9 @@ def optimiser(groups: Sequence[tuple[int, list[Any]]], options: LoopOptions) -> 
                 settings.append({"params": members, "weight_decay": decay, "rate": rate})
     start = options.learning_rate
     if options.optimiser == "sgd":
-        return torch.optim.SGD(settings, lr=start, momentum=options.momentum, fused=True)
+        return torch.optim.SGD(settings, lr=start, momentum=options.momentum, nesterov=options.momentum > 0, fused=True)
     kind = torch.optim.AdamW if options.optimiser == "adamw" else torch.optim.Adam
-    return kind(settings, lr=start, fused=True)
+    return kind(settings, lr=start, betas=options.betas, fused=True)
 
 
 def share(step: int, planned: int, options: LoopOptions) -> float:

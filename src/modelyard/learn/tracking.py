@@ -21,6 +21,13 @@ from modelyard.records.trained import Epoch
 SCALARS = ("train_loss", "validation_loss", "train_metric", "validation_metric", "learning_rate")
 
 
+def _scalars(epoch: Epoch) -> dict[str, float]:
+    """What a validation measured, by name."""
+    known = {name: getattr(epoch, name) for name in SCALARS}
+    known |= {f"loss_{turn}": value for turn, value in epoch.losses.items()}
+    return {name: value for name, value in known.items() if value is not None}
+
+
 class Tracker(Protocol):
     """Where epochs are logged."""
 
@@ -53,8 +60,8 @@ class _TensorBoard:
         self.writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
     def log(self, epoch: Epoch) -> None:
-        for scalar in SCALARS:
-            self.writer.add_scalar(scalar, getattr(epoch, scalar), epoch.step)
+        for scalar, value in _scalars(epoch).items():
+            self.writer.add_scalar(scalar, value, epoch.step)
         self.writer.flush()
 
     def close(self) -> None:
@@ -87,8 +94,8 @@ class _MLflow:
         place.write_text(self.run, encoding="ascii")
 
     def log(self, epoch: Epoch) -> None:
-        for scalar in SCALARS:
-            self.client.log_metric(self.run, scalar, getattr(epoch, scalar), step=epoch.step)
+        for scalar, value in _scalars(epoch).items():
+            self.client.log_metric(self.run, scalar, value, step=epoch.step)
 
     def close(self) -> None:
         self.client.set_terminated(self.run)

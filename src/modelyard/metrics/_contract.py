@@ -18,7 +18,7 @@ from modelyard.errors import UserError
 from modelyard.metrics.top_k import TopK
 from modelyard.rows import Array
 
-Kind = Literal["classification", "regression"]
+Kind = Literal["classification", "regression", "language", "image"]
 Statistic = Callable[[Array], Array]
 """Weights (b, n) -> values (b,), NaN where the figure is undefined."""
 
@@ -135,9 +135,9 @@ class Metric:
         return float(self.over(sample)(np.ones((1, len(sample))))[0]) if len(sample) else float("nan")
 
     def applies(self, classes: int, positive: int | None = None) -> bool:
-        """Whether it is defined for a task with so many classes (0 or 1: a number)."""
-        if self.kind == "regression" or classes < 2:
-            return self.kind == "regression" and classes < 2
+        """Whether it is defined for a task with so many classes (0 or 1: none)."""
+        if self.kind != "classification" or classes < 2:
+            return self.kind != "classification" and classes < 2
         return not self.needs_positive or classes == 2 or positive is not None
 
     @property

@@ -50,6 +50,8 @@ def series_of(frame: polars.DataFrame, name: str, where: str) -> polars.Series:
 def column_of(frame: polars.DataFrame, types: Mapping[str, str], name: str, where: str) -> tuple[Array, str]:
     """A column of a split's file as `Rows` holds it, and its type; DataError, at `where`, names the nearest column."""
     kind, dtype = types.get(name, "ignore"), series_of(frame, name, where).dtype
+    if kind in ("image", "sequence"):
+        raise DataError(f"{where}: the column {name!r} holds {kind}s, which fall into no groups. Name another column.")
     if kind == "ignore":  # the model never sees it; its values still have a type
         kind = "number" if dtype.is_numeric() else "date" if dtype.is_temporal() else "category"
     elif kind in ("number", "boolean") and not (dtype.is_numeric() or dtype.base_type().__name__ == "Boolean"):

@@ -141,6 +141,11 @@ class LoopOptions(Frozen):
     l1: float = 0.0
     """Weight of the sum of absolute weights in the loss."""
     momentum: float = 0.9
+    """Nesterov's, of SGD."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Of Adam and AdamW: how slowly the means of the gradient and of its square move."""
+    rates: dict[str, float] = {}
+    """Share of the learning rate by turn, where a model has several optimisers."""
     schedule: Literal["cosine", "linear", "constant", "step"] = "cosine"
     warmup: float = 0.1
     """Share of the steps over which the learning rate rises from 0."""
@@ -161,6 +166,18 @@ class LoopOptions(Frozen):
     """`auto` measures whether bf16 is faster here, once, and writes the decision down."""
 
 
+@dataclass(frozen=True)
+class Lost:
+    """What a pass lost; torch tensors."""
+
+    sums: Any
+    """(n,) loss of each row, summed over what it counts."""
+    counts: Any
+    """(n,) what each row counts: 1, or its tokens."""
+    outputs: Any = None
+    """(n, K) what the module answered, for the metric on training rows; None where it answers no rows."""
+
+
 class LoopModel(Model):
     """Learns by gradient: `learn.loop` trains its module."""
 
@@ -168,6 +185,8 @@ class LoopModel(Model):
 
     most_threads: ClassVar[int | None] = None
     """Threads that its training can use; null: all."""
+    turns: ClassVar[tuple[str, ...]] = ("weights",)
+    """Its optimisers, in the order in which they move within a step."""
 
     @abstractmethod
     def module(self, features: dict[str, Any], state: State, *, seed: int, folder: Any = None) -> Any:
@@ -177,6 +196,51 @@ class LoopModel(Model):
     def loop(self, features: dict[str, Any], state: State, rows: int) -> LoopOptions:
         """How to train it."""
 
+    def first_loss(self, features: dict[str, Any], task: Any, state: State) -> float:
+        """The mean loss before training on a balanced target: the task's, where the module's outputs are then all zero."""
+        return float(task.first_loss(state))
+
+    def examples(self, rows: Rows, target: Array, features: dict[str, Any], *, seed: int) -> Examples:
+        """What training passes are made of: by default the encoded rows. Texts may be packed, so that nothing is padding."""
+        return Examples(self.encode(rows, features), target)
+
+    def lost(
+        self,
+        turn: str,
+        forward: Callable[..., Any],
+        tensors: dict[str, Any],
+        target: Any,
+        task: Any,
+        state: State,
+        generator: Any,
+    ) -> Lost:
+        """The loss of a training pass: the task's own, of rows that `changed` may have mixed. `forward` is the module."""
+        tensors, mix = self.changed(tensors, generator)
+        outputs = forward(**tensors)
+        sums, counts = task.losses(outputs, target, state)
+        if mix is not None:
+            sums = mix.own * sums + (1 - mix.own) * task.losses(outputs, target[mix.other], state)[0]
+        return Lost(sums, counts, outputs)
+
+    def moves(self, turn: str, step: int) -> bool:
+        """Whether this optimiser moves in this step."""
+        return True
+
+    def moved(self, turn: str, module: Any) -> None:
+        """Called after an optimiser has moved, without gradients: what follows the weights, such as their running mean."""
+
+    def changed(self, tensors: dict[str, Any], generator: Any) -> tuple[dict[str, Any], Any]:
+        """A training pass's tensors, augmented (`generator`: torch's, seeded by the step), and how rows were mixed: None, or an object
+        with `other` (n,) row numbers and `own` (n,) shares of the row's own target."""
+        return tensors, None
+
+    def thaw(self, module: Any, epoch: int) -> None:
+        """Called before each step with the whole passes over the data so far: what is frozen may change, by that number alone."""
+
     def groups(self, module: Any) -> Sequence[tuple[int, list[Any]]]:
         """Parameters by depth, for layer-wise learning rates: (layers below the top, parameters)."""
         return [(0, [p for p in module.parameters() if p.requires_grad])]
+
+    def groups_of(self, turn: str, module: Any) -> Sequence[tuple[int, list[Any]]]:
+        """The same for the weights of one optimiser."""
+        return self.groups(module)

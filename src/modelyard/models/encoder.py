@@ -15,10 +15,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from modelyard import downloads
 from modelyard.errors import DataError, MissingDownload, MissingExtra
 from modelyard.features import tokens
 from modelyard.models._contract import Arrays, LoopModel, LoopOptions, Weights
+from modelyard.models._pretrained import quiet, snapshot
 from modelyard.records.trained import Work
 from modelyard.rows import Array, Rows
 from modelyard.tasks._contract import State
@@ -164,7 +164,7 @@ class Part(LoopModel):
         if folder is not None:
             trunk = AutoModel.from_config(config, attn_implementation="eager")
         else:
-            with _quiet():
+            with quiet():
                 trunk = AutoModel.from_pretrained(
                     locate(self.pretrained), config=config, attn_implementation="eager",
                     use_safetensors=True, local_files_only=True, trust_remote_code=False, dtype="float32",
@@ -305,27 +305,11 @@ def _packaged(name: str) -> Path:
 
 def _from_hub(name: str) -> Path:
     """The hub's snapshot: from the local cache, or fetched where `downloads` allows it."""
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError:
-        raise MissingExtra(f"the encoder {name!r}", "text") from None
     cure = (
         f"Put config.json, tokenizer.json and model.safetensors of {name!r} into a folder and name it (train.candidates: encoder: "
         "pretrained: FOLDER), or use the packaged 'minilm'."
     )
-    forbidden = downloads.forbidden()
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(FILES), local_files_only=True))
-    except (OSError, ValueError):
-        if forbidden:
-            raise MissingDownload(
-                f"the encoder {name!r} is not on this machine and may not be fetched ({forbidden}). {cure}"
-            ) from None
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(FILES)))
-    except Exception as error:  # the hub's client raises many kinds: no network, no such repository, no right
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise MissingDownload(f"the encoder {name!r} could not be fetched: {reason} {cure}") from None
+    return snapshot(name, FILES, what=f"the encoder {name!r}", extra="text", cure=cure)
 
 
 def _complete(folder: Path, name: str) -> Path:
@@ -376,22 +360,3 @@ def _positions(config: dict[str, Any]) -> int:
         if "roberta" in config["model_type"] or config["model_type"] == "camembert"
         else most
     )
-
-
-class _quiet:
-    """No progress bars or warnings of transformers while weights are loaded; the library never prints."""
-
-    def __enter__(self) -> None:
-        from transformers.utils import logging
-
-        self.level = logging.get_verbosity()
-        self.bars = logging.is_progress_bar_enabled()
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-
-    def __exit__(self, *ignored: Any) -> None:
-        from transformers.utils import logging
-
-        logging.set_verbosity(self.level)
-        if self.bars:
-            logging.enable_progress_bar()

@@ -43,7 +43,13 @@ class _Limit:
 class Part(FitModel):
     """LightGBM."""
 
-    tasks: ClassVar[tuple[str, ...]] = ("text-classification", "tabular-classification", "tabular-regression")
+    tasks: ClassVar[tuple[str, ...]] = (
+        "text-classification",
+        "tabular-classification",
+        "tabular-regression",
+        "image-classification",
+        "sequence-classification",
+    )
     encoding: ClassVar[str | None] = "matrix"
 
     trees: int = Field(2000, ge=1)

@@ -5,6 +5,7 @@ The strength is chosen on the validation rows. For a text alone this is the TF-I
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -22,7 +23,13 @@ from modelyard.tasks._contract import State
 class Part(FitModel):
     """A linear model."""
 
-    tasks: ClassVar[tuple[str, ...]] = ("text-classification", "tabular-classification", "tabular-regression")
+    tasks: ClassVar[tuple[str, ...]] = (
+        "text-classification",
+        "tabular-classification",
+        "tabular-regression",
+        "image-classification",
+        "sequence-classification",
+    )
 
     word_ngrams: int = Field(2, ge=0, le=4)
     """Longest n-gram of words (0: no words)."""
@@ -42,7 +49,10 @@ class Part(FitModel):
     def features(self, rows: Rows, target: Array, state: State, *, seed: int) -> dict[str, Any]:
         blocks = _inputs.text_blocks(state)
         read = _inputs.texts(rows, blocks)
-        found: dict[str, Any] = {"table": table.fit_dense(rows, state), "blocks": blocks, "words": {}, "characters": {}}
+        found: dict[str, Any] = {
+            "table": table.fit_dense(rows, state), "blocks": blocks, "words": {}, "characters": {},
+            "pixels": _inputs.fit_pixels(rows, state), "series": _inputs.fit_series(rows, state),
+        }  # fmt: skip
         if self.word_ngrams:
             found["words"] = ngrams.fit_text(read, longest=self.word_ngrams, most=self.terms)
         if self.characters and read:
@@ -54,6 +64,11 @@ class Part(FitModel):
 
     def encode(self, rows: Rows, features: dict[str, Any]) -> Arrays:
         dense = table.encode_dense(rows, features["table"])
+        if pixels := features["pixels"]:
+            scaled = (_inputs.encode_pixels(rows, pixels) - np.mean(pixels["mean"])) / np.mean(pixels["scale"])
+            dense = np.hstack([dense, scaled.astype(np.float32)])
+        if features["series"]:
+            dense = np.hstack([dense, *_inputs.encode_series(rows, features["series"])])
         read = _inputs.texts(rows, features["blocks"])
         blocks = [ngrams.encode_words(read[block], words) for block, words in features["words"].items()]
         blocks += [ngrams.encode_characters(read[block], inner) for block, inner in features["characters"].items()]
@@ -74,9 +89,9 @@ class Part(FitModel):
         if not matrix.shape[1]:  # texts that share no word, say: all that is left is how common each answer is
             matrix, held = np.zeros((len(train), 1)), np.zeros((len(validation), 1))
         best: tuple[float, Weights] | None = None
-        learner = self._learner(seed) if state.classes else None
+        learner, worse = self._learner(seed) if state.classes else None, 0
         for number, strength in enumerate(self.strengths):
-            if number and clock.over("strengths", number, 0.5):
+            if worse == WORSE or (number and clock.over("strengths", number, 0.5)):
                 break
             weights = (
                 self._classes(learner, matrix, train, state, strength)
@@ -84,7 +99,9 @@ class Part(FitModel):
                 else self._number(matrix, train, strength)
             )
             loss = _inputs.loss(_outputs(held, weights), validation.target, state)
+            worse += 1
             if best is None or loss < best[0]:
+                worse = 0
                 best = loss, {**weights, "strength": np.array([strength])}
         assert best is not None
         dense = train.arrays["dense"].shape[1]
@@ -102,8 +119,14 @@ class Part(FitModel):
         )  # fmt: skip
 
     def _classes(self, learner: Any, matrix: Any, train: Examples, state: State, strength: float) -> Weights:
+        from sklearn.exceptions import ConvergenceWarning
+
         learner.set_params(C=strength)
-        learner.fit(matrix, train.target)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", ConvergenceWarning
+            )  # stopping early is a penalty too; validation rows choose
+            learner.fit(matrix, train.target)
         coefficients, bias = learner.coef_.T, learner.intercept_
         if len(learner.classes_) == 2:  # one score for the second class; the first one's is 0
             coefficients, bias = np.hstack([0 * coefficients, coefficients]), np.array([0.0, float(bias[0])])
@@ -142,7 +165,11 @@ class Part(FitModel):
         return Work(parameters=found.parameters, flops_per_row=2.0 * filled, bytes=found.bytes)
 
     def explain(self, weights: Weights, features: dict[str, Any], state: State) -> dict[str, Any]:
-        names = table.dense_names(features["table"])
+        names = (
+            table.dense_names(features["table"])
+            + (_inputs.pixel_names(features["pixels"]) if features["pixels"] else [])
+            + _inputs.series_names(features["series"])
+        )
         words = [f"{name}: {term}" for name, inner in features["words"].items() for term in inner["terms"]]
         named = np.concatenate([weights["dense"], weights["terms"][: len(words)]])
         labels = names + words
@@ -161,6 +188,10 @@ class Part(FitModel):
         }
 
 
+WORSE = 2
+"""Strengths in a row that were worse than the best so far, after which no other is tried: weaker penalties fit ever closer."""
+MANY_CELLS = 4_000_000
+"""Numbers in a dense matrix from which half the memory (float32) counts for more than the last digits."""
 SIZES = (2, 3, 4, 5)
 """Lengths of the character n-grams."""
 TYPICAL_TERMS = 300
@@ -170,7 +201,8 @@ TYPICAL_TERMS = 300
 def _matrix(arrays: Arrays) -> Any:
     """One matrix: dense alone, or dense and terms side by side (scipy)."""
     if "terms" not in arrays:
-        return arrays["dense"].astype(np.float64)
+        dense = arrays["dense"]
+        return dense.astype(np.float32 if dense.size > MANY_CELLS else np.float64)
     from scipy.sparse import csr_matrix, hstack
 
     terms = arrays["terms"]

@@ -41,7 +41,7 @@ def write(
     return pages.get_template("MODEL_CARD.md.jinja").render(
         manifest=manifest,
         refused=[gate for gate in manifest.gates if not gate.passed],
-        answers=", ".join(f"`{name}`" for name in state.classes) or f"a number, `{state.target}`",
+        answers=", ".join(f"`{name}`" for name in state.classes) or f"a {state.makes or 'number'}, `{state.target}`",
         inputs=", ".join(f"`{column.name}` ({column.type})" for column in state.inputs),
         target=state.target,
         split_by=prepared.split_by if prepared else "unknown",

@@ -21,7 +21,7 @@ from modelyard.records.compressed import Compressed
 from modelyard.records.evaluated import Evaluated
 from modelyard.records.packaged import Packaged
 from modelyard.records.prepared import Prepared
-from modelyard.rows import Array, Column, from_frame, from_records, read_split
+from modelyard.rows import GREY_IMAGE, Array, Column, example_series, from_frame, from_records, read_split
 from modelyard.store import read_json, replacing_folder, to_json, write_json, write_text
 from modelyard.units import Quantity
 
@@ -125,9 +125,13 @@ def _examples(context: Context, inputs: tuple[Column, ...]) -> list[dict[str, An
 
 
 def _quartiles(values: Array, column: Column) -> list[Any]:
-    """`EXAMPLES` values of a column: quartiles of what can be ordered, the commonest categories, a made-up text."""
+    """`EXAMPLES` values of a column: quartiles of what can be ordered, the commonest categories, a made-up text, image or series."""
     if column.type == "text":
         return [f"A {column.name} to try." for _ in range(EXAMPLES)]
+    if column.type == "image":
+        return [GREY_IMAGE] * EXAMPLES
+    if column.type == "sequence":
+        return [example_series(column.channels)] * EXAMPLES
     if column.type == "category":
         return [column.values[number % len(column.values)] if column.values else None for number in range(EXAMPLES)]
     known = np.sort(values[~np.isnan(values)])

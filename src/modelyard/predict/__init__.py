@@ -17,8 +17,14 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from modelyard.errors import DataError, UserError, nearest
+from modelyard.errors import DataError, RequestError, UserError, nearest
+
+if TYPE_CHECKING:
+    import polars
+
+    from modelyard.predictor import Predictor
 
 FORMATS = {
     ".csv": "csv",
@@ -63,7 +69,7 @@ def predict_file(package: Path, rows: Path | str, out: Path | None = None, *, fo
             count = 0
             try:
                 for first, frame in pieces:
-                    answers = predictor.answer(reading.read(frame, inputs, reading.called(source), first))
+                    answers = _answers(predictor, frame, source, first)
                     write(
                         [[answer["answer"], *(answer["probabilities"][name] for name in classes)] for answer in answers]
                     )
@@ -71,6 +77,19 @@ def predict_file(package: Path, rows: Path | str, out: Path | None = None, *, fo
             except UnicodeDecodeError as error:
                 raise DataError(f"{reading.called(source)}: is not UTF-8 ({error.reason}). Save it as UTF-8.") from None
     return count
+
+
+def _answers(predictor: Predictor, frame: polars.DataFrame, source: Path | None, first: int) -> list[dict[str, Any]]:
+    """Answers of a piece; DataError with file, row and column where an image cannot be read."""
+    from modelyard.predict import reading
+
+    inputs, name = predictor.state.inputs, reading.called(source)
+    rows = reading.read(reading.with_images(frame, inputs, source), inputs, name, first)
+    try:
+        return predictor.answer(rows)
+    except RequestError as error:
+        told = "\n".join(f"{name}: row {first + row}: {field}: {message}" for row, field, message in error.faults)
+        raise DataError(told) from None
 
 
 def _refuse_bare_place() -> None:

@@ -215,6 +215,8 @@ def _typed(block: Sequence[Mapping[str, Any]], inputs: Sequence[Column], name: s
     columns = {}
     for column in inputs:
         values = [record.get(column.name) for record in block]
+        if column.type == "sequence":  # read as from a table's text
+            values = [json.dumps(value) if isinstance(value, list) else value for value in values]
         kinds = {type(value) for value in values if value is not None}
         for place, value in enumerate(values):
             if isinstance(value, (dict, list)):
@@ -250,6 +252,16 @@ def _spelt(value: Any, *, comma: bool) -> str | None:
         return "true" if value else "false"
     text = f"{_float(value):.15g}"
     return text.replace(".", ",") if comma else text
+
+
+def with_images(frame: polars.DataFrame, inputs: Sequence[Column], source: Path | None) -> polars.DataFrame:
+    """The frame, paths of image columns read, relative to the file's folder as in training; base64 stays for `read`."""
+    from modelyard.prepare import pictures
+
+    names = [column.name for column in inputs if column.type == "image"]
+    if not names or source is None:
+        return frame
+    return frame.with_columns(*pictures.from_paths(frame.select(names), source.parent).get_columns())
 
 
 def _parquet(source: Path, inputs: Sequence[Column]) -> Iterator[Piece]:

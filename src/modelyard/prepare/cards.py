@@ -36,6 +36,8 @@ def facts(series: polars.Series, kind: str) -> dict[str, Any]:
         return {"earliest": earliest, "latest": latest, "histogram": _histogram(seconds)}
     if kind == "text":
         return _text(present)
+    if kind == "sequence":
+        return {"steps": quantiles(present.list.len().to_numpy())}
     counts = present.value_counts(sort=True, name="rows").sort(["rows", present.name], descending=[True, False])
     values = [_spell(value) for value in counts[present.name].head(TOP)]
     return {
@@ -51,8 +53,8 @@ def _spell(value: Any) -> str:
 def _text(present: polars.Series) -> dict[str, Any]:
     trimmed = present.str.strip_chars()
     return {
-        "characters": _quantiles(present.str.len_chars().to_numpy()),
-        "words": _quantiles(present.str.count_matches(r"\S+").to_numpy()),
+        "characters": quantiles(present.str.len_chars().to_numpy()),
+        "words": quantiles(present.str.count_matches(r"\S+").to_numpy()),
         "empty": int((trimmed == "").sum()),
         **scripts.script(present),
     }
@@ -62,7 +64,7 @@ def numbers(values: Array) -> dict[str, Any]:
     """Quantiles, mean, deviation, histogram and how many are whole or zero."""
     values = values.astype(np.float64)
     return {
-        "quantiles": _quantiles(values),
+        "quantiles": quantiles(values),
         "mean": float(values.mean()),
         "deviation": float(values.std()),
         "zeros": int((values == 0).sum()),
@@ -71,7 +73,7 @@ def numbers(values: Array) -> dict[str, Any]:
     }
 
 
-def _quantiles(values: Array) -> dict[str, float]:
+def quantiles(values: Array) -> dict[str, float]:
     found = np.quantile(values.astype(np.float64), QUANTILES)
     return {f"{share:g}": float(value) for share, value in zip(QUANTILES, found, strict=True)}
 
@@ -92,12 +94,17 @@ def _histogram(values: Array) -> dict[str, Any]:
     }
 
 
-def split_card(frame: polars.DataFrame, target: str, path: Path) -> SplitCard:
-    """Rows, target and file hash of one split."""
-    import polars as pl
-
+def split_card(frame: polars.DataFrame, target: str, kind: str, path: Path) -> SplitCard:
+    """Rows, target (`kind`: classes, number, text, image) and file hash of one split."""
     series = frame[target]
-    if series.dtype == pl.String:
+    if kind == "text":
+        stated = {
+            "characters": float(series.str.len_chars().sum()),
+            "words": float(series.str.count_matches(r"\S+").sum()),
+        }
+    elif kind == "image":
+        stated = {"images": float(series.len())}
+    elif kind == "classes":
         counts = dict(series.value_counts().iter_rows())
         stated = {str(name): float(counts[name]) for name in sorted(counts)}
     else:

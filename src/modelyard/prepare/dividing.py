@@ -170,8 +170,8 @@ def _hold_out(side: Array, absent: int, rules: _Rules) -> None:
 
 
 def _classes(wanted: Target) -> tuple[list[str], Array]:
-    """Class names and numbers; no names and zeros for a number target."""
-    if wanted.kind == "number":
+    """Class names and numbers; no names and zeros where the target has none."""
+    if wanted.kind != "classes":
         return [], np.zeros(wanted.values.len(), dtype=np.int64)
     names, numbers = np.unique(wanted.values.to_numpy().astype(str), return_inverse=True)
     return names.tolist(), numbers.astype(np.int64)
@@ -180,6 +180,8 @@ def _classes(wanted: Target) -> tuple[list[str], Array]:
 def _strata(wanted: Target, classes: Array) -> Array:
     if wanted.kind == "classes":
         return classes
+    if wanted.kind != "number":
+        return np.zeros(wanted.values.len(), dtype=np.int64)
     values = wanted.values.to_numpy()
     return np.searchsorted(
         np.unique(np.quantile(values, np.linspace(0, 1, STRATA + 1)[1:-1])), values, side="right"
@@ -213,9 +215,9 @@ def _reason(by: str, wanted: Target, column: str | None) -> str:
     if by == "group":
         return f"rows of one {column} stay together"
     if by == "stratified":
-        return (
-            "the target has classes: each keeps its share on every side"
-            if wanted.kind == "classes"
-            else "the target keeps its spread on every side"
-        )
+        told = {
+            "classes": "the target has classes: each keeps its share on every side",
+            "number": "the target keeps its spread on every side",
+        }
+        return told.get(wanted.kind, "rows are drawn at random: the target has nothing to keep shares of")
     return "the target is a number" if wanted.kind == "number" else "rows are drawn at random"

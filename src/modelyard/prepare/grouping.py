@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelyard.prepare import duplicates, scripts
+from modelyard.prepare import duplicates, pictures, scripts
 from modelyard.rows import ROW, Array
 
 if TYPE_CHECKING:
@@ -24,17 +24,26 @@ LARGEST_CLUSTER = 0.5
 
 
 def duplicate_pairs(
-    frame: polars.DataFrame, types: Mapping[str, str], *, threshold: float | None, text_task: bool
+    frame: polars.DataFrame,
+    types: Mapping[str, str],
+    *,
+    threshold: float | None,
+    text_task: bool,
+    looked: Mapping[str, pictures.Looked] | None = None,
 ) -> tuple[Array, dict[str, int]]:
-    """Pairs (m, 2) of rows that repeat each other, and counts for the record. `types` are the inputs'."""
+    """Pairs (m, 2) of rows that repeat each other, and counts for the record. `types` are the inputs'; `looked`: what was seen of those
+    that are images, which stand in the frame as hashes of their pixels."""
+    looked = looked or {}
     keys = _equal_inputs(frame, list(types))
     exact = duplicates.equal(keys)
     texts = [name for name, kind in types.items() if kind == "text"]
-    if not texts and _natural(keys):
+    if not texts and not looked and _natural(keys):
         return np.zeros((0, 2), dtype=np.int64), {"clusters": 0, "rows": 0, "exact": 0, "coincident": len(exact)}
     pairs = [exact]
     if texts and threshold is not None:
         pairs += _near(frame, texts, threshold, text_task=text_task)
+    if threshold is not None:
+        pairs += [pictures.near(seen) for seen in looked.values()]
     joined = np.concatenate(pairs)
     sizes = np.bincount(duplicates.clusters(frame.height, joined))
     return joined, {

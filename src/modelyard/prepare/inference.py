@@ -1,18 +1,20 @@
 """What kind of values a column holds, and the column in that type. It knows one column at a time, and neither target nor task.
 
-number Float64 · boolean Boolean · category, text String · date Datetime[us], UTC without zone · ignore as it is
+number Float64 · boolean Boolean · category, text String · date Datetime[us], UTC without zone · image Binary · ignore as it is
+sequence List(Float64), or List(List(Float64)) of steps of several channels
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelyard.errors import DataError
 from modelyard.prepare import dates, scripts
-from modelyard.rows import COMMA, GROUPED, LONGEST_UNREAD, MARKS, MOST_UNREAD, NUMBER, Reading
+from modelyard.rows import COMMA, GROUPED, LONGEST_UNREAD, MARKS, MOST_UNREAD, NUMBER, Reading, image_bytes
 
 if TYPE_CHECKING:
     import polars
@@ -30,6 +32,10 @@ WORDS = 3.0
 MANY_ROWS = 20
 """Below so many rows, being all distinct says nothing."""
 TRUE, FALSE = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
+LARGEST = 3.4e38
+"""What float32 can hold, nearly."""
+_NUMBERS = r"^\s*\[\s*\[?\s*(?:-?[0-9.]|null)[-+0-9eE.,\s\[\]nul]*\]\s*$"
+"""JSON lists of numbers, and of lists of numbers."""
 _CODE = r"^\s*0\d+\s*$"
 _IDENTIFIER = r"^[\w./:@+={}#-]{1,128}$"
 _ID_NAME = re.compile(
@@ -131,6 +137,10 @@ def guess(series: polars.Series) -> Guess:
     import polars as pl
 
     kind = series.dtype
+    if kind == pl.Binary and _shows_images(series):
+        return Guess("image", "image files")
+    if series_of_numbers(series):
+        return Guess("sequence", "series of numbers")
     if kind.is_nested() or kind in (pl.Binary, pl.Object):
         return Guess("ignore", f"holds {'binary data' if kind == pl.Binary else 'nested values'}")
     present = series.drop_nulls()
@@ -156,6 +166,85 @@ def guess(series: polars.Series) -> Guess:
     if kind.is_numeric():
         return _guess_number(series, present, distinct)
     return _guess_text(series, present.cast(pl.String), distinct)
+
+
+def series_of_numbers(series: polars.Series) -> bool:
+    """Whether a column holds lists of numbers, or lists of such lists; as lists, or as JSON text in a sample of its values."""
+    import polars as pl
+
+    kind, sample = series.dtype, series.drop_nulls().head(50)
+    for _ in range(2):
+        if not isinstance(kind, (pl.List, pl.Array)):
+            break
+        kind = kind.inner  # type: ignore[assignment]
+        if kind.is_numeric():
+            return any(len(value) > 1 for value in sample.to_list())  # lists of one number each are no series
+    if series.dtype != pl.String:
+        return False
+    return bool(len(sample)) and bool(sample.str.contains(_NUMBERS).all())
+
+
+def _lists(series: polars.Series) -> polars.Series:
+    """A column of series as List(Float64), or List(List(Float64)) where a step has several channels, as most of them have.
+
+    What is no series, or one of another number of channels, is missing; so is a value that is not finite.
+    """
+    import polars as pl
+
+    read = [_steps(value) for value in series.to_list()]
+    widths = Counter(len(steps[0]) for steps in read if steps)
+    channels = max(widths, key=lambda width: (widths[width], width), default=1)
+    kept = [steps if steps and len(steps[0]) == channels else None for steps in read]
+    if channels == 1:
+        flat = [None if steps is None else [step[0] for step in steps] for steps in kept]
+        return pl.Series(series.name, flat, dtype=pl.List(pl.Float64))
+    return pl.Series(series.name, kept, dtype=pl.List(pl.List(pl.Float64)))
+
+
+def _steps(given: Any) -> list[list[float | None]] | None:
+    """A series as a list of steps of equally many values each, from lists or from JSON text; None where it is none."""
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except (ValueError, RecursionError):
+            return None
+    if not isinstance(given, list) or not given:
+        return None
+    wide = max((len(step) for step in given if isinstance(step, list)), default=1)
+    steps = [step if isinstance(step, list) else [step] * (wide if step is None else 1) for step in given]
+    if wide == 0 or any(len(step) != wide for step in steps):
+        return None
+    numbers = all(value is None or type(value) in (int, float) for step in steps for value in step)
+    return [[_finite(value) for value in step] for step in steps] if numbers else None
+
+
+def _finite(value: float | None) -> float | None:
+    """The value, None where float32, which a series is read as, cannot hold it."""
+    return float(value) if value is not None and abs(value) <= LARGEST else None  # NaN is no more than anything
+
+
+def _images(series: polars.Series) -> polars.Series:
+    """A column of images as bytes: base64 is decoded; what is neither is missing."""
+    import polars as pl
+
+    if series.dtype == pl.Binary:
+        return series
+    return pl.Series(series.name, [_decoded(value) for value in series.to_list()], dtype=pl.Binary)
+
+
+def _decoded(value: Any) -> bytes | None:
+    try:
+        return image_bytes(value) if isinstance(value, str) and value.strip() else None
+    except ValueError:
+        return None
+
+
+def _shows_images(series: polars.Series) -> bool:
+    """Whether most of a sample of binary values begin like images."""
+    from modelyard.prepare.pictures import is_image
+
+    sample = series.drop_nulls().gather_every(max(1, series.len() // 50)).to_list()
+    return bool(sample) and sum(map(is_image, sample)) >= 0.5 * len(sample)  # the others are broken files
 
 
 def _guess_number(series: polars.Series, present: polars.Series, distinct: int) -> Guess:
@@ -261,7 +350,7 @@ def convert(series: polars.Series, kind: str, *, reading: Reading | None = None)
     if lost.any() and converted.null_count() == series.len():
         example = series.filter(lost)[0]
         raise DataError(
-            f"data.columns.{series.name}: is declared a {kind}, but no value can be read as one (for example {str(example)[:60]!r})"
+            f"data.columns.{series.name}: is declared {'an' if kind == 'image' else 'a'} {kind}, but no value can be read as one (for example {str(example)[:60]!r})"
         )
     return converted, int(lost.sum())
 
@@ -270,6 +359,10 @@ def in_type(series: polars.Series, kind: str, *, reading: Reading) -> polars.Ser
     """The column in its type, null where a value is missing or cannot be read."""
     import polars as pl
 
+    if kind == "image":
+        return _images(series)
+    if kind == "sequence":
+        return _lists(series)
     if kind == "ignore":
         return plain_text(series) if series.dtype.is_nested() or series.dtype == pl.Object else series
     if kind == "text":

@@ -39,7 +39,7 @@ def suspects(
     fold = rng.integers(0, FOLDS, len(rows))
     found = []
     for card in cards:
-        if card.role == "target" or card.type == "text":
+        if card.role == "target" or card.type in ("text", "image", "sequence"):
             continue
         identifier = card.type == "ignore" and card.reason.startswith("identifier")
         if card.type == "ignore" and not identifier:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from modelyard import parts
 from modelyard.blueprint import Data
 from modelyard.errors import DataError, nearest
+from modelyard.prepare import pictures
 from modelyard.rows import GROUP, ROW, SPLITS
-from modelyard.store import hash_file, replacing
+from modelyard.store import fingerprint, hash_file, replacing
 
 if TYPE_CHECKING:
     import polars
@@ -59,13 +60,54 @@ def load(data: Data, folder: Path) -> Loaded:
     common = Path(os.path.commonpath([file.parent for files in sources.values() for file in files]))
     frames, records, given = [], [], len(sources) > 1
     for split, files in sources.items():
-        for file in files:
-            frame, facts = _read_file(file, data.missing)
+        for found in _gathered(files):
+            frame, facts = _read_file(found[0], data.missing) if len(found) == 1 else _read_all(found, data.missing)
+            name = found[0] if len(found) == 1 else Path(os.path.commonpath(found))
             records.append(
-                {"name": file.relative_to(common).as_posix(), **facts, **({"split": split} if given else {})}
+                {"name": name.relative_to(common).as_posix(), **facts, **({"split": split} if given else {})}
             )
             frames.append(frame.with_columns(pl.lit(split).alias(GIVEN)) if given else frame)
     return Loaded(_together(frames), records, given)
+
+
+def _gathered(files: Sequence[Path]) -> list[list[Path]]:
+    """The files one by one; those of a source that reads all its files as one table together, where the first of them stands."""
+    found: list[list[Path]] = []
+    joined: dict[str, list[Path]] = {}
+    known = _suffixes()
+    for file in files:
+        part = _part(file, known)
+        if part is None or not part.together:
+            found.append([file])
+        elif type(part).__module__ in joined:
+            joined[type(part).__module__].append(file)
+        else:
+            joined[type(part).__module__] = [file]
+            found.append(joined[type(part).__module__])
+    return found
+
+
+def _read_all(files: Sequence[Path], missing: Sequence[str]) -> tuple[polars.DataFrame, dict[str, Any]]:
+    """Many files as one table, a row each, and what they are together."""
+    frame = _part(files[0]).read_all(files, missing)
+    size = sum(file.stat().st_size for file in files)
+    return frame, {
+        "files": len(files),
+        "bytes": size,
+        "rows": frame.height,
+        "hash": fingerprint(marks(files)),
+    }
+
+
+def marks(files: Sequence[Path]) -> list[str]:
+    """What each file's rows depend on: its bytes and, where a file is a row, its folder and name, which are its label and column `file`."""
+    known = _suffixes()
+    found = []
+    for file in files:
+        part = _part(file, known)
+        called = f" {file.parent.name}/{file.name}" if part is not None and part.together else ""
+        found.append(hash_file(file) + called)
+    return found
 
 
 def from_python(frame: Any, place: Path) -> Path:
@@ -113,6 +155,7 @@ def _from_pandas(frame: Any) -> polars.DataFrame:
 def resolve(given: str | Sequence[str], folder: Path) -> list[Path]:
     """The files that a path, glob, folder or list of these means, sorted within each; DataError where there is none."""
     files: list[Path] = []
+    known = _suffixes()
     for item in [given] if isinstance(given, str) else given:
         place = folder / Path(item).expanduser()
         if place.is_dir():
@@ -127,7 +170,7 @@ def resolve(given: str | Sequence[str], folder: Path) -> list[Path]:
             found = [
                 match
                 for match in sorted(map(Path, glob.glob(str(place), recursive=True)))
-                if match.is_file() and _part(match)
+                if match.is_file() and _part(match, known)
             ]
             if not found:
                 raise DataError(f"data: no file matches {str(place)!r}. Known endings: {' '.join(_suffixes())}")
@@ -148,9 +191,10 @@ def _given_splits(source: str | Sequence[str], folder: Path) -> dict[str, list[P
     if place is None or not place.is_dir():
         return {"train": resolve(source, folder)}
     splits: dict[str, list[Path]] = {}
+    known = _suffixes()
     for inside in sorted(place.iterdir()):
         split = SYNONYMS.get(inside.name.lower() if inside.is_dir() else inside.name.lower().split(".")[0])
-        found = _in_folder(inside) if inside.is_dir() else [inside] if _part(inside) else []
+        found = _in_folder(inside) if inside.is_dir() else [inside] if _part(inside, known) else []
         if split and found:
             splits.setdefault(split, []).extend(file.resolve() for file in found)
     if len(splits) < 2 or "train" not in splits:
@@ -159,12 +203,16 @@ def _given_splits(source: str | Sequence[str], folder: Path) -> dict[str, list[P
 
 
 def _in_folder(folder: Path) -> list[Path]:
+    """The files that can be read; images only where there is no table, which would name them or have nothing to do with them."""
     inside = (
         file
         for file in sorted(folder.rglob("*"))
         if not any(part.startswith(".") for part in file.relative_to(folder).parts)
     )
-    return [file for file in inside if file.is_file() and _part(file)]
+    known = _suffixes()
+    found = [(file, _part(file, known)) for file in inside if file.is_file()]
+    tables = [file for file, part in found if part is not None and not part.together]
+    return tables or [file for file, part in found if part is not None]
 
 
 def _suffixes() -> dict[str, str]:
@@ -172,10 +220,11 @@ def _suffixes() -> dict[str, str]:
     return {suffix: name for name in parts.names(SHELF) for suffix in parts.load(SHELF, name).suffixes}
 
 
-def _part(path: Path) -> Any:
-    """The source part for a file by the longest ending that fits, or None."""
-    fitting = [suffix for suffix in _suffixes() if path.name.lower().endswith(suffix)]
-    return parts.build(SHELF, _suffixes()[max(fitting, key=len)]) if fitting else None
+def _part(path: Path, known: dict[str, str] | None = None) -> Any:
+    """The source part for a file by the longest ending that fits, or None. `known` endings, where many files are asked about."""
+    known = _suffixes() if known is None else known
+    fitting = [suffix for suffix in known if path.name.lower().endswith(suffix)]
+    return parts.build(SHELF, known[max(fitting, key=len)]) if fitting else None
 
 
 def _read_file(path: Path, missing: Sequence[str]) -> tuple[polars.DataFrame, dict[str, Any]]:
@@ -184,7 +233,7 @@ def _read_file(path: Path, missing: Sequence[str]) -> tuple[polars.DataFrame, di
         raise DataError(f"{path}: the ending is not known. Known endings: {' '.join(sorted(_suffixes()))}")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: is empty (0 bytes)")
-    frame = part.read(path, missing)
+    frame = pictures.from_paths(part.read(path, missing), path.parent)
     if frame.height == 0:
         raise DataError(f"{path}: has columns but no rows")
     ours = sorted({ROW, GROUP, GIVEN} & set(frame.columns))

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     import polars
 
 
+READERS = {
+    "text-classification": "text", "image-classification": "image", "sequence-classification": "sequence", "text-generation": "text",
+}  # fmt: skip
+"""Tasks that read columns of one type only."""
+
+
 @dataclass(frozen=True)
 class Roles:
     """What `assign` decided."""
@@ -55,27 +61,29 @@ def assign(
     promoted = _promoted(frame, guesses, skip={str(split_column)}) if task == "text-classification" else None
     if promoted and promoted not in declared:
         types[promoted] = "text"
-    reads_text = task == "text-classification"
+    reads = READERS.get(task)
     inputs, reasons = [], {}
     for name in names:
         reason = _type_reason(guesses[name], types[name], promoted=name == promoted)
-        why_not = _why_not(name, types[name], declared, reads_text=reads_text, split_column=split_column)
+        why_not = _why_not(name, types[name], declared, reads=reads, split_column=split_column)
         if why_not is None:
             inputs.append(name)
         reasons[name] = reason if why_not in (None, "") else f"{reason}; not read: {why_not}"
+    if not inputs and target.kind in ("text", "image"):
+        return Roles(task, types, (), reasons)
     if not inputs:
         shown = "; ".join(f"{name}: {reasons[name]}" for name in names[:5]) or "there is no other column"
         raise DataError(f"no column is left to answer {target.name!r} from ({shown}). Declare one under data.columns.")
-    if reads_text and not any(types[name] == "text" for name in inputs):
+    if reads and not any(types[name] == reads for name in inputs):
         raise DataError(
-            f"task text-classification reads text, and no column holds any ({', '.join(f'{name}: {types[name]}' for name in names[:8])}). "
-            "Declare one under data.columns as text, or choose task: tabular-classification."
+            f"task {task} reads {reads}, and no column holds any ({', '.join(f'{name}: {types[name]}' for name in names[:8])}). "
+            f"Declare one under data.columns as {reads}, or choose task: tabular-classification."
         )
     return Roles(task, types, tuple(inputs), reasons)
 
 
 def _why_not(
-    name: str, kind: str, declared: Mapping[str, str], *, reads_text: bool, split_column: str | None
+    name: str, kind: str, declared: Mapping[str, str], *, reads: str | None, split_column: str | None
 ) -> str | None:
     """Why no model reads a column; an empty text where its type says so already; None where models read it."""
     said = declared.get(name, "ignore")
@@ -83,8 +91,8 @@ def _why_not(
         return ""
     if name == split_column and said == "ignore":
         return "it splits the rows"
-    if reads_text and kind != "text" and said == "ignore":
-        return "the task reads texts"
+    if reads and kind != reads and said == "ignore":
+        return f"the task reads {reads}s"
     return "data.columns says ignore" if declared.get(name) == "ignore" else None
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from modelyard import parts
 from modelyard.blueprint import Blueprint, Clean
 from modelyard.context import Context
 from modelyard.errors import DataError, nearest
-from modelyard.prepare import cards, cleaning, grouping, inference, leakage, reading, suggesting, target
+from modelyard.prepare import cards, cleaning, grouping, inference, leakage, pictures, reading, suggesting, target
 from modelyard.prepare.dividing import Division, divide
 from modelyard.prepare.reading import GIVEN, Loaded
 from modelyard.prepare.roles import Roles, assign
@@ -29,22 +30,27 @@ def run(context: Context, frame: Any = None) -> Prepared:
         loaded, derived = _load(context, frame)
         advance(1)
         table, wanted, roles, cleaned = _clean(blueprint, loaded)
+        table, looked, broken = _look(table, roles, wanted)
+        wanted = Target(wanted.name, wanted.kind, table[wanted.name])
+        target.check(wanted)
         advance(1)
+        plain = pictures.marked(table, looked)
         pairs, counts = grouping.duplicate_pairs(
-            table,
-            roles.input_types(),
+            plain,
+            _compared(roles, wanted),
             threshold=blueprint.prepare.near_duplicates,
             text_task=roles.task.startswith("text"),
+            looked={name: seen for name, seen in looked.items() if name in _compared(roles, wanted)},
         )
         advance(1)
-        division = divide(table, blueprint, roles, wanted, pairs)
-        cleaned += division.dropped
+        division = divide(plain, blueprint, roles, wanted, pairs)
+        cleaned += broken + division.dropped
         splits, outliers = _sides(table, division, blueprint, roles)
         advance(1)
-        columns = _columns(table, roles, wanted)
+        columns = _columns(table, roles, wanted, looked)
         suspects = _suspects(splits, columns, wanted.name, roles, division, blueprint)
         advance(1)
-        written = {name: _write(context, name, part, wanted.name) for name, part in splits.items()}
+        written = {name: _write(context, name, part, wanted) for name, part in splits.items()}
         advance(1)
     return Prepared(
         task=roles.task,
@@ -105,12 +111,25 @@ def _clean(blueprint: Blueprint, loaded: Loaded) -> tuple[polars.DataFrame, Targ
     roles = assign(
         table.drop([ROW, GIVEN], strict=False), wanted, data.columns, task=blueprint.task, split_column=column
     )
+    table, roles = _added(table, roles)
     table, roles, unread = _typed(table, roles, clean)
     numbers = [column for column, kind in roles.types.items() if kind == "number"]
     table, impossible = cleaning.refuse_impossible(table, clean, numbers)
     wanted = Target(name, wanted.kind, table[name])
     target.check(wanted)
     return table, wanted, roles, steps + unread + impossible
+
+
+def _added(table: polars.DataFrame, roles: Roles) -> tuple[polars.DataFrame, Roles]:
+    """Fields of a request that the data need not hold: texts missing, numbers by row."""
+    import polars as pl
+
+    fresh = parts.build("tasks", roles.task).added(roles.input_types())
+    fresh = {name: kind for name, kind in fresh.items() if name not in table.columns}
+    values = {"text": pl.lit(None, dtype=pl.String), "number": pl.col(ROW).cast(pl.Float64)}
+    table = table.with_columns(**{name: values[kind] for name, kind in fresh.items()})
+    reasons = roles.reasons | dict.fromkeys(fresh, "a field of the task's own requests")
+    return table, replace(roles, types=roles.types | fresh, inputs=(*roles.inputs, *fresh), reasons=reasons)
 
 
 def _refuse_unknown(blueprint: Blueprint, names: list[str]) -> None:
@@ -142,10 +161,21 @@ def _typed(table: polars.DataFrame, roles: Roles, clean: Clean) -> tuple[polars.
         series, unread = inference.convert(table[name], kind, reading=found)
         columns.append(series)
         if unread:
-            found = inference.with_unread(found, table[name], series, kind=kind)
+            if kind not in ("image", "sequence"):  # a service refuses what is none, whatever the source held
+                found = inference.with_unread(found, table[name], series, kind=kind)
             steps.append(CleaningStep(name="unreadable", column=name, before=unread, after=0, detail={"type": kind}))
         readings[name] = found.model_copy(update={"limits": cleaning.limits_served(clean, name)})
     return table.with_columns(columns), replace(roles, readings=readings), steps
+
+
+def _look(
+    table: polars.DataFrame, roles: Roles, wanted: Target
+) -> tuple[polars.DataFrame, dict[str, pictures.Looked], list[CleaningStep]]:
+    """The rows whose images can be read, what one pass over each image column saw, and the steps that list the others."""
+    names = [name for name, kind in roles.types.items() if kind == "image"] + (
+        [wanted.name] if wanted.kind == "image" else []
+    )
+    return pictures.drop_broken(table, {name: pictures.look(table[name]) for name in names})
 
 
 def _sides(
@@ -161,14 +191,16 @@ def _sides(
     return splits, steps
 
 
-def _columns(table: polars.DataFrame, roles: Roles, wanted: Target) -> list[ColumnCard]:
+def _columns(
+    table: polars.DataFrame, roles: Roles, wanted: Target, looked: dict[str, pictures.Looked]
+) -> list[ColumnCard]:
     result = []
     for name in table.columns:
         if name in (ROW, GIVEN):
             continue
         series = table[name]
         is_target = name == wanted.name
-        kind = {"classes": "category", "number": "number"}[wanted.kind] if is_target else roles.types[name]
+        kind = wanted.type if is_target else roles.types[name]
         nested = series.dtype.is_nested()
         result.append(
             ColumnCard.model_validate(
@@ -180,7 +212,7 @@ def _columns(table: polars.DataFrame, roles: Roles, wanted: Target) -> list[Colu
                     "rows": table.height,
                     "missing": series.null_count(),
                     "distinct": 0 if nested else series.drop_nulls().n_unique(),
-                    "facts": cards.facts(series, kind),
+                    "facts": pictures.facts(looked[name], series) if name in looked else cards.facts(series, kind),
                     "reading": roles.readings.get(name, Reading()),
                 }
             )
@@ -197,8 +229,11 @@ def _suspects(
     blueprint: Blueprint,
 ) -> list[Suspect]:
     skip = {blueprint.prepare.split.column} if division.by == "column" else set()
+    if any(card.type == "image" for card in columns):
+        skip.add("file")  # its folder is the label (`sources.images`)
     tried = [card for card in columns if card.name not in skip]
-    found = leakage.suspects(splits["train"], splits["train"][name], tried, seed=blueprint.train.seed)
+    made = parts.load("tasks", roles.task).kind in ("language", "image")
+    found = [] if made else leakage.suspects(splits["train"], splits["train"][name], tried, seed=blueprint.train.seed)
     for column, moments in _moments(splits, columns, division, blueprint).items():
         backwards = leakage.time_backwards(moments, column, by_time=division.times is not None)
         found += [backwards] if backwards else []
@@ -230,11 +265,17 @@ def _moments(
     }
 
 
-def _write(context: Context, split: str, part: polars.DataFrame, name: str) -> SplitCard:
+def _write(context: Context, split: str, part: polars.DataFrame, wanted: Target) -> SplitCard:
     place = context.store.path("data", f"{split}.parquet")
     with replacing(place) as temporary:
         part.write_parquet(temporary)
-    return cards.split_card(part, name, place)
+    return cards.split_card(part, wanted.name, wanted.kind, place)
+
+
+def _compared(roles: Roles, wanted: Target) -> dict[str, str]:
+    """What makes two rows the same: their inputs; of texts that are made, what was asked and what was answered; of images, these alone."""
+    made: dict[str, str] = {wanted.name: wanted.kind} if wanted.kind in ("text", "image") else {}
+    return made if wanted.kind == "image" else roles.input_types() | made
 
 
 def _suggestions(columns: list[ColumnCard], division: Division, blueprint: Blueprint) -> list[Suggestion]:

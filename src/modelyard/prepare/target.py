@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MANY_VALUES = 20
 """A number target of more distinct values is to be estimated, of fewer to be told apart."""
-KINDS = {"classification": "classes", "regression": "number"}
+KINDS = {"classification": "classes", "regression": "number", "language": "text", "image": "image"}
 """What a target holds, by the task's kind."""
 DECLARED = {"number": "number", "category": "classes", "boolean": "classes", "text": "classes"}
 """What a target holds, by the type that the blueprint declares."""
@@ -25,9 +25,14 @@ class Target:
     """The read target, nulls where missing."""
 
     name: str
-    kind: Literal["classes", "number"]
+    kind: Literal["classes", "number", "text", "image"]
     values: polars.Series
-    """String or Float64."""
+    """String, Float64 or Binary."""
+
+    @property
+    def type(self) -> str:
+        """As a column's type."""
+        return "category" if self.kind == "classes" else self.kind
 
 
 def find(columns: list[str], name: str | None, wanted: str = "data.target") -> str:
@@ -43,14 +48,19 @@ def read(series: polars.Series, task: str | None, declared: str | None) -> Targe
     """Class names or numbers, as the declared task or type says, else as the values look."""
     import polars as pl
 
+    from modelyard.prepare import inference
     from modelyard.prepare.inference import numbers_of, plain_text
 
+    kind = KINDS[parts.load("tasks", task).kind] if task else DECLARED.get(declared or "")
+    if kind == "image":
+        return Target(
+            series.name, "image", inference.convert(series, "image", reading=inference.find_reading(series, "image"))[0]
+        )
     if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object) or series.dtype.is_temporal():
         raise DataError(
             f"the target {series.name!r} holds {series.dtype}, which no task answers. It must hold class names or numbers."
         )
     numbers = None if series.dtype == pl.Boolean else numbers_of(series)
-    kind = KINDS[parts.load("tasks", task).kind] if task else DECLARED.get(declared or "")
     if kind is None:
         kind = "number" if numbers is not None and numbers.drop_nulls().n_unique() > MANY_VALUES else "classes"
     if kind == "number":
@@ -63,6 +73,10 @@ def read(series: polars.Series, task: str | None, declared: str | None) -> Targe
             series.name, "number", pl.select(pl.when(numbers.is_finite()).then(numbers)).to_series().alias(series.name)
         )
     texts = plain_text(series).str.strip_chars()
+    if kind == "text":
+        return Target(
+            series.name, "text", pl.select(pl.when(texts != "").then(plain_text(series))).to_series().alias(series.name)
+        )
     return Target(series.name, "classes", pl.select(pl.when(texts != "").then(texts)).to_series().alias(series.name))
 
 
@@ -71,7 +85,13 @@ def infer_task(target: Target, types: dict[str, str]) -> str:
     if target.kind == "number":
         return "tabular-regression"
     kinds = set(types.values())
-    return "text-classification" if "text" in kinds and "number" not in kinds else "tabular-classification"
+    if "image" in kinds:
+        return "image-classification"
+    if "number" in kinds:  # then lists and texts are columns of a table
+        return "tabular-classification"
+    if "sequence" in kinds:
+        return "sequence-classification"
+    return "text-classification" if "text" in kinds else "tabular-classification"
 
 
 def task_reason(task: str, target: Target, types: dict[str, str]) -> str:
@@ -79,9 +99,16 @@ def task_reason(task: str, target: Target, types: dict[str, str]) -> str:
     distinct = target.values.drop_nulls().n_unique()
     if target.kind == "number":
         return f"the target {target.name} is a number with {distinct} distinct values"
+    if target.kind in ("text", "image"):
+        given = f" from {_some(list(types))}" if types else ""
+        return f"the target {target.name} holds {distinct} different {target.kind}s, which are to be made{given}"
     texts = [name for name, kind in types.items() if kind == "text"]
     if task == "text-classification":
         return f"the target {target.name} has {distinct} classes and the text columns {_some(texts)} are read"
+    if task in ("image-classification", "sequence-classification"):
+        read = task.removesuffix("-classification")
+        named = [name for name, kind in types.items() if kind == read]
+        return f"the target {target.name} has {distinct} classes and the {read} columns {_some(named)} are read"
     return f"the target {target.name} has {distinct} classes and the inputs are columns of a table"
 
 
@@ -95,6 +122,12 @@ def check(target: Target) -> None:
     if target.kind == "number":
         if present.n_unique() == 1:
             raise DataError(f"the target {target.name!r} is {present[0]:g} in every row: there is nothing to learn")
+        return
+    if target.kind != "classes":
+        if present.n_unique() == 1:
+            raise DataError(
+                f"the target {target.name!r} is the same {target.kind} in every row: there is nothing to learn"
+            )
         return
     counts = present.value_counts(sort=True)
     if counts.height == 1:

@@ -48,7 +48,11 @@ class Mistake(Frozen):
     score: float
     """Probability given to the true class; for numbers, answer minus truth."""
     fields: dict[str, str | float | None]
-    """Inputs; texts are cut at 500 characters."""
+    """Inputs; texts are cut at 500 characters, images and series are left out."""
+    image: str | None = None
+    """A file of the build: the row's image, small."""
+    looks: str | None = None
+    """The same with what the answer rests on in orange."""
 
 
 class Money(Frozen):
@@ -68,6 +72,43 @@ class Money(Frozen):
     """`never` minus `chosen`, paired."""
 
 
+class Written(Frozen):
+    """Figures of texts that one artifact wrote."""
+
+    figures: dict[str, Estimate]
+    """`chrf` and `bleu` (0 to 100, where there are references), `copied` (share of words in runs of 8 that stand in the training
+    texts), `words` (of a text)."""
+    distinct_2: float
+    """Different pairs of words over all pairs."""
+    repetition: float
+    """Share of 4 words in a row that stood before in the same text."""
+    longest_copy: int
+    """Words of the longest run that stands in the training texts."""
+
+
+class Text(Frozen):
+    """One text that was written."""
+
+    row: int
+    """Row number in the source."""
+    prompt: str
+    wanted: str
+    answer: str
+
+
+class Writing(Frozen):
+    """What language models wrote for some test rows."""
+
+    rows: int
+    answered: bool
+    """Whether something stands before an answer, so that the row's own text is a reference."""
+    chosen: Written
+    candidates: dict[str, Written]
+    wanted: Written
+    """The same of the rows' own texts: what is natural."""
+    texts: tuple[Text, ...]
+
+
 class Measured(Frozen):
     """One artifact on the test rows, beside the trained one: what the engine asks for a compressed artifact."""
 
@@ -84,7 +125,7 @@ class Evaluated(Record):
     stage: str = "evaluate"
     task: str
     kind: str
-    """`classification` or `regression`."""
+    """`classification`, `regression`, `language` or `image`."""
     metric: str
     """The choosing metric."""
     greater_is_better: dict[str, bool]
@@ -115,6 +156,8 @@ class Evaluated(Record):
     Numbers: `predicted` (true, predicted), `residuals` (share, residual), `residual_histogram` (edge, rows)."""
     confusion: Confusion | None = None
     worst: tuple[Mistake, ...] = ()
+    writing: Writing | None = None
+    """What was written, where the task makes texts."""
     money: Money | None = None
     unknown: dict[str, int] = {}
     """Test rows of classes never seen in training, by class; every answer to them is wrong."""

@@ -13,7 +13,7 @@ class ColumnCard(Frozen):
     """One column of the source."""
 
     name: str
-    type: Literal["number", "category", "boolean", "text", "date", "ignore"]
+    type: Literal["number", "category", "boolean", "text", "date", "image", "sequence", "ignore"]
     """What the values are, whatever the role; `ignore`: of no use to a model (constant, identifier, nested)."""
     role: Literal["input", "target", "ignored"]
     """`ignored` columns stay in the files, for splits and slices, but no model sees them."""
@@ -24,7 +24,8 @@ class ColumnCard(Frozen):
     distinct: int
     facts: dict[str, Any] = {}
     """number: `quantiles`, `mean`, `deviation`, `histogram`; category, boolean: `top` [value, rows]; date: `earliest`, `latest`, `histogram`;
-    text: `characters`, `words` (quantiles), `empty`, `script`, `scripts` (shares of letters), `unspaced`. Of all cleaned rows."""
+    text: `characters`, `words` (quantiles), `empty`, `script`, `scripts` (shares of letters), `unspaced`; image: `width`, `height`, `bytes`,
+    `brightness` (quantiles), `modes` (rows of each of Pillow's); sequence: `steps` (quantiles). Of all cleaned rows."""
     reading: Reading = Reading()
     """How its values are read, beyond the type: found in the source, or said by the blueprint. The service reads alike."""
 

@@ -25,10 +25,14 @@ class Epoch(Frozen):
     epoch: float
     step: int
     train_loss: float
-    validation_loss: float
-    train_metric: float
+    validation_loss: float | None
+    """None where the loss says nothing about rows that training never saw, as that of two networks against each other."""
+    train_metric: float | None
+    """None where training passes answer no rows."""
     validation_metric: float
     learning_rate: float
+    losses: dict[str, float] = {}
+    """The training loss by optimiser, where there are several."""
 
 
 class Job(Frozen):
@@ -98,4 +102,6 @@ class Trained(Record):
     validation_scores: str = "train/validation.npz"
     """`row` (source row numbers), `target`, `scores` (n, K) of the chosen artifact on validation rows, `group`, and `period` and
     `entity` where they are; relative to the build."""
+    augmented: str | None = None
+    """A file of the build: training images, and each as a model of the artifact met it; null where none changes images."""
     timings: dict[str, Any] = {}

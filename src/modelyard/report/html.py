@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 EMPTY = Markup("")
-_VOID = {"br", "hr", "meta", "circle", "line", "rect", "path", "polyline", "polygon"}
+_VOID = {"br", "hr", "img", "meta", "circle", "line", "rect", "path", "polyline", "polygon"}
 
 
 def tag(name: str, *children: Any, **attributes: Any) -> Markup:

@@ -8,6 +8,7 @@ It reads the small files of a build folder (records, decisions, the resolved blu
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from modelyard import parts
 from modelyard.report import charts, html
 from modelyard.report.catalogue import Words
 from modelyard.report.numbers import MISSING, Style, metric_decimals, show, steps
@@ -62,11 +64,18 @@ class World:
         place = self.folder / name
         return place.read_text(encoding="utf-8") if place.is_file() else ""
 
+    def data_uri(self, name: str) -> str:
+        """A small picture of the build as an address that holds it; empty where it is not there."""
+        place = self.folder / name
+        if not place.is_file():
+            return ""
+        return f"data:image/png;base64,{base64.b64encode(place.read_bytes()).decode()}"
+
     @property
     def task_kind(self) -> str:
-        """`classification` or `regression`."""
+        """`classification`, `regression`, `language` or `image`; a plug-in's task that is not here counts as the first."""
         task = self["train"]["task"].text or self["prepare"]["task"].text
-        return "regression" if task.endswith("regression") else "classification"
+        return str(parts.load("tasks", task).kind) if task in parts.names("tasks") else "classification"
 
     @property
     def currency(self) -> str:

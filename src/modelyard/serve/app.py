@@ -18,13 +18,14 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelyard.rows import from_records
+from modelyard.errors import RequestError
+from modelyard.rows import Rows, from_records
 from modelyard.serve.engine import Answers, Engine
 from modelyard.serve.limits import Limits
 from modelyard.serve.lines import say, say_failure
 from modelyard.serve.meters import CONTENT_TYPE, Meters
 from modelyard.serve.openapi import describe, example_row
-from modelyard.serve.reading import check_headers, read_body, read_rows
+from modelyard.serve.reading import check_headers, is_form, is_upload, read_body, read_form, read_rows, read_upload
 from modelyard.serve.refusing import Refused, invalid_rows
 
 Json = dict[str, Any]
@@ -59,6 +60,8 @@ class App:
         self.engine = Engine(service.predictor, service.limits)
         self.meters = Meters(name=service.name, version=service.version)
         self.ready = self.draining = False
+        self.completions = _completions(self)
+        self.paths = (*(self.completions.paths if self.completions is not None else ()), *_PATHS)
         state = service.predictor.state
         self.inputs = state.inputs
         self.description = describe(
@@ -69,12 +72,20 @@ class App:
             limits=service.limits,
             examples=service.examples,
         )
+        if self.completions is not None:
+            from modelyard.serve import asking
+
+            told = asking.describe()
+            self.description["paths"] |= told["paths"]
+            self.description["components"]["schemas"] |= told["schemas"]
         self._model = {"name": service.name, "version": service.version}
         self._routes = _routes(self)
 
     def warm(self) -> None:
         """Answer an example until the code is loaded, then say ready; blocks."""
         examples = self.service.examples[:1] or (example_row(self.inputs),)
+        if self.completions is not None:
+            self.completions.warm()
         self.engine.warm(from_records(examples, self.inputs))
         self.ready = True
 
@@ -87,9 +98,12 @@ class App:
         check_headers(request.headers)
         body = await read_body(request.stream(), request.headers.get("content-length"), self.limits)
         read = clock()
-        rows = read_rows(body, self.inputs, self.limits)
+        rows = self._rows(body, request.headers)
         checked = clock()
-        answered = await self.engine.answer(rows)
+        try:
+            answered = await self.engine.answer(rows)
+        except RequestError as error:  # an image is opened only when it is encoded
+            raise invalid_rows(list(error.faults)) from None
         done = clock()
         content = {
             "answers": answered.answers,
@@ -109,6 +123,14 @@ class App:
         for stage, seconds in zip(("read", "check", "wait", "predict", "write"), spans, strict=True):
             self.meters.stage(stage, seconds)
         return response
+
+    def _rows(self, body: bytes, headers: Mapping[str, str]) -> Rows:
+        """The rows of a body: an image, a form, or JSON."""
+        if is_upload(headers):
+            return read_upload(body, self.inputs)
+        if is_form(headers):
+            return read_form(body, headers["content-type"], self.inputs)
+        return read_rows(body, self.inputs, self.limits)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI: every HTTP request gets an id, is counted and logged, and ends in an answer."""
@@ -138,7 +160,7 @@ class App:
                 await _refusal(_internal(), identity)(scope, receive, answer)
         finally:
             seconds = time.perf_counter() - began
-            path = scope["path"] if scope["path"] in _PATHS else "other"
+            path = scope["path"] if scope["path"] in self.paths else "other"
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self.meters.end(path, status, seconds)
             facts = {
@@ -150,6 +172,7 @@ class App:
             }
             if "rows" in scope:
                 facts["rows"] = scope["rows"]
+            facts |= scope.get("usage", {})
             if path not in _PROBES or status >= 500:
                 say("request", **facts)
 
@@ -157,6 +180,19 @@ class App:
 def create_app(service: Service) -> App:
     """The application of a service; it warms up when the server starts its lifespan."""
     return App(service)
+
+
+def _completions(app: App) -> Any:
+    """OpenAI's endpoints, where the model writes texts; they share the engine's thread."""
+    generator = getattr(app.service.predictor, "generator", None)
+    if generator is None:
+        return None
+    from modelyard.serve.completions import Completions
+
+    return Completions(
+        generator, name=app.service.name, limits=app.limits, thread=app.engine.thread, registry=app.meters.registry,
+        ready=lambda: app.ready,
+    )  # fmt: skip
 
 
 def _routes(app: App) -> Any:
@@ -202,7 +238,7 @@ def _routes(app: App) -> Any:
                 headers=headers,
             )
         elif error.status_code == 404:
-            refusal = Refused(404, "not_found", f"no such path. There are: {', '.join(_PATHS[:-1])}")
+            refusal = Refused(404, "not_found", f"no such path. There are: {', '.join(app.paths[:-1])}")
         else:
             refusal = Refused(error.status_code, "refused", f"{path[:100]}: {error.detail}", headers=headers)
         return _refusal(refusal, request.scope["request_id"])
@@ -225,6 +261,7 @@ def _routes(app: App) -> Any:
 
     routes = [
         Route("/v1/predict", app.predict, methods=["POST"]),
+        *(app.completions.routes() if app.completions is not None else ()),
         Route("/healthz", health),
         Route("/readyz", ready),
         Route("/metrics", metrics),

@@ -53,8 +53,13 @@ class Engine:
 
     def __init__(self, predictor: Answers, limits: Limits) -> None:
         self._predictor, self._limits = predictor, limits
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
+        """Where the model runs; whatever else runs the same model shares it."""
         self._queued_rows = 0
+        self._alike = getattr(predictor, "generator", None) is None and all(
+            column.type not in ("image", "sequence") for column in predictor.state.inputs
+        )
+        """Whether one row takes about as long as another: answers that are written do not; images and series differ in size by a thousand times."""
         self.single_time = math.inf
         """Seconds that one row alone takes, as last measured; infinite before warming, so that nothing runs inline before."""
         self.row_time = 0.0
@@ -63,7 +68,7 @@ class Engine:
     def warm(self, rows: Rows) -> None:
         """Answer some rows so that the first customer does not pay for it; blocks, call it in a thread."""
         for _ in range(WARMING):
-            _, seconds = self._thread.submit(self._answer, rows).result()
+            _, seconds = self.thread.submit(self._answer, rows).result()
             self.single_time = min(self.single_time, seconds / max(len(rows), 1))
         self.row_time = self.single_time
 
@@ -71,7 +76,7 @@ class Engine:
         """Answers in order; 429 where the queue is too long for its turn to come in time, 504 where it did not."""
         count = len(rows)
         asked = time.perf_counter()
-        if self._queued_rows == 0 and count * self.single_time < INLINE:
+        if self._alike and self._queued_rows == 0 and count * self.single_time < INLINE:
             answers, seconds = self._answer(rows)
             self._learn(seconds, count)
             return Answered(answers, self._predictor.task.usage(rows, answers), 0.0, seconds)
@@ -85,7 +90,7 @@ class Engine:
             )
         self._queued_rows += count
         loop = asyncio.get_running_loop()
-        future = self._thread.submit(self._answer, rows)
+        future = self.thread.submit(self._answer, rows)
         future.add_done_callback(lambda done: self._leave(loop, count))
         try:
             async with asyncio.timeout(self._limits.answer_time):
@@ -101,7 +106,7 @@ class Engine:
 
     def close(self) -> None:
         """Let the thread go; what it is working on is finished first."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self.thread.shutdown(wait=False, cancel_futures=True)
 
     def _leave(self, loop: asyncio.AbstractEventLoop, count: int) -> None:
         """Called in the thread, also for an answer that nobody waits for any more; the count belongs to the loop."""

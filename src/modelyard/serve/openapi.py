@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from modelyard.rows import Column
+from modelyard.rows import GREY_IMAGE, Column, example_series
 from modelyard.serve.limits import Limits
 from modelyard.tasks._contract import State
 
@@ -48,7 +48,8 @@ def describe(
                         "one": {"summary": "One row", "value": {"row": rows[0]}},
                         "many": {"summary": "Several rows", "value": {"rows": rows[:3] if len(rows) > 1 else rows * 2}},
                     },
-                }
+                },
+                **_uploads(state.inputs),
             },
         },
         "responses": {
@@ -91,6 +92,18 @@ def describe(
     }
 
 
+def _uploads(inputs: Sequence[Column]) -> Json:
+    """Where images are read: a form with a file a field, and the bytes of an image alone where it is all that is read."""
+    if all(column.type != "image" for column in inputs):
+        return {}
+    fields = {
+        column.name: {"contentMediaType": "image/*"} if column.type == "image" else {"type": "string"}
+        for column in inputs
+    }
+    found: Json = {"multipart/form-data": {"schema": {"type": "object", "properties": fields}}}
+    return found | ({"image/*": {"schema": {"contentMediaType": "image/*"}}} if len(inputs) == 1 else {})
+
+
 def example_row(inputs: Sequence[Column]) -> dict[str, Any]:
     """A row that the service can answer, made of what training saw."""
     row = {column.name: _example(column) for column in inputs}
@@ -99,10 +112,14 @@ def example_row(inputs: Sequence[Column]) -> dict[str, Any]:
     return row
 
 
-_PLACEHOLDER: Json = {"number": 0, "boolean": True, "category": "other", "text": "some text", "date": "2026-01-31"}
+_PLACEHOLDER: Json = {
+    "number": 0, "boolean": True, "category": "other", "text": "some text", "date": "2026-01-31", "image": GREY_IMAGE,
+}  # fmt: skip
 
 
 def _example(column: Column) -> Any:
+    if column.type == "sequence":
+        return example_series(column.channels)
     given = column.example
     if given is None:
         given = (
@@ -143,6 +160,8 @@ _TYPES: dict[str, list[str]] = {
     "category": ["string", "number", "boolean", "null"],
     "text": ["string", "null"],
     "date": ["string", "number", "null"],
+    "image": ["string", "null"],
+    "sequence": ["array", "string", "null"],
 }
 _MEANING = {
     "number": "A number (also as text).",
@@ -150,6 +169,8 @@ _MEANING = {
     "category": "A category. An unknown one is accepted, and counts as one that training never saw.",
     "text": "Text.",
     "date": "A date or time in ISO 8601, such as 2026-01-31 (also seconds since 1970).",
+    "image": "A PNG, JPEG, WebP, GIF, BMP or TIFF file in base64 (also as a data URI). Addresses are not fetched.",
+    "sequence": "A list of numbers, or of lists of numbers where a step has several channels; null where one lacks.",
 }
 
 
@@ -180,6 +201,8 @@ def _field(column: Column, example: Any) -> Json:
     if column.missing:
         facts.append(f"Missing in {column.missing:.1%} of the training rows.")
     schema: Json = {"type": _TYPES[column.type], "description": " ".join(facts), "x-column-type": column.type}
+    if column.type == "image":
+        schema |= {"contentEncoding": "base64", "contentMediaType": "image/*"}
     if column.values:
         schema["x-known-values"] = list(column.values[:MOST_VALUES])
     if example is not None:

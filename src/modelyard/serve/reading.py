@@ -1,12 +1,15 @@
 """A request's body into rows: bounded reading, strict JSON, and the fields that the model was trained on.
 
 Three bodies are understood: `{"rows": [{...}, ...]}`, `{"row": {...}}`, and the bare fields of one row `{...}`. A field's value
-is never a list or an object, so an input that is itself called `rows` or `row` stays unambiguous. It knows nothing about answering.
+is never an object or a list of objects, so an input that is itself called `rows` or `row` stays unambiguous. Where images are
+read, one row may also be a form (`multipart/form-data`) or, where it is all that is read, the image itself. It knows nothing about
+answering.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -64,10 +67,63 @@ async def read_body(stream: AsyncIterator[bytes], declared: str | None, limits: 
         ) from None
     if over:
         raise Refused(
-            413, "body_too_large", f"the body has more than {limits.max_body} bytes. Send fewer rows at a time.",
+            413, "body_too_large", f"the body has more than {limits.max_body} bytes. Send less at a time.",
             headers={"Connection": "close"},
         )  # fmt: skip
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def is_upload(headers: Mapping[str, str]) -> bool:
+    """Whether the body is an image itself."""
+    return headers.get("content-type", "").strip().lower().startswith("image/")
+
+
+def read_upload(body: bytes, inputs: Sequence[Column]) -> Rows:
+    """The one row of an uploaded image; 415 where the model reads other things, or more than one image."""
+    if [column.type for column in inputs] != ["image"]:
+        named = listed([f"{column.name} ({column.type})" for column in inputs])
+        raise Refused(415, "unsupported_upload", f"an image alone is not accepted here. Send JSON with: {named}")
+    return from_records([{inputs[0].name: body}], inputs)
+
+
+def is_form(headers: Mapping[str, str]) -> bool:
+    """Whether the body is a form."""
+    return headers.get("content-type", "").strip().lower().startswith("multipart/form-data")
+
+
+def read_form(body: bytes, content_type: str, inputs: Sequence[Column]) -> Rows:
+    """The one row of a form (RFC 7578): files of images, everything else as text; 400 where it is no form, 422 where it does not fit."""
+    boundary = _BOUNDARY.search(content_type)
+    if boundary is None:
+        raise Refused(400, "invalid_form", "the form names no boundary in its Content-Type.")
+    kinds: dict[str, str] = {column.name: column.type for column in inputs}
+    record: dict[str, Any] = {}
+    mark = (boundary[1] or boundary[2]).encode("latin-1", "replace")
+    for name, content in _fields(body, mark, len(kinds) + MOST_FAULTS):
+        try:
+            record[name] = content if kinds.get(name, "image") == "image" else content.decode("utf-8")
+        except UnicodeDecodeError:
+            raise invalid_rows([(0, name[:LONGEST_NAME], "must be text in UTF-8")]) from None
+    if not record:
+        raise Refused(400, "invalid_form", f"the form holds no field. Fields: {listed(list(kinds))}")
+    try:
+        return from_records([record], inputs)
+    except RequestError as error:
+        raise invalid_rows(list(error.faults)) from None
+
+
+_BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
+_NAME = re.compile(rb'content-disposition:[^\r\n]*?[;\s]name="([^"\r\n]*)"', re.IGNORECASE)
+
+
+def _fields(body: bytes, boundary: bytes, most: int) -> Iterator[tuple[str, bytes]]:
+    """Name and content of at most so many parts: heads, an empty line and what was sent, up to the next boundary."""
+    for part in (b"\r\n" + body).split(b"\r\n--" + boundary, most + 1)[1 : most + 1]:
+        if part.startswith(b"--"):  # the last boundary
+            return
+        head, _, content = part.partition(b"\r\n\r\n")
+        if found := _NAME.search(head):
+            yield found[1].decode("utf-8", "replace"), content
 
 
 def read_rows(body: bytes, inputs: Sequence[Column], limits: Limits) -> Rows:
@@ -150,8 +206,9 @@ def _misfits(records: Sequence[Mapping[str, Any]], inputs: Sequence[Column]) -> 
                 yield number, name[:LONGEST_NAME], f"unknown field.{close} Allowed: {listed(list(known))}"
         for name, value in record.items():
             # a file may say 12 where a text stands; a client that does has mixed up its fields
-            if known.get(name) == "text" and value is not None and not isinstance(value, str):
-                yield number, name, f"must be text (got {_kind(value)})"
+            if known.get(name) in ("text", "image") and value is not None and not isinstance(value, str):
+                wanted = "text" if known[name] == "text" else "an image in base64"
+                yield number, name, f"must be {wanted} (got {_kind(value)})"
         if not stranger and all(value is None or value == "" for value in record.values()):
             yield number, None, f"has no value. Give at least one of: {listed(list(known))}"
 

@@ -14,6 +14,8 @@ WRONG = {
     "date": "the day before",
     "category": ["a", "list"],
     "text": {"an": "object"},
+    "image": "bm8gaW1hZ2U=",
+    "sequence": {"an": "object"},
 }
 """A value that no column of the type accepts."""
 STRANGER = "no_such_field"

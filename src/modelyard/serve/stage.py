@@ -131,7 +131,7 @@ def _bodies(context: Context, description: dict[str, Any]) -> tuple[list[str], i
 def _sample(context: Context, types: dict[str, str]) -> list[dict[str, Any]]:
     import polars as pl
 
-    from modelyard.rows import from_frame
+    from modelyard.rows import as_sent, from_frame
 
     place = context.store.path("data", "test.parquet")
     if not place.exists():
@@ -140,7 +140,8 @@ def _sample(context: Context, types: dict[str, str]) -> list[dict[str, Any]]:
     frame = frame.sample(min(SAMPLE, frame.height), seed=context.blueprint.train.seed, shuffle=True)
     rows = from_frame(frame, types)
     records = [
-        {name: value for name, value in rows.record(row).items() if value is not None} for row in range(len(rows))
+        as_sent({name: value for name, value in rows.record(row).items() if value is not None})
+        for row in range(len(rows))
     ]
     return [record for record in records if any(value != "" for value in record.values())]
 

@@ -42,7 +42,7 @@ def by_length(
         width = max(int(batch["length"].max()), 1)
         rounded = -(-width // multiple) * multiple
         width = rounded if rounded <= max(longest, width) else width
-        for name in ragged:
+        for name in (name for name in ragged if name in batch):
             batch[name] = _fit(batch[name], width)
         answered = run(batch)
         outputs = np.empty((count, *answered.shape[1:]), dtype=answered.dtype) if outputs is None else outputs

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from modelyard.frozen import Frozen
 from modelyard.rows import Array, Column, Rows, from_frame
 
 if TYPE_CHECKING:
     import polars
+
+
+Kind = Literal["classification", "regression", "language", "image"]
 
 
 class State(Frozen):
@@ -24,6 +27,11 @@ class State(Frozen):
     target: str
     inputs: tuple[Column, ...]
     """The fields of a request."""
+    makes: Literal["text", "image"] | None = None
+    """What an answer is, where it is made; None where it is a class or a number. Its scores are then about the row's target, which
+    scoring reads beside the inputs."""
+    width: int | None = None
+    """Numbers that a model puts out for a row, where an answer is made."""
     classes: tuple[str, ...] = ()
     """Class names, sorted (classification)."""
     counts: tuple[int, ...] = ()
@@ -41,8 +49,8 @@ class State(Frozen):
 
     @property
     def outputs(self) -> int:
-        """Width of a model's output: classes, or 1 for a number."""
-        return len(self.classes) or 1
+        """Width of a model's output: classes, or 1 for a number, or what the task says."""
+        return self.width or len(self.classes) or 1
 
     @property
     def positive_class(self) -> int | None:
@@ -50,12 +58,16 @@ class State(Frozen):
         return None if self.positive is None else self.classes.index(self.positive)
 
     def target_of(self, frame: polars.DataFrame) -> Array:
-        """The target of a split as it was written: (n,) texts of classes, or numbers."""
-        return from_frame(frame, {self.target: "category" if self.classes else "number"})[self.target]
+        """The target of a split as it was written: (n,) texts of classes, numbers, or what is made."""
+        return from_frame(frame, {self.target: self.makes or ("category" if self.classes else "number")})[self.target]
 
     def types(self) -> dict[str, str]:
-        """Input name to type."""
+        """Input name to type: what a request holds."""
         return {column.name: column.type for column in self.inputs}
+
+    def scored(self) -> dict[str, str]:
+        """Column name to type of what scoring reads: the inputs, and the target where an answer is made."""
+        return self.types() | ({self.target: self.makes} if self.makes else {})
 
 
 class Task(Frozen):
@@ -63,12 +75,22 @@ class Task(Frozen):
 
     unit: ClassVar[str] = "request"
     """What the service sells and counts."""
-    kind: ClassVar[str]
-    """`classification` or `regression`: which metrics and figures apply."""
+    kind: ClassVar[Kind]
+    """Which metrics and figures apply: a class, a number, a text or an image is answered."""
     metrics: ClassVar[tuple[str, ...]]
     """Names on the metrics shelf; the first one chooses."""
+    combines: ClassVar[bool] = True
+    """Whether the answers of several models have a mean."""
+    tolerance: ClassVar[float] = 1e-4
+    """What `same` allows where the blueprint's `compress.tolerance` says nothing."""
+    judged: ClassVar[bool] = True
+    """Whether `losses` tells how good an answer to one row is; where not, models bring the losses they learn by."""
     baselines: ClassVar[tuple[str, ...]] = ("dummy",)
     """Candidates that always run and must be beaten (the first, with confidence)."""
+
+    def added(self, inputs: Mapping[str, str]) -> dict[str, str]:
+        """Fields of a request that the data need not hold, name to type: `prepare` adds them, texts empty and numbers by row."""
+        return {}
 
     @abstractmethod
     def candidates(self, size: str, columns: Sequence[Column]) -> dict[str, dict[str, Any]]:
@@ -84,6 +106,10 @@ class Task(Frozen):
 
     def standardised(self, target: Array, state: State) -> Array:
         """What models learn of an encoded target: class numbers as they are; a number's task puts it on one scale."""
+        return target
+
+    def restored(self, target: Array, state: State) -> Array:
+        """The inverse of `standardised`."""
         return target
 
     @abstractmethod

@@ -12,7 +12,7 @@ import numpy as np
 
 from modelyard.errors import DataError
 from modelyard.rows import Array, Column
-from modelyard.tasks._contract import State, Task
+from modelyard.tasks._contract import Kind, State, Task
 from modelyard.tasks._tables import portfolio
 
 SKEWED = 1.0
@@ -22,7 +22,7 @@ SKEWED = 1.0
 class Part(Task):
     """A number for each row of a table."""
 
-    kind: ClassVar[str] = "regression"
+    kind: ClassVar[Kind] = "regression"
     metrics: ClassVar[tuple[str, ...]] = (
         "root_mean_squared_error", "mean_absolute_error", "r2", "median_absolute_error", "mean_absolute_percentage_error",
     )  # fmt: skip
@@ -54,6 +54,9 @@ class Part(Task):
         """After the logarithm where there is one, mean 0 and deviation 1."""
         moved = np.log(np.maximum(target, np.exp(-50.0))) if state.transform == "log" else target
         return (moved - state.mean) / state.scale
+
+    def restored(self, target: Array, state: State) -> Array:
+        return self.scores(target[:, None], state)[:, 0]
 
     def losses(self, outputs: Any, target: Any, state: State) -> tuple[Any, Any]:
         """Half the squared error of the standardised number."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def run(context: Context) -> Trained:
     """Train every candidate and choose. The budget is kept within 10 %, or the news says that it was not."""
     from modelyard import downloads
-    from modelyard.train import candidates, choosing, world
+    from modelyard.train import candidates, choosing, picturing, world
 
     started = time.monotonic()
     here, derived = world.look(context, started)
@@ -36,8 +36,10 @@ def run(context: Context) -> Trained:
             advance(1)
     record = choosing.choose(here, trained, scores)
     candidates.prune(here, queue)
+    shown = picturing.augmented(here, record)
     spent, budget = time.monotonic() - started + before, context.blueprint.train.budget.to("s") + allowed
     if spent > 1.1 * budget:
         context.progress.say(f"train took {spent:.0f} s of a budget of {budget:.0f} s")
     derived.append(candidates.resolved(named))
-    return record.model_copy(update={"derived": tuple(derived), "timings": {"total": round(spent, 3)}})
+    told = {"augmented": shown, "derived": tuple(derived), "timings": {"total": round(spent, 3)}}
+    return record.model_copy(update=told)

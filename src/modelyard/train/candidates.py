@@ -21,10 +21,12 @@ from modelyard.rows import Array
 from modelyard.store import fingerprint, hash_file, read_json
 from modelyard.train.world import World
 
-RESERVED = ("model", "optional")
-"""Keys of a candidate that are not its model's options."""
-LOOP_SHARE = 0.25
-"""Most of the remaining budget that a gradient-trained candidate may take while others wait; the last takes all that is left."""
+RESERVED = ("model", "optional", "share")
+"""Keys of a candidate that are not its model's options; `share` is its share of the whole budget."""
+FIT_SHARE, LOOP_SHARE = 0.5, 0.25
+"""Most of the remaining budget that a candidate may take while others wait; the last takes all that is left."""
+REFIT_SHARE = 0.25
+"""... and that learning again from every row may take while others wait."""
 
 
 def named(world: World) -> dict[str, dict[str, Any]]:
@@ -151,11 +153,11 @@ def train_one(world: World, name: str, options: dict[str, Any], *, waiting: int)
     model, own = _read(name, options)
     part = parts.load("models", model)
     specs = [spec_of(world, name, options, fold) for fold in range(len(world.folds))]
-    done, skipped = _run_folds(world, specs, part, waiting, optional=options.get("optional", False))
+    done, skipped = _run_folds(world, specs, part, waiting, options)
     if skipped:
         context.progress.say(f"{name}: skipped: {skipped}")
         return Candidate(name=name, model=model, options=own, status="skipped", reason=skipped), None
-    final = _final(world, specs, done, part.learns)
+    final = _final(world, specs, done, part.learns, waiting)
     scores = np.concatenate([jobs.scores(spec, context.store.folder) for spec in specs])
     _refuse_undefined(world, scores)
     found = _describe(world, own, scores, done, final)
@@ -178,16 +180,16 @@ def _refuse_undefined(world: World, scores: Array) -> None:
 
 
 def _run_folds(
-    world: World, specs: list[jobs.JobSpec], part: Any, waiting: int, *, optional: bool
+    world: World, specs: list[jobs.JobSpec], part: Any, waiting: int, options: dict[str, Any]
 ) -> tuple[list[Job], str]:
     """The jobs of every fold, or why there are none."""
-    context = world.context
+    context, optional = world.context, options.get("optional", False)
     done: list[Job] = []
     skipped = _unfit(part, specs[0], world, optional=optional)
     for fold, spec in enumerate(specs):
         share = 0.0
         if not skipped and not jobs.done(spec, context.store.folder):
-            share = _share(world, part.learns, waiting) / (len(specs) - fold)
+            share = _share(world, part.learns, waiting, options.get("share")) / (len(specs) - fold)
             skipped = _too_late(world, spec, done, len(specs) - fold)
         if skipped:
             break
@@ -200,7 +202,7 @@ def _run_folds(
     return done, skipped
 
 
-def _final(world: World, specs: list[jobs.JobSpec], done: list[Job], learns: str) -> list[jobs.JobSpec]:
+def _final(world: World, specs: list[jobs.JobSpec], done: list[Job], learns: str, waiting: int) -> list[jobs.JobSpec]:
     """The jobs whose models answer: those of all folds, or one refitted on every row where there is one fold and time."""
     context = world.context
     again = specs[0].model_copy(update={"fold": jobs.ALL})
@@ -208,7 +210,8 @@ def _final(world: World, specs: list[jobs.JobSpec], done: list[Job], learns: str
         return specs
 
     def fits() -> bool:
-        return jobs.done(again, context.store.folder) or bool(done[0].timings["total"] < world.left())
+        free = world.left() * (REFIT_SHARE if waiting else 1.0)
+        return jobs.done(again, context.store.folder) or bool(done[0].timings["total"] < free)
 
     if again.model not in world.task.baselines and not context.decide(
         f"{again.candidate}.{again.key[:12]}.{world.mark}.refit", fits
@@ -235,12 +238,14 @@ def _unfit(part: Any, spec: jobs.JobSpec, world: World, *, optional: bool) -> st
     return str(parts.build("models", spec.model, spec.options).unfit(world.state))
 
 
-def _share(world: World, learns: str, waiting: int) -> float:
+def _share(world: World, learns: str, waiting: int, declared: float | None) -> float:
     """Seconds that this candidate may take of what is left, after those who wait."""
     left = max(world.left(), 0.0)
+    if declared is not None:
+        return min(left, declared * world.context.blueprint.train.budget.to("s"))
     if not waiting:
         return left
-    return left * (LOOP_SHARE if learns == "loop" else 0.5)
+    return left * (LOOP_SHARE if learns == "loop" else FIT_SHARE)
 
 
 def _too_late(world: World, spec: jobs.JobSpec, done: list[Job], folds: int) -> str:
@@ -284,7 +289,9 @@ def _describe(
     weights = load_file(build / final[0].folder / "weights.safetensors")
     features = read_json(build / final[0].folder / "features.json")
     members = tuple(_member(spec) for spec in final)
-    Artifact(name=name, state=world.state, members=members).save(build / "train" / name)
+    Artifact(name=name, state=world.state, members=members, generate=world.context.blueprint.generate).save(
+        build / "train" / name
+    )
     return Candidate(
         name=name, model=model, options=options, status="trained", jobs=tuple(done), validation=estimates(world, scores, None),
         work=part.work(weights, features, world.state), explain=part.explain(weights, features, world.state),

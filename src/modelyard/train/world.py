@@ -96,7 +96,7 @@ def look(context: Context, started: float) -> tuple[World, list[Derived]]:
     by = blueprint.prepare.split.by  # with given files too: validation rows are then held out so
     task: Task = parts.build("tasks", prepared.task)
     types = prepared.inputs_types()
-    if not types:
+    if not types and task.kind not in ("language", "image"):
         raise DataError(
             "no input columns are left: every column but the target is ignored. See data.columns in the blueprint."
         )
@@ -123,7 +123,7 @@ def look(context: Context, started: float) -> tuple[World, list[Derived]]:
     known = target >= 0 if state.classes else np.ones(len(target), dtype=bool)
     folds = _split(np.arange(total) < frames[0].height, known, groups, target, state, count, blueprint.train.seed)
     return World(
-        context=context, task=task, state=state, rows=from_frame(both, types), row=both[ROW].to_numpy(), target=target,
+        context=context, task=task, state=state, rows=from_frame(both, state.scored()), row=both[ROW].to_numpy(), target=target,
         groups=groups, shifts=by in ("group", "time"), folds=folds, top_k=metrics.top_k_of(both, blueprint), costs=_costs(both, prepared, blueprint), metric=metrics.find(name, task.kind), started=started, spent_before=0.0,
         fingerprint=fingerprint([prepared.splits["train"].hash, prepared.splits["validation"].hash, state.model_dump(mode="json"), count]),
     ), derived  # fmt: skip
@@ -141,8 +141,9 @@ def _costs(frame: polars.DataFrame, prepared: Prepared, blueprint: Blueprint) ->
 def _folds(prepared: Prepared, by: str, rows: int, size: str) -> tuple[int, str]:
     if "validation" in prepared.given:
         return 1, "the validation rows were given"
-    if prepared.task.startswith("text"):
-        return 1, "text models are costly: one held-out part chooses"
+    read = prepared.task.partition("-")[0]
+    if read in ("text", "image", "sequence"):
+        return 1, f"{read} models are costly: one held-out part chooses"
     if by == "time":
         return 1, "rows are split by time: folds would let the future choose for the past"
     if size == "tiny":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -14,6 +14,9 @@ from modelyard.metrics import Statistic
 from modelyard.metrics._contract import ratio
 from modelyard.records.audited import Finding
 from modelyard.rows import Array, Rows, from_frame
+
+if TYPE_CHECKING:
+    import polars
 
 ROWS = 20_000
 """Training rows that a column's tree learns from; more would not change what one column can say."""
@@ -63,8 +66,8 @@ class Part(Check):
 
     def _alone(self, world: World) -> list[Rule]:
         """What each number, category, boolean and date can do by itself. A sole input is the service, not a leak."""
-        columns = [name for name, kind in world.state.types().items() if kind != "text"]
-        if len(world.state.types()) < 2 or not columns:
+        columns = [name for name, kind in world.state.types().items() if kind not in ("text", "image", "sequence")]
+        if len(world.state.types()) < 2 or not columns or world.state.makes:
             return []
         frame = world.train[world.some(world.train.height, ROWS)]
         train, truth = from_frame(frame, world.state.types()), world.truth(frame)
@@ -77,10 +80,19 @@ class Part(Check):
         ]
 
     def _seen(self, world: World) -> Array:
-        """(n,) whether a test row's inputs stand in the training rows, exactly."""
-        names = list(world.state.types())
-        train = set(world.train.select(names).hash_rows(seed=0).to_list())
-        return np.array([one in train for one in world.test.select(names).hash_rows(seed=0).to_list()], dtype=bool)
+        """(n,) whether a test row's inputs (where an answer is made, the row's own) stand in the training rows, exactly."""
+        names = [world.state.target] if world.state.makes else list(world.state.types())
+        train = set(_marks(world.train, names))
+        return np.array([one in train for one in _marks(world.test, names)], dtype=bool)
+
+
+def _marks(frame: polars.DataFrame, names: list[str]) -> list[int]:
+    """A hash of each row's inputs; series count by what would be printed of them."""
+    import polars as pl
+
+    nested = [name for name in names if frame.schema[name].is_nested()]
+    spelt = [pl.Series(name, [str(value) for value in frame[name].to_list()], dtype=pl.String) for name in nested]
+    return frame.select(names).with_columns(spelt).hash_rows(seed=0).to_list()
 
 
 def alone(name: str, train: Rows, truth: Array, world: World) -> Statistic:

@@ -50,7 +50,7 @@ class Part(Check):
         details = {"validation": _value(world, validation), "test": _value(world, world.sample)}
         if self.rows:
             frame = world.train[world.some(world.train.height, self.rows)]
-            rows = from_frame(frame, world.state.types())
+            rows = from_frame(frame, world.state.scored())
             details["train"] = _value(world, world.answers(rows, world.truth(frame), TopK(top_k.k)))
         drop = fall(world, validation, groups)
         points = world.metric.greater_is_better

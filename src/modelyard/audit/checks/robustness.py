@@ -1,4 +1,4 @@
-"""Do small edits change answers? Typing errors, case, white space, lost fields and a little noise on some test rows."""
+"""Do small edits change answers? Typing errors, case, white space, lost fields, a little noise; light, focus and place of images."""
 
 from __future__ import annotations
 
@@ -34,9 +34,17 @@ class Part(Check):
     missing: float = Field(0.1, ge=0, lt=1)
     """Share of fields lost, where there is more than one."""
     noise: float = Field(0.01, ge=0, le=1)
-    """Noise on numbers, in standard deviations of their column."""
+    """Noise on numbers and series, in standard deviations of their column or channel."""
     case: bool = True
     """Whether texts are also read in lower case."""
+    brightness: float = Field(0.1, ge=0, lt=1)
+    """Share by which images are brighter or darker: the mildest step of ImageNet-C (Hendrycks and Dietterich 2019)."""
+    blur: float = Field(0.0045, ge=0, le=0.5)
+    """How far images are out of focus, in shares of their side: one pixel of 224, the mildest step of ImageNet-C. 0 leaves the edit out."""
+    shift: float = Field(0.05, ge=0, le=0.5)
+    """Share of the side by which images are moved: half of what image models train with by default. 0 leaves the edit out."""
+    jpeg: int = Field(50, ge=0, le=95)
+    """Quality of the JPEG as which images are saved again; ImageNet-C's mildest step, 25, is what nobody saves. 0 leaves the edit out."""
     warn_changed: float = Field(0.1, gt=0, le=1)
     """Share of changed answers that is shown as a warning; one typing error a text changed 4 to 10 % of the answers of
     commercial sentiment services (CheckList, Ribeiro et al. 2020, table 1)."""
@@ -50,19 +58,24 @@ class Part(Check):
     """The same, that stops the build: 1 is twice the error; null: never."""
 
     def applies(self, world: World) -> str:
-        return "" if self._edits(world) else "no text, number or second field to edit"
+        return "" if self._edits(world) else "no text, number, image, series or second field to edit"
 
     def _edits(self, world: World) -> dict[str, edits.Edit]:
-        types = world.state.types()
-        kinds = set(types.values())
+        asked = [column for column in world.state.inputs if column.missing < 1]
+        kinds = {column.type for column in asked}
         found: dict[str, edits.Edit] = {}
         if "text" in kinds:
             found |= {"typos": edits.typos(self.typos)} if self.typos else {}
             found |= {"case": edits.case} if self.case else {}
             found |= {"spaces": edits.spaces(self.spaces)} if self.spaces else {}
-        if "number" in kinds and self.noise:
+        if kinds & {"number", "sequence"} and self.noise:
             found["noise"] = edits.noise(self.noise)
-        if len(types) > 1 and self.missing:
+        if "image" in kinds:
+            found |= {"brightness": edits.brightness(self.brightness)} if self.brightness else {}
+            found |= {"blur": edits.blur(self.blur)} if self.blur else {}
+            found |= {"shift": edits.shift(self.shift)} if self.shift else {}
+            found |= {"resaved": edits.resaved(self.jpeg)} if self.jpeg else {}
+        if len(asked) > 1 and self.missing:
             found["missing"] = edits.missing(self.missing)
         return found
 

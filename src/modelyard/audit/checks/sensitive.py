@@ -117,7 +117,7 @@ def _figures(world: World, column: str, slices: Slices, favourable: int | None) 
         if statistic is not None:
             yield Figure("recall_gap" if world.state.classes else "error_gap", column, value, statistic)
         if not world.state.classes:
-            yield Figure("bias", column, value, bias(sample.target, sample.scores[:, 0], mask))
+            yield Figure("bias", column, value, bias(sample.target, sample.labels, mask))
     if favourable is None:
         return
     chosen, deserved = sample.labels == favourable, sample.target == favourable

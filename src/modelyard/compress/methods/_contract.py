@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ import numpy as np
 
 from modelyard.frozen import Frozen
 from modelyard.models._contract import Arrays
+from modelyard.models._language import Language
 from modelyard.tasks._contract import State
 
 
@@ -60,7 +62,7 @@ class Exportable:
         if "length" in chosen and self.model.ragged:
             width = max(8, min(self.longest, 32))
             chosen["length"] = np.array([width, max(width // 2, 1), max(width // 3, 1), 1], dtype=np.int64)
-            for name in self.model.ragged:
+            for name in (name for name in self.model.ragged if name in chosen):
                 array = chosen[name][:, :width]
                 chosen[name] = np.pad(array, [(0, 0), (0, width - array.shape[1]), *[(0, 0)] * (array.ndim - 2)])
         return {name: torch.from_numpy(np.array(array)) for name, array in chosen.items()}
@@ -73,19 +75,33 @@ class Exportable:
         free = torch.export.Dim.DYNAMIC
         sample = self.sample()
         shapes = {name: {0: free, 1: free} if name in self.model.ragged else {0: free} for name in sample}
-        with torch.no_grad():
+        with torch.no_grad(), free_length():
             return torch.export.export(self.module, (), sample, dynamic_shapes=shapes)
 
 
+@contextmanager
+def free_length() -> Iterator[None]:
+    """Recurrent layers keep their length free while a graph is made; torch would else unroll them at the example's own.
+
+    torch's exporter does so itself while it traces, and forgets it while it translates (pytorch issue 191855, mended after 2.13).
+    """
+    with ExitStack() as stack:
+        with suppress(ImportError):  # torch before 2.10 has none of it
+            from torch.export import _patches
+
+            for name in ("register_lstm_while_loop_decomposition", "register_gru_while_loop_decomposition"):
+                if hasattr(_patches, name):
+                    stack.enter_context(getattr(_patches, name)())
+        yield
+
+
 def _plain(array: Any) -> Any:
-    """Whole numbers as int64, others as float32: what torch modules are given."""
-    kind = (
-        np.int64
-        if np.issubdtype(array.dtype, np.integer)
-        else np.float32
-        if np.issubdtype(array.dtype, np.floating)
-        else array.dtype
-    )
+    """Whole numbers as int64, bytes of images as they are, others as float32: what torch modules are given."""
+    kind = array.dtype
+    if np.issubdtype(kind, np.floating):
+        kind = np.float32
+    elif np.issubdtype(kind, np.integer) and kind != np.uint8:
+        kind = np.int64
     return np.ascontiguousarray(array, dtype=kind)
 
 
@@ -105,8 +121,8 @@ class Method(Frozen):
         return f"needs {', '.join(absent)}. Run: pip install 'modelyard[{self.extra}]'" if absent else ""
 
     def applies(self, model: Any) -> bool:
-        """Whether it can export this model."""
-        return bool(model.learns == "loop")
+        """Whether it can export this model: texts are continued by methods of their own."""
+        return model.learns == "loop" and not isinstance(model, Language)
 
     @abstractmethod
     def export(self, member: Exportable, folder: Path) -> dict[str, Any]:

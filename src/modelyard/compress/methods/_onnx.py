@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from modelyard.compress.methods._contract import Exportable
+from modelyard.compress.methods._contract import Exportable, free_length
 
 OUTPUT = "outputs"
 
@@ -19,7 +19,7 @@ def graph(member: Exportable) -> Any:
     if "onnx" not in member.made:
         import torch
 
-        with quietly():
+        with quietly(), free_length():
             made = torch.onnx.export(
                 member.program,
                 dynamo=True,

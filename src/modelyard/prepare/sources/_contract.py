@@ -18,10 +18,16 @@ class Source(Frozen):
 
     suffixes: ClassVar[tuple[str, ...]]
     """Endings of the file names it reads, in small letters."""
+    together: ClassVar[bool] = False
+    """Whether all files of a source are read as one table, by `read_all`: a row a file."""
 
     @abstractmethod
     def read(self, path: Path, missing: Sequence[str]) -> polars.DataFrame:
         """The file's rows; texts in `missing` become null where the format has no null of its own. DataError where it cannot be read."""
+
+    def read_all(self, paths: Sequence[Path], missing: Sequence[str]) -> polars.DataFrame:
+        """All files as one table, a row each in their order; only where `together` says so."""
+        raise NotImplementedError
 
     def facts(self, path: Path) -> dict[str, Any]:
         """What had to be found out to read the file, such as its encoding. JSON."""

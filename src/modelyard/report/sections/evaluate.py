@@ -7,6 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from modelyard.report import charts, html
+from modelyard.report.sections import _written
 from modelyard.report.sections._contract import Section
 from modelyard.report.sections._shared import bounds_of, forest, gates_table, metric_style
 from modelyard.report.traced import Traced
@@ -30,6 +31,7 @@ class Part(Section):
             _money(world, evaluate),
             *_slices(world, evaluate),
             _worst(world, evaluate),
+            *_written.cards(world, evaluate["writing"]),
             gates_table(world, world.gates("evaluate")),
         )
 
@@ -341,11 +343,17 @@ def _worst(world: World, evaluate: Traced) -> Markup | None:
         words("evaluate.worst"),
         html.tag("ol", *items[:SHOWN], class_="errors"),
         more,
-        note=words("evaluate.worst_note")
-        if world.task_kind == "classification"
-        else words("evaluate.worst_note_number"),
+        note=_worst_note(world, mistakes),
         wide=True,
     )
+
+
+def _worst_note(world: World, mistakes: Traced) -> Markup:
+    words = world.words
+    if world.task_kind != "classification":
+        return words("evaluate.worst_note_number")
+    note = words("evaluate.worst_note")
+    return html.join(note, words("evaluate.looks_note"), between=" ") if mistakes[0]["looks"].there else note
 
 
 def _mistake(world: World, mistake: Traced) -> tuple[Markup, Markup]:
@@ -380,7 +388,19 @@ def _mistake(world: World, mistake: Traced) -> tuple[Markup, Markup]:
         html.tag("div", html.tag("span", name, class_="faint small"), world.quote(value, class_="mail"))
         for name, value in long
     ]
-    return about, html.tag("div", line, *texts)
+    return about, html.tag("div", _images(world, mistake), line, *texts)
+
+
+def _images(world: World, mistake: Traced) -> Markup | None:
+    """The row's image, and beside it where the model looked."""
+    words = world.words
+    told = {
+        "image": words.plain("evaluate.image_alt").format(row=mistake["row"].text),
+        "looks": words.plain("evaluate.looks_alt"),
+    }
+    found = {name: world.data_uri(mistake[name].text) for name in told}
+    shown = [html.tag("img", src=address, alt=told[name], width=96) for name, address in found.items() if address]
+    return html.tag("div", *shown, class_="pictures") if shown else None
 
 
 def _value(world: World, given: Traced) -> Markup:

@@ -91,14 +91,14 @@ def _target(world: World, prepare: Traced) -> Markup | None:
     if not known:
         return None
     keys = list(dict.fromkeys(key for name in known for key, _ in splits[name]["target"].items()))
-    numeric = world.task_kind == "regression"
+    numeric = world.task_kind != "classification"
     rows = []
     for key in keys[:20]:
         cells = []
         for name in known:
             given = splits[name]["target"][key]
             cells.append(
-                world.number(given, "metric")
+                world.number(given, "metric" if world.task_kind == "regression" else "count")
                 if numeric
                 else html.join(
                     world.number(given, "count"),
@@ -297,6 +297,15 @@ def _facts(world: World, column: Traced) -> list[tuple[Any, Any]]:
             (words("prepare.middle"), span),
             *script,
         ]
+    if facts["modes"]:
+        sides = html.join(*(world.number(facts[side]["0.5"], "count") for side in ("width", "height")), between=" × ")
+        modes = html.join(
+            *(html.join(name, " ", world.number(count, "count")) for name, count in facts["modes"].items()),
+            between=", ",
+        )
+        return [(words("prepare.sides"), sides), (words("prepare.modes"), modes)]
+    if facts["steps"]:
+        return [(words("prepare.steps"), world.number(facts["steps"]["0.5"], "count"))]
     return []
 
 

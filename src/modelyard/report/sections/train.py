@@ -24,6 +24,7 @@ class Part(Section):
             _choice(world, train),
             _weights(world, train),
             *_curves(world, train),
+            _augmented(world, train),
             _threshold(world, train),
             gates_table(world, world.gates("train")),
         ]
@@ -141,6 +142,15 @@ def _curve(world: World, curve: Traced, kind: str, axis: str, label: str) -> Mar
     chart.dots(zip(epochs, validation_points, strict=True), "s1", titles=titles, radius=3.5)
     legend = [("s8", words("train.on_train")), ("s1", words("train.on_validation"))]
     return html.figure(chart.svg(label), label, legend=legend)
+
+
+def _augmented(world: World, train: Traced) -> Markup | None:
+    """Training images, and each as the model met it."""
+    address, words = world.data_uri(train["augmented"].text), world.words
+    if not address:
+        return None
+    drawn = html.tag("div", html.tag("img", src=address, alt=words.plain("train.augmented")), class_="pictures")
+    return html.card(words("train.augmented"), drawn, note=words("train.augmented_note"))
 
 
 def _threshold(world: World, train: Traced) -> Markup | None:

@@ -1,0 +1,201 @@
+"""The next tokens: one after another by chance or greedily, or the likeliest whole by beam search. It knows no text.
+
+A decoder is what a session of a language model offers: it reads a prompt, then one token at a time, and keeps its key-value state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from modelyard.decoding.sampling import draw, probabilities
+from modelyard.rows import Array
+from modelyard.sampling import Sampling
+
+
+class Decoder(Protocol):
+    """What continues token ids."""
+
+    ends: frozenset[int]
+    """Tokens that end an answer."""
+    context: int
+    """Most tokens that it can see, prompt and answer together."""
+
+    def start(self, ids: Array) -> tuple[Array, Any]:
+        """A prompt (T,) -> logits of what follows (V,), and the state after it for one row."""
+
+    def step(self, ids: Array, state: Any) -> tuple[Array, Any]:
+        """One more token for each row (B,) -> logits (B, V) and the state; the state given is used up."""
+
+    def pick(self, state: Any, rows: Array) -> Any:
+        """The state of these rows, in this order; a row may come twice."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token of an answer."""
+
+    id: int
+    logarithm: float
+    """Natural logarithm of its probability under the model, before any option of sampling."""
+    likeliest: tuple[tuple[int, float], ...] = ()
+    """The likeliest tokens in its place and their logarithms, the likeliest first; as many as were asked for."""
+
+
+class Answers:
+    """Answers to one prompt, one token each a step: rows of one state, so that the prompt is read once.
+
+    >>> answers = Answers(decoder, prompt, Sampling(), most=20, rngs=[rng])  # doctest: +SKIP
+    >>> while answers.going: tokens = answers.step()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, decoder: Decoder, prompt: Array, options: Sampling, *, most: int,
+        rngs: Sequence[np.random.Generator], likeliest: int = 0,
+    ) -> None:  # fmt: skip
+        self._decoder, self._prompt, self._options = decoder, np.asarray(prompt, dtype=np.int64), options
+        self._rngs, self._likeliest = rngs, likeliest
+        self._room = min(most, decoder.context - len(prompt))
+        self.going: list[int] = list(range(len(rngs))) if self._room > 0 else []
+        """Answers that are still being written."""
+        self._answers: list[list[int]] = [[] for _ in rngs]
+        self._stepped: list[int] = []
+        """The answers that the state's rows stand for."""
+        self._state: Any = None
+
+    def step(self) -> dict[int, Token | None]:
+        """The next token of each answer that is going; None where it has ended. Nothing is computed for tokens nobody asks for."""
+        logits = self._logits()
+        found: dict[int, Token | None] = {}
+        for row, answer in enumerate(self._stepped):
+            before = np.array(self._answers[answer], dtype=np.int64)
+            seen = np.concatenate([self._prompt, before])
+            chosen = draw(probabilities(logits[row], seen, self._options, generated=before), self._rngs[answer])
+            ended = chosen in self._decoder.ends
+            found[answer] = None if ended else told(logits[row], chosen, self._likeliest)
+            self._answers[answer].append(chosen)
+            if ended or len(before) + 1 == self._room:
+                self.drop(answer)
+        return found
+
+    def drop(self, answer: int) -> None:
+        """Write no more of this one."""
+        if answer in self.going:
+            self.going.remove(answer)
+
+    def _logits(self) -> Array:
+        """(B, V) of what follows the answers that are going."""
+        if self._state is None:
+            first, self._state = self._decoder.start(self._prompt)
+            self._stepped = list(self.going)
+            if len(self.going) > 1:
+                self._state = self._decoder.pick(self._state, np.zeros(len(self.going), dtype=np.int64))
+            return np.repeat(first[None], len(self.going), axis=0)
+        if self.going != self._stepped:
+            rows = np.array([self._stepped.index(answer) for answer in self.going], dtype=np.int64)
+            self._state, self._stepped = self._decoder.pick(self._state, rows), list(self.going)
+        latest = np.array([self._answers[answer][-1] for answer in self._stepped], dtype=np.int64)
+        logits, self._state = self._decoder.step(latest, self._state)
+        return logits
+
+
+def continued(
+    decoder: Decoder, prompt: Array, options: Sampling, *, most: int, rng: np.random.Generator
+) -> Iterator[Token]:
+    """Tokens one at a time: until one ends the answer (it is not given), `most`, or the context is full."""
+    answers = Answers(decoder, prompt, options, most=most, rngs=[rng])
+    while answers.going:
+        token = answers.step()[0]
+        if token is not None:
+            yield token
+
+
+def scored(decoder: Decoder, ids: Array, *, likeliest: int = 0) -> Iterator[Token]:
+    """The tokens of a text but the first, as the decoder expected each of them; read one at a time."""
+    if len(ids) < 2:
+        return
+    logits, state = decoder.start(np.asarray(ids[:1], dtype=np.int64))
+    for place, token in enumerate(ids[1:], start=1):
+        yield told(logits, int(token), likeliest)
+        if place + 1 < len(ids):
+            rows, state = decoder.step(np.array([token], dtype=np.int64), state)
+            logits = rows[0]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search came to."""
+
+    ids: list[int]
+    ended: bool
+    """Whether the model ended it; else there was no more room."""
+
+
+def beam(decoder: Decoder, prompt: Array, *, beams: int, most: int, length_penalty: float = 1.0) -> list[int]:
+    """The answer of the highest mean log-probability (sum / length ** penalty) that a beam of this width finds, end left out."""
+    steps = searched(decoder, prompt, beams=beams, most=most, length_penalty=length_penalty)
+    return next(found.ids for found in steps if found is not None)
+
+
+def searched(
+    decoder: Decoder, prompt: Array, *, beams: int, most: int, length_penalty: float = 1.0
+) -> Iterator[Found | None]:
+    """Beam search a step at a time: None after each that was not the last, then what `beam` finds."""
+    room = min(most, decoder.context - len(prompt))
+    if room <= 0:
+        yield Found([], ended=False)
+        return
+    first, state = decoder.start(prompt)
+    logits, state = np.repeat(first[None], beams, axis=0), decoder.pick(state, np.zeros(beams, dtype=np.int64))
+    sums = np.full(beams, -np.inf)
+    sums[0] = 0.0  # all rows are alike before the first token: only one may branch
+    rows: list[list[int]] = [[] for _ in range(beams)]
+    finished: list[tuple[float, Found]] = []
+    width, likeliest = len(first), beams * (1 + len(decoder.ends))  # so many that `beams` of them end nothing
+    for place in range(1, room + 1):
+        totals = sums[:, None] + log_softmax(logits)  # (B, V)
+        flat = totals.ravel()
+        likely = np.argpartition(flat, -likeliest)[-likeliest:] if len(flat) > likeliest else np.arange(len(flat))
+        likely = likely[np.argsort(-flat[likely], kind="stable")]
+        going: list[tuple[int, int, float]] = []
+        for choice in likely:
+            row, token, total = int(choice) // width, int(choice) % width, float(flat[choice])
+            if token in decoder.ends:
+                finished.append((total / place**length_penalty, Found(rows[row], ended=True)))
+            elif len(going) < beams:
+                going.append((row, token, total))
+        finished = sorted(finished, key=lambda one: -one[0])[:beams]
+        sums = np.array([total for *_, total in going])
+        if len(finished) == beams and finished[-1][0] >= sums.max() / place**length_penalty:
+            break
+        rows = [[*rows[row], token] for row, token, _ in going]
+        if place < room:
+            yield None
+            chosen = decoder.pick(state, np.array([row for row, *_ in going], dtype=np.int64))
+            logits, state = decoder.step(np.array([token for _, token, _ in going], dtype=np.int64), chosen)
+    else:
+        ends = zip(sums.tolist(), rows, strict=True)
+        finished += [(total / room**length_penalty, Found(row, ended=False)) for total, row in ends]
+    yield max(finished, key=lambda one: one[0])[1]
+
+
+def told(logits: Array, token: int, likeliest: int = 0) -> Token:
+    """A token with what logits (V,) say of it and of the likeliest in its place."""
+    top = logits.max()
+    whole = float(top) + float(np.log(np.exp(logits - top).sum(dtype=np.float64)))
+    others: tuple[tuple[int, float], ...] = ()
+    if likeliest:
+        best = np.argpartition(logits, -likeliest)[-likeliest:] if likeliest < len(logits) else np.arange(len(logits))
+        best = best[np.lexsort((best, -logits[best]))]
+        others = tuple((int(one), float(logits[one]) - whole) for one in best)
+    return Token(token, float(logits[token]) - whole, others)
+
+
+def log_softmax(logits: Array) -> Array:
+    """Log-probabilities of logits (..., V), float64."""
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    result: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return result

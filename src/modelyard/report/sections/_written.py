@@ -1,0 +1,54 @@
+"""What a language model wrote: figures beside those of the rows' own texts, and some texts in full."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+
+from modelyard.report import html
+from modelyard.report.traced import Traced
+from modelyard.report.world import World
+
+FIGURES = ("chrf", "bleu", "copied")
+"""With intervals; the others are counts over all texts."""
+COUNTS = ("distinct_2", "repetition", "longest_copy")
+
+
+def cards(world: World, writing: Traced) -> list[Markup]:
+    """Figures, then texts; nothing where no text was written."""
+    return [_figures(world, writing), _texts(world, writing)] if writing.there else []
+
+
+def _figures(world: World, writing: Traced) -> Markup:
+    words = world.words
+    shown = [name for name in FIGURES if writing["chosen"]["figures"][name].there]
+    everyone: list[tuple[Any, Traced]] = [(words("evaluate.chosen"), writing["chosen"])]
+    everyone += [(words.name("candidate", name), one) for name, one in writing["candidates"].items()]
+    everyone.append((words("written.wanted"), writing["wanted"]))
+    rows = []
+    for name, one in everyone:
+        figures = [
+            world.interval(one["figures"][figure], "percent" if figure == "copied" else "metric")
+            if one["figures"][figure].there
+            else ""
+            for figure in shown
+        ]
+        counts = [world.number(one[figure], "count" if figure == "longest_copy" else "percent") for figure in COUNTS]
+        rows.append([name, *figures, *counts])
+    head = [words("evaluate.model"), *(words(f"written.{name}") for name in (*shown, *COUNTS))]
+    label = words.plain("written.figures")
+    table = html.table(head, rows, label=label, numeric=tuple(range(1, len(head))))
+    note = words("written.figures_note", rows=world.number(writing["rows"], "count"))
+    return html.card(label, table, note=note, wide=True)
+
+
+def _texts(world: World, writing: Traced) -> Markup:
+    words, answered = world.words, bool(writing["answered"].value)
+    rows = [
+        [*([world.quote(text["prompt"]), world.quote(text["wanted"])] if answered else []), world.quote(text["answer"])]
+        for text in writing["texts"]
+    ]
+    head = [*([words("written.prompt"), words("written.own")] if answered else []), words("written.answer")]
+    label = words.plain("written.texts")
+    return html.card(label, html.table(head, rows, label=label), note=words("written.texts_note"), wide=True)

@@ -1,0 +1,347 @@
+"""The endpoints of a language model as OpenAI's clients know them: `/v1/chat/completions`, `/v1/completions`, `/v1/models`.
+
+    body -> options, checked -> tokens -> engine (`writer`) -> one answer, or server-sent events
+
+Every refusal has OpenAI's shape, `{"error": {message, type, param, code}}`, so that its clients raise their own exceptions. What is
+not supported is refused, never ignored. It knows no model; a `Generator` has one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+
+from modelyard.errors import RequestError
+from modelyard.sampling import Sampling
+from modelyard.serve.asking import ChatRequest, Options, TextRequest, bad, prompts_of, read_options
+from modelyard.serve.limits import Limits
+from modelyard.serve.lines import say_failure
+from modelyard.serve.reading import check_headers, read_body
+from modelyard.serve.refusing import Refused
+from modelyard.serve.telling import ChatShape, TextShape, usage_of
+from modelyard.serve.writer import Ask, Generation, GenerationEngine, GenerationLimits, Generator, Piece, TokenMeters
+
+Json = dict[str, Any]
+T = TypeVar("T")
+PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/models")
+
+
+class Completions:
+    """The endpoints over one generator.
+
+    `thread` is where the model runs; share it with whatever else runs the same model. `ready` says whether to answer yet.
+    """
+
+    def __init__(
+        self, generator: Generator, *, name: str, limits: Limits, thread: ThreadPoolExecutor, registry: Any,
+        ready: Callable[[], bool] = lambda: True, generation: GenerationLimits | None = None,
+    ) -> None:  # fmt: skip
+        self._generator, self._name, self._limits, self._ready = generator, name, limits, ready
+        self.engine = GenerationEngine(
+            generator, generation or GenerationLimits(), thread=thread, meters=TokenMeters(registry)
+        )
+        self._since = int(time.time())
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What it answers."""
+        return PATHS
+
+    def routes(self) -> list[Any]:
+        """Starlette's routes."""
+        from starlette.routing import Route
+
+        return [
+            Route(PATHS[0], _shaped(self.chat), methods=["POST"]),
+            Route(PATHS[1], _shaped(self.complete), methods=["POST"]),
+            Route(PATHS[2], _shaped(self.models)),
+            Route(PATHS[2] + "/{model:path}", _shaped(self.model)),
+        ]
+
+    def warm(self) -> None:
+        """Write a few tokens until the code is loaded; blocks."""
+        self.engine.warm()
+
+    async def models(self, request: Any) -> Any:
+        """GET /v1/models."""
+        return _json({"object": "list", "data": [self._model()]})
+
+    async def model(self, request: Any) -> Any:
+        """GET /v1/models/NAME."""
+        self._check_name(request.path_params["model"])
+        return _json(self._model())
+
+    async def chat(self, request: Any) -> Any:
+        """POST /v1/chat/completions."""
+        given = await self._read(request, ChatRequest)
+        if given.top_logprobs is not None and not given.logprobs:
+            raise bad("top_logprobs", "needs `logprobs: true`")
+        if given.max_tokens is not None and given.max_completion_tokens is not None:
+            raise bad("max_tokens", "is the old name of max_completion_tokens. Give one of them")
+        most = given.max_tokens if given.max_completion_tokens is None else given.max_completion_tokens
+        if most == 0:
+            raise bad("max_tokens", "must be at least 1 (got 0)")
+        try:
+            messages = [message.plain for message in given.messages]
+            ids = await asyncio.to_thread(self._generator.encode_chat, messages)
+        except RequestError as error:
+            raise bad("messages", "; ".join(text.rstrip(".") for *_, text in error.faults)) from None
+        likeliest = given.top_logprobs or 0 if given.logprobs else None
+        asks = [self._ask(given, ids, "messages", most=most, likeliest=likeliest)]
+        return await self._answer(request, given, asks, ChatShape(self._name, request.scope["request_id"]))
+
+    async def complete(self, request: Any) -> Any:
+        """POST /v1/completions."""
+        given = await self._read(request, TextRequest)
+        prompts = prompts_of(given.prompt)
+        if len(prompts) * given.n > self.engine.limits.at_once + self.engine.limits.waiting:
+            raise bad("prompt", f"{len(prompts)} prompts with {given.n} answers each are more than can wait")
+        asks = []
+        for prompt in prompts:
+            ids, text = await asyncio.to_thread(self._tokens, prompt, echo=given.echo)
+            asks.append(self._ask(given, ids, "prompt", most=given.max_tokens, likeliest=given.logprobs, echo=text))
+        return await self._answer(request, given, asks, TextShape(self._name, request.scope["request_id"]))
+
+    def _model(self) -> Json:
+        return {"id": self._name, "object": "model", "created": self._since, "owned_by": "modelyard"}
+
+    def _check_name(self, name: str) -> None:
+        if name != self._name:
+            message = f"no model {name[:100]!r} here. There is: {self._name!r}"
+            raise Refused(404, "model_not_found", message, faults=[(None, "model", message)])
+
+    async def _read(self, request: Any, kind: type[Any]) -> Any:
+        """The options of a request, each by itself and together as they should be."""
+        if not self._ready():
+            raise Refused(503, "not_ready", "the model is still being loaded. Try again.", headers={"Retry-After": "1"})
+        check_headers(request.headers)
+        body = await read_body(request.stream(), request.headers.get("content-length"), self._limits)
+        given = read_options(body, kind)
+        self._check_name(given.model)
+        at_once = self.engine.limits.at_once
+        for name in ("n", "beams"):
+            if getattr(given, name) > at_once:
+                raise bad(name, f"must be at most {at_once} (got {getattr(given, name)})")
+        return given
+
+    def _tokens(self, prompt: str | list[int], *, echo: bool) -> tuple[Sequence[int], str | None]:
+        """A prompt's token ids, and its text where it is to be echoed."""
+        if isinstance(prompt, str):
+            return self._generator.encode_prompt(prompt), prompt if echo else None
+        for number in prompt:
+            if not 0 <= number < self._generator.vocabulary:
+                raise bad("prompt", f"no token {number}. There are 0 to {self._generator.vocabulary - 1}")
+        return prompt, self._generator.decode(prompt) if echo else None
+
+    def _ask(
+        self, given: Options, ids: Sequence[int], param: str, *, most: int | None, likeliest: int | None,
+        echo: str | None = None,
+    ) -> Ask:  # fmt: skip
+        return Ask(
+            prompt=np.asarray(ids, dtype=np.int64),
+            sampling=self._sampling(given),
+            most=self._room(len(ids), most, param),
+            choices=given.n,
+            seed=secrets.randbits(63) if given.seed is None else given.seed % 2**64,
+            stops=(given.stop,) if isinstance(given.stop, str) else given.stop,
+            beams=given.beams,
+            logarithms=likeliest is not None,
+            likeliest=likeliest or 0,
+            echo=echo,
+        )
+
+    def _room(self, length: int, most: int | None, param: str) -> int:
+        """Tokens that the answer may have; 400 where the prompt is too long for them."""
+        context, allowed = self._generator.context, self.engine.limits.most_tokens
+        if length == 0:
+            raise bad(param, "holds no token")
+        if most is not None and most > allowed:
+            raise bad("max_tokens", f"must be at most {allowed} (got {most})")
+        wanted = 1 if most is None else most
+        if length + wanted > context:
+            raise bad(
+                param,
+                f"there are {length} tokens, and with {wanted} of an answer that is {length + wanted}. "
+                f"At most {context} fit, both together",
+                code="context_length_exceeded",
+            )
+        return min(allowed, context - length) if most is None else most
+
+    def _sampling(self, given: Options) -> Sampling:
+        bias = {}
+        for name, value in given.logit_bias.items():
+            if not (name.isdecimal() and len(name) < 10 and int(name) < self._generator.vocabulary):
+                raise bad("logit_bias", f"no token {name[:20]!r}. There are 0 to {self._generator.vocabulary - 1}")
+            bias[int(name)] = value
+        return Sampling(
+            temperature=given.temperature,
+            top_k=given.top_k,
+            top_p=given.top_p,
+            min_p=given.min_p,
+            repetition=given.repetition_penalty,
+            presence=given.presence_penalty,
+            frequency=given.frequency_penalty,
+            bias=bias,
+        )
+
+    async def _answer(self, request: Any, given: Options, asks: Sequence[Ask], shape: ChatShape | TextShape) -> Any:
+        """The whole answer, or its first piece and a stream of the others."""
+        generation = self.engine.submit(asks, streamed=given.stream)
+        pieces = generation.__aiter__()
+        try:
+            if not given.stream:
+                return _json(await _while_there(request, _whole(pieces, generation, asks, shape)))
+            first = await _while_there(request, anext(pieces))
+        except BaseException:
+            generation.cancel()
+            raise
+        finally:
+            request.scope["usage"] = usage_of(generation)
+        usage = given.stream_options is not None and given.stream_options.include_usage
+        events = _events(first, pieces, generation, shape, usage=usage, request_id=request.scope["request_id"])
+        return _stream(events, generation)
+
+
+# -- answers ---------------------------------------------------------------------------------------------------------------
+
+
+async def _whole(
+    pieces: AsyncIterator[Piece], generation: Generation, asks: Sequence[Ask], shape: ChatShape | TextShape
+) -> Json:
+    """All pieces as one answer."""
+    choices: list[Json] = [
+        {"text": [], "tokens": None, "finish": None} for _ in range(sum(ask.choices for ask in asks))
+    ]
+    async for piece in pieces:
+        choice = choices[piece.choice]
+        choice["text"].append(piece.text)
+        if piece.tokens is not None:
+            choice["tokens"] = [*(choice["tokens"] or ()), *piece.tokens]
+        choice["finish"] = piece.finish
+    for choice in choices:
+        choice["text"] = "".join(choice["text"])
+    return {**shape.whole(choices), "usage": usage_of(generation)}
+
+
+async def _events(
+    first: Piece,
+    rest: AsyncIterator[Piece],
+    generation: Generation,
+    shape: ChatShape | TextShape,
+    *,
+    usage: bool,
+    request_id: str,
+) -> AsyncIterator[bytes]:
+    """Server-sent events; an error amid them is told as one."""
+    extra = {"usage": None} if usage else {}
+
+    def told(piece: Piece) -> bytes:
+        return b"".join(_event({**chunk, **extra}) for chunk in shape.chunks(piece))
+
+    try:
+        yield told(first)
+        async for piece in rest:
+            yield told(piece)
+        if usage:
+            yield _event({**shape.last(), "usage": usage_of(generation)})
+    except Exception as error:
+        yield _event(_body(_refused(error, request_id), request_id))
+    yield b"data: [DONE]\n\n"
+
+
+def _event(content: Json) -> bytes:
+    return b"data: " + _dumped(content) + b"\n\n"
+
+
+def _dumped(content: Json) -> bytes:
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _stream(events: AsyncIterator[bytes], generation: Generation) -> Any:
+    """A response of events; however it ends, the generation ends with it."""
+    from starlette.requests import ClientDisconnect
+    from starlette.responses import StreamingResponse
+
+    response = StreamingResponse(events, headers={"x-accel-buffering": "no"}, media_type="text/event-stream")
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await response(scope, receive, send)
+        except ClientDisconnect:
+            pass  # nobody is there to be told
+        finally:
+            generation.cancel()
+            scope["usage"] = usage_of(generation)
+
+    return answer
+
+
+def _json(content: Json, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
+    from starlette.responses import Response
+
+    return Response(_dumped(content), status, headers={**(headers or {}), "content-type": "application/json"})
+
+
+async def _while_there(request: Any, work: Awaitable[T]) -> T:
+    """What the work comes to; it is cancelled where the client goes away first."""
+    from starlette.requests import ClientDisconnect
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+
+
+# -- refusals --------------------------------------------------------------------------------------------------------------
+
+
+def _shaped(endpoint: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+    """The endpoint with refusals in OpenAI's shape."""
+    from starlette.requests import ClientDisconnect
+
+    async def answer(request: Any) -> Any:
+        identity = request.scope["request_id"]
+        try:
+            return await endpoint(request)
+        except ClientDisconnect:
+            raise
+        except Exception as error:
+            refused = _refused(error, identity)
+            return _json(_body(refused, identity), status=refused.status, headers=refused.headers)
+
+    return answer
+
+
+def _refused(error: Exception, request_id: str) -> Refused:
+    """A refusal as it is; anything else is logged, and told as an error of ours."""
+    if isinstance(error, Refused):
+        return error
+    say_failure(error, request_id=request_id)
+    return Refused(500, "internal", "something went wrong here, not with you. Quote the request id.")
+
+
+def _body(refused: Refused, request_id: str) -> Json:
+    kind = "rate_limit_error" if refused.status == 429 else "server_error" if refused.status >= 500 else None
+    error = {
+        "message": refused.message,
+        "type": kind or "invalid_request_error",
+        "param": refused.faults[0][1] if refused.faults else None,
+        "code": refused.type,
+    }
+    return {"error": error, "request_id": request_id}
