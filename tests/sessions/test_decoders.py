@@ -231,6 +231,7 @@ def test_weights_of_fewer_bits_lose_little(bits: Any, tmp_path: Path) -> None:
     network = made(SHAPES["modern"])
     graph = _language.stateful(network)
     options = _language.save(_language.light(graph.clone(), bits), tmp_path)
+    assert options["group"] > 0, "activations are rounded where weights are integers"
     lighter = OpenVinoDecoder(tmp_path, ends=[0], context=SMALL["context"], threads=1, **options)
     arrays = encoded(tokens(30, 30, 30, 30))
     exact, found = TorchDecoder(network, ends=[0]).score(arrays), lighter.score(arrays)
