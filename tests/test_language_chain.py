@@ -8,9 +8,11 @@ import polars as pl
 import pytest
 
 from modelyard import Blueprint
+from modelyard.blueprint.business import Business
 from modelyard.report.world import World
 from modelyard.run import NAMES, Build, run
 from modelyard.serve.client import running
+from modelyard.units import quantity
 from tests.report_laws import faults_of, free_numbers, parse
 
 pytest.importorskip("torch")
@@ -101,3 +103,19 @@ def test_the_report_shows_what_was_written_and_nothing_loose(build: Build) -> No
     page = parse(text)
     assert faults_of(page, world) == []
     assert free_numbers(page, world) == []
+
+
+def test_tokens_read_and_written_have_prices_of_their_own(build: Build) -> None:
+    served, valued = (json.loads((build.folder / f"{name}.json").read_text()) for name in ("serve", "business"))
+    stream = served["measured_stream"]
+    assert stream["path"] == "/v1/completions" and set(served["measured_units"]) == {"input token", "output token"}
+    assert quantity(stream["first_token"]["p50"]) <= quantity(stream["first_token"]["p95"])
+    assert 0 < quantity(stream["reading"]).value < 1
+    units = {one["unit"]: one for one in valued["measured_units"]}
+    costs = [
+        quantity(one["cost"]["likely"]).value / one["lot"] * quantity(one["per_request"]).value
+        for one in units.values()
+    ]
+    request = quantity(valued["measured_costs"]["per_request"]["likely"]).value
+    overhead = Business().hosting_overhead.likely
+    assert sum(costs) == pytest.approx(request * (1 + overhead), rel=1e-4)

@@ -16,6 +16,7 @@ from modelyard.blueprint.reading import dump
 from modelyard.business import run
 from modelyard.business.trace import formulas
 from modelyard.context import Context
+from modelyard.errors import BlueprintError
 from modelyard.records import Record, without_times
 from modelyard.records.served import Served
 from modelyard.records.valued import SCENARIOS, Valued, trace_key
@@ -234,3 +235,61 @@ def test_nobody_uses_it(venture: Venture) -> None:
     assert record.measured_cash is not None and record.measured_unit_economics is not None
     assert set(record.measured_cash.likely.columns["customers"].values) == {0.0}
     assert record.measured_unit_economics.break_even_customers.likely is not None
+
+
+TOKENS = {"input token": "20 input_token/request", "output token": "50 output_token/request"}
+PAID_BY_USE = """
+machine_price: 0.36
+utilisation: 0.5
+relative_speed: 1
+hosting_overhead: 0.25
+payment_share: 0.03
+minimum_margin: 0.47
+plans: [{name: use, price: 0, share: 1, usage: 10000, prices: {input token: 0.1, output token: 0.5}}]
+"""
+
+
+def _use(text: str = PAID_BY_USE) -> str:
+    return "\n" + "\n".join(f"  {line}" for line in text.strip().splitlines())
+
+
+def test_tokens_read_and_written_have_costs_of_their_own(venture: Venture) -> None:
+    """A request costs 2e-6 x 1.25 USD; a fifth of its time is reading: 20 tokens cost 0.5e-6, 50 written ones 2e-6."""
+    record = venture(_use(), units=TOKENS, reading=0.2)
+    read, written = record.measured_units
+    assert (read.unit, read.lot, written.unit) == ("input token", 1_000_000, "output token")
+    assert read.cost.likely is not None and read.cost.likely.to("USD/megainput_token") == pytest.approx(0.025)
+    assert written.cost.likely is not None and written.cost.likely.to("USD/megaoutput_token") == pytest.approx(0.04)
+    assert read.price_floor.likely is not None and read.price_floor.likely.value == pytest.approx(0.05)
+    whole = read.cost.likely.value * 20 / 1e6 + written.cost.likely.value * 50 / 1e6
+    assert whole == pytest.approx(2.5e-6), "together they are what a request costs"
+
+
+def test_a_plan_may_charge_by_use_alone(venture: Venture) -> None:
+    """10,000 requests of 20 tokens at 0.1 and 50 at 0.5 USD a million: 0.02 + 0.25 USD; both above their floors."""
+    record = venture(_use(), units=TOKENS, reading=0.2)
+    (plan,) = record.measured_plans
+    assert plan.revenue.likely is not None and plan.revenue.likely.value == pytest.approx(0.27)
+    assert "unit_below_cost" not in {remark.code for remark in record.measured_remarks}
+    cheap = venture(_use(PAID_BY_USE.replace("output token: 0.5", "output token: 0.05")), units=TOKENS, reading=0.2)
+    told = [remark for remark in cheap.measured_remarks if remark.code == "unit_below_cost"]
+    assert [remark.subject for remark in told] == ["use: output token"]
+    assert told[0].wanted is not None and told[0].wanted.value == pytest.approx(0.08)
+
+
+def test_images_are_priced_by_the_thousand(venture: Venture) -> None:
+    record = venture(units={"image": "1 image/request"})
+    (image,) = record.measured_units
+    costs = record.measured_costs
+    assert costs is not None and costs.per_thousand.likely is not None and image.cost.likely is not None
+    assert (image.lot, image.share) == (1000, 1.0)
+    assert image.cost.likely.value == pytest.approx(costs.per_thousand.likely.value * 1.3), "hosting overhead is 0.3"
+
+
+def test_a_unit_that_nobody_sells_is_refused_before_anything_runs() -> None:
+    text = "name: demo\ntask: text-generation\ndata: {source: rows.csv, target: label}\nbusiness:" + _use()
+    Blueprint.parse(text)
+    with pytest.raises(
+        BlueprintError, match="no unit of sale 'image': text-generation sells input token, output token"
+    ):
+        Blueprint.parse(text.replace("input token: 0.1", "image: 0.1"))

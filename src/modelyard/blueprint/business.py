@@ -130,6 +130,8 @@ class Plan(Frozen):
     """Requests a month that the price includes; null: no limit."""
     overage: float | None = Field(None, ge=0)
     """Price of one more request; null: requests beyond the included volume are refused."""
+    prices: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """What use costs besides, by unit of sale: a million tokens (`input token`, `output token`), a thousand of any other (`image`, `request`)."""
     share: float = Field(ge=0, le=1)
     """Share of all customers on this plan; the shares of all plans sum to 1."""
     usage: Annotated[Range, Assumed("request/customer/month", "depends")]

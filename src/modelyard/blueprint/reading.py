@@ -86,6 +86,7 @@ def check(values: Mapping[str, Any], *, name: str, folder: Path, lines: Any = No
             fault(*_sentence(item, Blueprint, values))
     _check_parts(values, fault)
     _check_metrics(values, fault)
+    _check_prices(values, fault)
     if blueprint is not None:
         _check_together(blueprint, fault)
     if faults or blueprint is None:
@@ -229,6 +230,22 @@ def _check_parts(values: Mapping[str, Any], fault: Any) -> None:
             at = (where, key, name)
             if _named(shelf, name, at, fault) and isinstance(options, Mapping):
                 _options(shelf, name, dict(options), at, fault)
+
+
+def _check_prices(values: Mapping[str, Any], fault: Any) -> None:
+    """Units of sale in plans: what the task sells, or, where it is inferred, what any task sells."""
+    task, business = values.get("task"), values.get("business")
+    named = isinstance(task, str) and task in parts.names("tasks")
+    sold = sorted(
+        {unit for one in ([task] if named else parts.names("tasks")) for unit in parts.load("tasks", one).units}
+    )
+    plans = business.get("plans") if isinstance(business, Mapping) else None
+    for number, plan in enumerate(plans if isinstance(plans, (list, tuple)) else ()):
+        prices = plan.get("prices") if isinstance(plan, Mapping) else None
+        for unit in prices if isinstance(prices, Mapping) else ():
+            if unit not in sold:
+                told = f"{task} sells {', '.join(sold)}" if named else f"tasks sell {', '.join(sold)}"
+                fault(("business", "plans", number, "prices", unit), f"no unit of sale {_show(unit)}: {told}")
 
 
 def _check_metrics(values: Mapping[str, Any], fault: Any) -> None:

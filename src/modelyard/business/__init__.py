@@ -12,7 +12,7 @@ from modelyard.blueprint.business import Business
 from modelyard.business import costs, plans, rates, unit_economics
 from modelyard.business.cash import UNITS, Table, simulate
 from modelyard.business.remarks import machine_remarks, remarks
-from modelyard.business.scenarios import Case, Facts, cases
+from modelyard.business.scenarios import Case, Facts, Sold, cases
 from modelyard.business.trace import assumptions, trace
 from modelyard.context import Context
 from modelyard.records._base import Derived, Gate, Record, machine
@@ -30,6 +30,7 @@ from modelyard.records.valued import (
     Remark,
     Scenario,
     UnitEconomics,
+    UnitPrice,
     Valued,
 )
 from modelyard.units import Quantity
@@ -59,7 +60,14 @@ def run(context: Context) -> Valued:
     )
     if served.measured_rate.value > 0:
         build_time = _build_time(context.records.values())
-        facts = Facts(rate=served.measured_rate, build_time=build_time, machine=chosen, server=server, grid=grid)
+        facts = Facts(
+            rate=served.measured_rate,
+            build_time=build_time,
+            machine=chosen,
+            server=server,
+            grid=grid,
+            units=_sold(served),
+        )
         first = machine_remarks(chosen, cores=measured_on[0], instructions=measured_on[1])
         record = _value(record, business, facts, first)
         gates += _margin_gate(business, record)
@@ -74,12 +82,20 @@ def _value(record: Valued, business: Business, facts: Facts, first: tuple[Remark
     return record.model_copy(
         update={
             "measured_costs": _costs(found),
+            "measured_units": tuple(_unit(found, one, business) for one in facts.units),
             "measured_plans": tuple(_plan(found, number, business) for number in range(len(business.plans))),
             "measured_unit_economics": economics,
             "measured_build": _build(found, facts),
             "measured_cash": cash,
             "measured_remarks": first
-            + remarks(found["likely"], economics, cash, record.assumptions, margin=business.minimum_margin or 0.0),
+            + remarks(
+                found["likely"],
+                economics,
+                cash,
+                record.assumptions,
+                margin=business.minimum_margin or 0.0,
+                floors=_floors(found, facts.units, business),
+            ),
         }
     )
 
@@ -103,6 +119,38 @@ def _costs(found: Cases) -> MachineCosts:
         if found["likely"].carbon
         else None,
     )
+
+
+def _sold(served: Served) -> tuple[Sold, ...]:
+    """What a request sells. Where tokens are read and written, the time until the first one written is what reading costs."""
+    units = {unit: each for unit, each in served.measured_units.items() if each.value > 0}
+    reading = served.measured_stream.reading.value if served.measured_stream is not None else 0.0
+    shares = {"input token": reading, "output token": 1.0 - reading} if len(units) > 1 else dict.fromkeys(units, 1.0)
+    return tuple(Sold(unit, each, shares[unit]) for unit, each in units.items())
+
+
+def _unit(found: Cases, sold: Sold, business: Business) -> UnitPrice:
+    count, name = costs.lot(sold.unit)
+    margin = business.minimum_margin or 0.0
+
+    def cost(case: Case) -> Quantity:
+        money = case.serving.request * sold.share / (sold.per_request / count)
+        return Quantity(money.value, f"{business.currency}/{name}")
+
+    def floor(case: Case) -> Quantity | None:
+        left = 1 - case.serving.payment_share - margin
+        return cost(case) / left if left > 0 else None
+
+    return UnitPrice(
+        unit=sold.unit, lot=count, per_request=sold.per_request, share=round(sold.share, 6),
+        cost=_each(found, cost), price_floor=_each(found, floor),
+    )  # fmt: skip
+
+
+def _floors(found: Cases, units: tuple[Sold, ...], business: Business) -> dict[str, Quantity]:
+    """The lowest price of each unit in the likely scenario."""
+    floors = {one.unit: _unit(found, one, business).price_floor.likely for one in units}
+    return {unit: floor for unit, floor in floors.items() if floor is not None}
 
 
 def _plan(found: Cases, number: int, business: Business) -> PlanValue:

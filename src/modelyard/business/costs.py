@@ -38,6 +38,20 @@ def cost_per_unit(machine_price: Quantity, rate: Quantity, *, utilisation: float
     return machine_price / (rate * utilisation)
 
 
+def noun(unit: str) -> str:
+    """A unit of sale as the unit of a quantity, which is one word. `noun("output token") == "output_token"`."""
+    return unit.replace(" ", "_")
+
+
+def lot(unit: str) -> tuple[int, str]:
+    """How many of a unit have a price together, and that as a unit: a million tokens, a thousand of anything else, as the market quotes them.
+
+    >>> lot("output token"), lot("image")
+    ((1000000, 'megaoutput_token'), (1000, 'kiloimage'))
+    """
+    return (1_000_000, f"mega{noun(unit)}") if unit.endswith("token") else (1_000, f"kilo{noun(unit)}")
+
+
 def replicas(demand: Quantity, capacity: Quantity, *, minimum: int) -> int:
     """Whole machines for a mean demand: ⌈demand ÷ capacity⌉, at least `minimum`. Both in unit/s."""
     if capacity.value <= 0:

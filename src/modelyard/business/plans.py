@@ -23,6 +23,17 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True)
+class Metered:
+    """A unit of sale that is charged by use."""
+
+    unit: str
+    price: Quantity
+    """In currency/lot of the unit (`costs.lot`)."""
+    per_request: Quantity
+    """In lot/request."""
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """A plan with one customer's usage: volumes in request/customer/month, amounts in the units of `Serving`."""
 
@@ -32,6 +43,7 @@ class Offer:
     overage: Quantity | None
     share: float
     usage: Quantity
+    metered: tuple[Metered, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +83,19 @@ def beyond(offer: Offer) -> Quantity:
     return extra if extra.value > 0 else none
 
 
+def by_use(offer: Offer) -> Quantity:
+    """What is charged besides the monthly price: requests beyond the included volume, and units of all that were answered."""
+    total = offer.price * 0.0
+    if offer.overage is not None:
+        total = total + offer.overage * beyond(offer)
+    for each in offer.metered:
+        total = total + each.price * each.per_request * answered(offer)
+    return total
+
+
 def revenue(offer: Offer) -> Quantity:
-    """Price + overage price x requests beyond the included volume."""
-    extra = beyond(offer)
-    return offer.price + offer.overage * extra if offer.overage is not None else offer.price
+    """Price + overage price x requests beyond the included volume + unit prices x units of the requests answered."""
+    return offer.price + by_use(offer)
 
 
 def value(offer: Offer, serving: Serving) -> Result:
@@ -96,14 +117,13 @@ def value(offer: Offer, serving: Serving) -> Result:
 def price_floor(offer: Offer, serving: Serving, *, margin: float = 0.0) -> Quantity | None:
     """The lowest monthly price at which the plan keeps a gross margin; None where fees and margin leave nothing.
 
-    Solves R - share x R - fixed - machines - support = margin x R for R = price + overage revenue.
+    Solves R - share x R - fixed - machines - support = margin x R for R = price + what is charged by use.
     """
     left = 1 - serving.payment_share - margin
     if left <= 0:
         return None
     needed = (serving.payment_fixed + serving.request * answered(offer) + serving.support) / left
-    extra = offer.overage * beyond(offer) if offer.overage is not None else offer.price * 0.0
-    floor = needed - extra
+    floor = needed - by_use(offer)
     return floor if floor.value > 0 else needed * 0.0
 
 

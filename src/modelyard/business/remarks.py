@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from modelyard.business import plans
 from modelyard.business.rates import Machine, covers
 from modelyard.business.scenarios import Case
@@ -15,9 +17,18 @@ HEALTHY_PAYBACK = Quantity(12.0, "month")
 
 
 def remarks(
-    case: Case, economics: UnitEconomics, cash: CashByScenario, declared: tuple[Assumption, ...], *, margin: float
+    case: Case,
+    economics: UnitEconomics,
+    cash: CashByScenario,
+    declared: tuple[Assumption, ...],
+    *,
+    margin: float,
+    floors: Mapping[str, Quantity],
 ) -> tuple[Remark, ...]:
-    """Remarks on the likely scenario, and on the cash of all three. `margin`: the gross margin that is demanded, or 0."""
+    """Remarks on the likely scenario, and on the cash of all three.
+
+    `margin`: the gross margin that is demanded, or 0; `floors`: the lowest price of each unit of sale.
+    """
     found: list[Remark] = []
     if all(one.default for one in declared if one.path != "business.exchange_rate"):  # which has no default
         found.append(Remark(code="all_assumed"))
@@ -28,6 +39,12 @@ def remarks(
         floor = plans.overage_floor(case.serving, margin=margin)
         if offer.overage is not None and floor is not None and offer.overage < floor:
             found.append(Remark(code="overage_below_cost", subject=offer.name, given=offer.overage, wanted=floor))
+        for each in offer.metered:
+            if each.unit in floors and each.price < floors[each.unit]:
+                subject = f"{offer.name}: {each.unit}"
+                found.append(
+                    Remark(code="unit_below_cost", subject=subject, given=each.price, wanted=floors[each.unit])
+                )
     ratio, months = economics.ltv_to_cac.likely, economics.payback.likely
     if ratio is not None and ratio < HEALTHY_RATIO:
         found.append(Remark(code="ltv_to_cac_low", given=ratio, wanted=HEALTHY_RATIO))

@@ -17,6 +17,17 @@ from modelyard.units import Quantity, quantity
 
 
 @dataclass(frozen=True, slots=True)
+class Sold:
+    """A unit of sale, as it was measured."""
+
+    unit: str
+    per_request: Quantity
+    """In unit/request."""
+    share: float
+    """Of what a request costs; those of all units sum to 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What was measured and looked up, the same in every scenario."""
 
@@ -24,6 +35,7 @@ class Facts:
     """Highest rate that one machine sustains inside the latency target, in request/s."""
     build_time: Quantity
     """Seconds of machine time of the build."""
+    units: tuple[Sold, ...]
     machine: Machine
     server: Server
     grid: Grid
@@ -101,7 +113,7 @@ def case(business: Business, facts: Facts, scenario: Scenario) -> Case:
     serving = plans.Serving(
         per_request * (1 + overhead), value("payment_share"), amount("payment_fixed"), amount("support")
     )
-    offers = tuple(_offer(plan, serving, scenario, money) for plan in business.plans)
+    offers = tuple(_offer(plan, serving, scenario, money, facts.units) for plan in business.plans)
     capacity = rate * utilisation
     build_machine = machine_price * facts.build_time
     cash = CashPlan(
@@ -149,7 +161,7 @@ def _carbon(facts: Facts, utilisation: float, capacity: Quantity) -> Quantity | 
     return costs.carbon_per_unit(energy, facts.grid.intensity, costs.embodied(facts.machine, facts.server), capacity)
 
 
-def _offer(plan: Plan, serving: plans.Serving, scenario: Scenario, money: str) -> plans.Offer:
+def _offer(plan: Plan, serving: plans.Serving, scenario: Scenario, money: str, units: tuple[Sold, ...]) -> plans.Offer:
     """A plan at the usage this scenario takes: that of the customer who earns least in `low`, most in `high`.
 
     More usage earns more where requests beyond the included volume are sold above cost, and less everywhere else.
@@ -163,6 +175,7 @@ def _offer(plan: Plan, serving: plans.Serving, scenario: Scenario, money: str) -
             overage=None if plan.overage is None else quantity(plan.overage, f"{money}/request"),
             share=plan.share,
             usage=quantity(usage, "request/customer/month"),
+            metered=tuple(_metered(one, plan.prices[one.unit], money) for one in units if one.unit in plan.prices),
         )
 
     def earned(offer: plans.Offer) -> float:
@@ -173,3 +186,10 @@ def _offer(plan: Plan, serving: plans.Serving, scenario: Scenario, money: str) -
     if scenario == "likely":
         return ends[1]
     return min(ends, key=earned) if scenario == "low" else max(ends, key=earned)
+
+
+def _metered(sold: Sold, price: float, money: str) -> plans.Metered:
+    count, name = costs.lot(sold.unit)
+    return plans.Metered(
+        sold.unit, Quantity(price, f"{money}/{name}"), Quantity(sold.per_request.value / count, f"{name}/request")
+    )

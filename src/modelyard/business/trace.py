@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.blueprint.business import Business
+from modelyard.business.costs import lot
 from modelyard.business.rates import Grid, Machine, Server
 from modelyard.business.scenarios import marks
 from modelyard.records.valued import Assumption, Trace
@@ -68,6 +69,9 @@ def assumptions(business: Business) -> tuple[Assumption, ...]:
                         path, unit.format(currency=business.currency), (value,) * 3, "depends", default, plan.source
                     )
                 )
+        for unit, value in plan.prices.items():
+            path, per = f"business.plans.{number}.prices.{unit}", f"{business.currency}/{lot(unit)[1]}"
+            found.append(_assumption(path, per, (value,) * 3, "depends", default, plan.source))
         use = plan.usage
         path, ours = f"business.plans.{number}.usage", defaults.plans[0].usage
         values = (use.low, use.likely, use.high)
@@ -103,6 +107,17 @@ def trace(
         "serve.measured_rate": Trace(
             kind="measured", source="the load sweep of this build", origin="serve.measured_rate"
         ),
+        "measured_units.lot": Trace(
+            kind="rate",
+            source="as prices of model services are quoted (2026-11-22)",
+            origin="1,000,000 tokens, 1,000 of any other unit",
+        ),
+        "serve.measured_units": Trace(
+            kind="measured", source="the service's own count of the rows sent", origin="serve.measured_units"
+        ),
+        "serve.measured_stream.reading": Trace(
+            kind="measured", source="streams of this build, read by a client", origin="serve.measured_stream.reading"
+        ),
         "build.run.seconds": Trace(
             kind="measured", source="the clock of this build", origin="run.seconds of every stage before"
         ),
@@ -130,7 +145,11 @@ def trace(
         found.setdefault(
             key, Trace(kind="assumed", source=one.source + (f" ({one.date})" if one.date else ""), origin=key)
         )
-    for key in ("business.minimum_margin", "business.plans.included", "business.plans.overage"):
+    if any(plan.prices for plan in business.plans):
+        found["business.plans.prices"] = Trace(kind="assumed", source="the blueprint", origin="business.plans.prices")
+    for key in (
+        "business.minimum_margin", "business.plans.included", "business.plans.overage", "business.plans.prices",
+    ):  # fmt: skip
         found.setdefault(key, Trace(kind="assumed", source="not set", origin=key))
     return found | {key: Trace(kind="computed", **row) for key, row in formulas().items()}
 

@@ -191,7 +191,8 @@ def usage_counts(trial: Trial) -> None:
     answers = trial.task.decode(trial.task.scores(trial.perfect, trial.state), trial.state, None)
     used = trial.task.usage(Rows({}, ROWS), answers)
     demand(
-        trial.task.unit in used and all(isinstance(count, int) and count >= 0 for count in used.values()), f"got {used}"
+        set(used) == set(trial.task.units) and all(isinstance(count, int) and count >= 0 for count in used.values()),
+        f"got {used}",
     )
 
 

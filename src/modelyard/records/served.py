@@ -52,6 +52,23 @@ class Refusal(Frozen):
     passed: bool
 
 
+class Streamed(Frozen):
+    """Streams of written answers, one after the other, over OpenAI's endpoints."""
+
+    path: str
+    """The endpoint."""
+    first_token: Latency
+    """From sending a request to the first token of its answer."""
+    next_token: Seconds | None
+    """From one token of an answer to the next, on average; null where no answer had two."""
+    reading: Measure
+    """Share of an answer's whole time that passes before its first token."""
+    read: Measure
+    """Tokens of a prompt, on average."""
+    written: Measure
+    """Tokens of an answer, on average."""
+
+
 class Served(Record):
     """The packaged service under load. All clock-measured values stand in `measured_*`."""
 
@@ -75,6 +92,10 @@ class Served(Record):
     """One row at a time, one after the other, over one connection."""
     measured_levels: tuple[Level, ...] = ()
     """By rising rate."""
+    measured_units: dict[str, Measure] = {}
+    """What is sold for a request of one row, on average over those sent one after the other, by unit: tokens, images, requests."""
+    measured_stream: Streamed | None = None
+    """Null where no texts are written."""
     measured_cold_start: Seconds
     """From starting the process to the first answer."""
     measured_memory: Bytes

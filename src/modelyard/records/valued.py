@@ -77,7 +77,7 @@ class Remark(Frozen):
 
     code: Literal[
         "plan_below_cost", "overage_below_cost", "ltv_to_cac_low", "payback_slow", "cash_runs_out", "never_breaks_even",
-        "machine_smaller", "machine_older", "all_assumed",
+        "machine_smaller", "machine_older", "all_assumed", "unit_below_cost",
     ]  # fmt: skip
     subject: str = ""
     """A plan, a scenario or a machine."""
@@ -98,6 +98,22 @@ class MachineCosts(Frozen):
     """The same for 1,000 requests (a `kilorequest`)."""
     carbon: ByScenario | None
     """Grams of CO2 equivalent for 1,000 requests (SCI); null where the machine's power is not known."""
+
+
+class UnitPrice(Frozen):
+    """What a unit of sale costs: tokens read, tokens written, images, requests."""
+
+    unit: str
+    lot: int
+    """How many the amounts below are for: a million tokens, a thousand of anything else."""
+    per_request: Measure
+    """Of them in a request, on average, as measured."""
+    share: float
+    """Of a request's cost: tokens read have the time until the first one written, tokens written the rest."""
+    cost: ByScenario
+    """Machines with hosting."""
+    price_floor: ByScenario
+    """The lowest price that keeps the demanded margin (none demanded: that covers the cost)."""
 
 
 class PlanValue(Frozen):
@@ -187,13 +203,12 @@ class Valued(Record):
     stage: str = "business"
     currency: str
     months: int
-    unit: str = "request"
-    """What the service sells."""
     machine: str
     """Row of rates/machines.toml."""
     assumptions: tuple[Assumption, ...]
     rates: tuple[Rate, ...]
     measured_costs: MachineCosts | None = None
+    measured_units: tuple[UnitPrice, ...] = ()
     measured_plans: tuple[PlanValue, ...] = ()
     measured_unit_economics: UnitEconomics | None = None
     measured_build: Build | None = None

@@ -118,7 +118,7 @@ class App:
                 [(_endless(answered.answers), None, "has values so extreme that the model has no finite answer")]
             ) from None
         request.scope["rows"] = len(rows)
-        self.meters.rows(len(rows))
+        self.meters.rows(len(rows), answered.usage)
         spans = (read - begun, checked - read, answered.waited, answered.computed, clock() - done)
         for stage, seconds in zip(("read", "check", "wait", "predict", "write"), spans, strict=True):
             self.meters.stage(stage, seconds)

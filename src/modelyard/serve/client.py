@@ -54,6 +54,14 @@ class RunningService:
             found.setdefault(stage, {})[kind] = float(value)
         return {stage: round(parts["sum"] / parts["count"], 7) for stage, parts in found.items() if parts.get("count")}
 
+    def units(self) -> dict[str, float]:
+        """What was sold for a row so far, on average, by unit, from its metrics."""
+        text = self.ask("GET", "/metrics")[1].decode()
+        rows = re.search(r"^modelyard_rows_total (\S+)$", text, re.M)
+        sold = re.findall(r'^modelyard_units_total{unit="([^"]+)"} (\S+)$', text, re.M)
+        count = float(rows[1]) if rows else 0.0
+        return {unit: float(value) / count for unit, value in sold} if count else {}
+
     def in_flight(self, *, timeout: float = 60.0) -> int:
         """Requests it is answering, this question not counted, from its metrics."""
         text = self.ask("GET", "/metrics", timeout=timeout)[1].decode()

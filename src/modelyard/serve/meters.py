@@ -7,6 +7,7 @@ counts of all stand in one folder of memory-mapped files (prometheus-client's mu
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 LATENCY = (0.001, 0.002, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -40,6 +41,7 @@ class Meters:
             **given,
         )
         self._rows = Counter("modelyard_rows", "Rows answered.", **given)
+        self._units = Counter("modelyard_units", "What was sold: tokens, images, requests.", ["unit"], **given)
         self._in_flight = Gauge("modelyard_in_flight", "Requests being answered.", multiprocess_mode="livesum", **given)
         model = Gauge(
             "modelyard_model_info",
@@ -73,9 +75,11 @@ class Meters:
         self._by_status[key].inc()
         self._by_path[path].observe(seconds)
 
-    def rows(self, count: int) -> None:
-        """So many rows were answered."""
+    def rows(self, count: int, usage: Mapping[str, int]) -> None:
+        """So many rows were answered, and so many units of sale with them."""
         self._rows.inc(count)
+        for unit, used in usage.items():
+            self._units.labels(unit).inc(used)
 
     def stage(self, name: str, seconds: float) -> None:
         """A part of a request took so long; `name` is one of STAGES."""

@@ -14,11 +14,11 @@ from modelyard.context import Context
 from modelyard.errors import PackageError
 from modelyard.packages import VERDICT
 from modelyard.records._base import Derived, Gate
-from modelyard.records.served import Latency, Level, Refusal, Served
-from modelyard.serve import client, load
+from modelyard.records.served import Latency, Level, Refusal, Served, Streamed
+from modelyard.serve import client, load, streaming
 from modelyard.serve.refusals import try_bad_requests
 from modelyard.serve.sweep import highest, knee, level, open_ended, sweep
-from modelyard.units import Quantity
+from modelyard.units import Quantity, canonical
 
 LONGEST = {"tiny": 3.0, "small": 45.0, "base": 90.0, "large": 180.0}
 """Seconds of the whole sweep, by size, where a level lasts as long as usual; longer levels get more in proportion."""
@@ -56,6 +56,8 @@ def run(context: Context) -> Served:
         started = clock()
         latency = _one_by_one(served, plan)
         stages = served.stages()  # now: after broken levels they would show a queue that no request alone has
+        units = {unit: Quantity(round(each, 6), _noun(unit)) for unit, each in served.units().items()}
+        stream = _stream(context, served, description, bodies)
         ended_one_by_one = clock()
         advance(0.1)
         stop = clock() + longest
@@ -87,6 +89,8 @@ def run(context: Context) -> Served:
         measured_at_least=open_ended(levels),
         measured_knee=None if bend is None else Quantity(bend, "request/s"),
         measured_latency=latency,
+        measured_units=units,
+        measured_stream=stream,
         measured_levels=tuple(levels),
         measured_cold_start=Quantity(round(cold_start, 3), "s"),
         measured_memory=Quantity(float(memory), "B"),
@@ -157,6 +161,28 @@ def _one_by_one(served: client.RunningService, plan: dict[str, Any]) -> Latency:
     if result["errors"]:
         raise PackageError(f"the packaged service refuses test rows: {result['errors']}")
     return Latency(requests=count, **{name: Quantity(round(result[name], 7), "s") for name in ("p50", "p95", "p99")})
+
+
+def _noun(unit: str) -> str:
+    """A unit of sale for each request, as the unit of a quantity, whose words are one."""
+    return canonical(f"{unit.replace(' ', '_')}/request")[0]
+
+
+def _stream(
+    context: Context, served: client.RunningService, description: dict[str, Any], bodies: list[str]
+) -> Streamed | None:
+    """Streamed answers to the rows of the load test, where the service has OpenAI's endpoints."""
+    if streaming.TEXT not in description["paths"]:
+        return None
+    generate = context.blueprint.generate
+    options = {
+        "temperature": generate.temperature,
+        "top_p": generate.top_p,
+        "max_tokens": generate.max_tokens,
+        "seed": generate.seed,
+    }
+    texts = ["\n".join(str(value) for value in json.loads(body)["row"].values()) for body in bodies]
+    return streaming.measure(served.port, context.blueprint.name, texts, options)
 
 
 def _gates(context: Context, levels: list[Level], latency: Latency, refusals: tuple[Refusal, ...]) -> tuple[Gate, ...]:

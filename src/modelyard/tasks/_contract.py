@@ -73,8 +73,8 @@ class State(Frozen):
 class Task(Frozen):
     """What a service does. Subclasses are final and named `Part`."""
 
-    unit: ClassVar[str] = "request"
-    """What the service sells and counts."""
+    units: ClassVar[tuple[str, ...]] = ("request",)
+    """What the service sells and counts, each at a price of its own."""
     kind: ClassVar[Kind]
     """Which metrics and figures apply: a class, a number, a text or an image is answered."""
     metrics: ClassVar[tuple[str, ...]]
@@ -138,4 +138,4 @@ class Task(Frozen):
 
     def usage(self, rows: Rows, answers: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         """What the ledger writes down for a request."""
-        return {self.unit: len(answers)}
+        return {self.units[0]: len(answers)}

@@ -16,7 +16,7 @@ class Part(Classification):
     """One class for each image: products, defects, scans, scenes."""
 
     name: ClassVar[str] = "image-classification"
-    unit: ClassVar[str] = "image"
+    units: ClassVar[tuple[str, ...]] = ("image",)
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", *(name for name in METRICS if name != "accuracy"))
 
     def candidates(self, size: str, columns: Sequence[Column]) -> dict[str, dict[str, Any]]:

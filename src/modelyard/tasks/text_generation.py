@@ -22,7 +22,7 @@ NATS, TOKENS, BYTES = range(3)
 class Part(Task):
     """A text for each row."""
 
-    unit: ClassVar[str] = "output token"
+    units: ClassVar[tuple[str, ...]] = ("input token", "output token")
     kind: ClassVar[Kind] = "language"
     metrics: ClassVar[tuple[str, ...]] = ("bits_per_byte", "perplexity")
     baselines: ClassVar[tuple[str, ...]] = ("dummy", "ngram")

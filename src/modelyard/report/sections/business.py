@@ -30,7 +30,7 @@ class Part(Section):
         return html.join(
             _remarks(world, business),
             html.grid(
-                _costs(world, business["measured_costs"]), _unit_economics(world, business["measured_unit_economics"]),
+                _costs(world, business["measured_costs"]), _units(world, business), _unit_economics(world, business["measured_unit_economics"]),
                 _plans(world, business), _cash(world, business), _months(world, business), _build(world, business["measured_build"]),
                 _assumptions(world, business), _formulas(world, business), gates_table(world, world.gates("business")),
             ),
@@ -86,6 +86,37 @@ def _costs(world: World, costs: Traced) -> Markup:
     if costs["carbon"].there:
         pairs.append((words("business.carbon"), scenario(world, costs["carbon"], "ratio")))
     return html.card(words("business.costs"), html.facts(pairs), note=words("business.costs_note"))
+
+
+def _units(world: World, business: Traced) -> Markup | None:
+    """A row for each unit of sale, where it is more than a request."""
+    words, units = world.words, [one for one in business["measured_units"] if one["unit"].text != "request"]
+    if not units:
+        return None
+    rows = [
+        [
+            words.name("sold", one["unit"].text.replace(" ", "_")), world.number(one["per_request"], "plain"),
+            world.number(one["share"], "percent"), scenario(world, one["cost"]), scenario(world, one["price_floor"]),
+            *(_unit_price(world, plan, one["unit"].text) for plan in _priced(world)),
+        ]
+        for one in units
+    ]  # fmt: skip
+    head = [
+        words("business.unit"), words("business.per_request"), words("business.share_of_cost"), words("business.unit_cost"),
+        words("business.unit_floor"), *(plan["name"].text for plan in _priced(world)),
+    ]  # fmt: skip
+    table = html.table(head, rows, label=words.plain("business.units"), numeric=range(1, len(head)), class_="stack")
+    return html.card(words("business.units"), table, note=words("business.units_note"), wide=True)
+
+
+def _priced(world: World) -> list[Traced]:
+    """The plans that charge by unit."""
+    return [plan for plan in world["blueprint"]["business"]["plans"] if len(list(plan["prices"].items()))]
+
+
+def _unit_price(world: World, plan: Traced, unit: str) -> Markup:
+    price = plan["prices"][unit]
+    return world.number(price, "money") if price.there else Markup("–")
 
 
 _ECONOMICS: tuple[tuple[str, Style], ...] = (

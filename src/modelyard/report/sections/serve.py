@@ -20,7 +20,7 @@ class Part(Section):
         """The section's body."""
         serve = world["serve"]
         return html.grid(
-            _facts(world, serve), _stages(world, serve), *_sweep(world, serve), _levels(world, serve), _refusals(world, serve),
+            _facts(world, serve), _stream(world, serve), _stages(world, serve), *_sweep(world, serve), _levels(world, serve), _refusals(world, serve),
             gates_table(world, world.gates("serve")),
         )  # fmt: skip
 
@@ -40,6 +40,24 @@ def _facts(world: World, serve: Traced) -> Markup:
     ]
     note = words("serve.latency_note", requests=world.number(latency["requests"], "count"))
     return html.card(words("serve.latency"), html.facts(pairs), note=note)
+
+
+def _stream(world: World, serve: Traced) -> Markup | None:
+    """How soon a text begins and how fast it goes on."""
+    words, stream = world.words, serve["measured_stream"]
+    if not stream.there:
+        return None
+    first = stream["first_token"]
+    pairs: list[tuple[Any, Any]] = [
+        (words("serve.first_token"), world.number(first["p50"], "seconds")),
+        (words("serve.first_token_p95"), world.number(first["p95"], "seconds")),
+        (words("serve.next_token"), world.number(stream["next_token"], "seconds")),
+        (words("serve.tokens_read"), world.number(stream["read"], "plain")),
+        (words("serve.tokens_written"), world.number(stream["written"], "plain")),
+        (words("serve.reading"), world.number(stream["reading"], "percent")),
+    ]
+    note = words("serve.stream_note", requests=world.number(first["requests"], "count"), path=stream["path"].text)
+    return html.card(words("serve.stream"), html.facts(pairs), note=note)
 
 
 def _stages(world: World, serve: Traced) -> Markup | None:
