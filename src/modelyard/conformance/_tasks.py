@@ -70,7 +70,8 @@ def names_what_exists(trial: Trial) -> None:
         options = dict(options)
         model = parts.build("models", options.pop("model", name), options)
         if trial.subject.name in parts.names("tasks"):
-            demand(trial.subject.name in model.tasks, f"the candidate {name!r} does not serve this task")
+            served = {trial.subject.name, trial.task.like} & set(model.tasks)
+            demand(served, f"the candidate {name!r} does not serve this task")
 
 
 def state_is_json(trial: Trial) -> None:

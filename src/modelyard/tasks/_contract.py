@@ -85,6 +85,8 @@ class Task(Frozen):
     """What `same` allows where the blueprint's `compress.tolerance` says nothing."""
     judged: ClassVar[bool] = True
     """Whether `losses` tells how good an answer to one row is; where not, models bring the losses they learn by."""
+    like: ClassVar[str | None] = None
+    """A task whose models serve this one as well, because its targets and outputs have the same form."""
     baselines: ClassVar[tuple[str, ...]] = ("dummy",)
     """Candidates that always run and must be beaten (the first, with confidence)."""
 

@@ -225,7 +225,7 @@ def _final(world: World, specs: list[jobs.JobSpec], done: list[Job], learns: str
 
 def _unfit(part: Any, spec: jobs.JobSpec, world: World, *, optional: bool) -> str:
     """Why a candidate cannot serve this task at all, or nothing; MissingExtra where it was asked for and lacks one."""
-    if world.state.task not in part.tasks:
+    if not {world.state.task, world.task.like} & set(part.tasks):
         return f"{spec.model} does not serve {world.state.task}"
     if part.extra:
         from importlib.util import find_spec
