@@ -1,7 +1,7 @@
 """nanogpt: how soon does a GPT from scratch reach the loss that nanoGPT's own code reaches, on the same text?
 
 nanoGPT's small setting (4 layers, 4 heads, width 128, 64 characters) trains with its own `train.py` and the options of its README for
-2,000 iterations of 12. Ours gets half of its time, of the same size, through the job that `yard run` trains candidates with; and a
+2,000 iterations of 12. Ours gets half of its time, of the same size, through the loop that `yard run` trains every network with; and a
 model of word pieces, of the same size of network, gets all of it. Whole chapters are held out; everybody predicts the same ones.
 """
 
@@ -128,8 +128,8 @@ def report(cells: dict[str, dict[str, Any]]) -> Result:
     }  # fmt: skip
     caption = (
         "Chapters of the World English Bible; 59 of 1,189 are held out and predicted 64 characters at a time (word pieces: a chapter at a time, "
-        "as far as their context reaches). Seconds are of training: nanoGPT's are the sum of its iterations, its start and its evaluations left out; ours are of the "
-        "whole job, tokenizer and validation included. In brackets: the least and the most of the rounds."
+        "as far as their context reaches). Seconds are of training, without preparing the text: nanoGPT's are the sum of its iterations, its start and its evaluations left out; "
+        "ours are of the whole loop, validation included. In brackets: the least and the most of the rounds."
     )
     return Result("nanogpt", bars, [(caption, header, lines)], figures, **ratios.provenance(cells))
 

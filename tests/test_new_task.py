@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from modelyard import Blueprint, metrics, parts
+from modelyard import Blueprint, conformance, metrics, parts
 from modelyard.predictor import Predictor
 from modelyard.rows import from_records
 from modelyard.run import NAMES, Build
@@ -83,6 +83,10 @@ def test_it_stands_on_the_shelves(grades: Path) -> None:
     truth, said = np.array([0, 1, 2, 3]), np.array([0, 1, 2, 2])
     kappa = metrics.find("quadratic_kappa")(truth, np.eye(4)[said], labels=said)
     assert kappa == pytest.approx(0.875), "as scikit-learn's cohen_kappa_score(weights='quadratic')"
+
+
+def test_it_keeps_the_laws_of_its_shelf(grades: Path) -> None:
+    assert len(list(conformance.check_file(grades / "grades" / "ordinal_classification.py"))) > 10
 
 
 def test_it_runs_through_all_nine_stages(build: Build) -> None:

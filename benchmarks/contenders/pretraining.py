@@ -1,4 +1,4 @@
-"""A GPT from scratch through the job that `yard run` trains candidates with, in so many seconds."""
+"""A GPT from scratch through the loop that `yard run` trains every network with, in so many seconds."""
 
 from __future__ import annotations
 
@@ -27,10 +27,13 @@ class Trained:
         return _talk.versions("torch", "tokenizers", "numpy")
 
     def train(self, folder: str, seconds: float, seed: int, threads: int, tokenizer: str) -> dict[str, Any]:
-        """Seconds that the job took, and the loss of its weights on the held-out chapters."""
+        """Seconds that the loop took, and the loss of its weights on the held-out chapters."""
+        import torch
+
         from modelyard import parts
         from modelyard.context import Silence
-        from modelyard.learn import jobs
+        from modelyard.learn import loop
+        from modelyard.models._contract import Examples
         from modelyard.rows import Column, Rows
 
         place = Path(folder)
@@ -42,47 +45,30 @@ class Trained:
             Rows({"text": np.array(part, dtype=object)}, len(part)) for part in (texts[:-HELD], texts[-HELD:])
         )
         decisions: dict[str, Any] = {}
+        model = parts.build("models", "gpt", options)
+        target = np.zeros(len(rows))
+        features = model.features(rows, target, state, seed=seed)
+        examples = model.examples(rows, target, features, seed=seed)
+        validation = Examples(model.encode(held, features), np.zeros(HELD))
+        module = model.module(features, state, seed=seed)
         with TemporaryDirectory() as build:
-            spec = jobs.JobSpec(
-                candidate="gpt",
-                model="gpt",
-                options=options,
-                fold=0,
-                seed=seed,
-                metric="bits_per_byte",
-                rows="",
-                budget=seconds,
-            )
-            work = jobs.Work(
-                task=task, state=state, train=rows, train_target=np.zeros(len(rows)), validation=held, validation_target=np.zeros(HELD),
-                metric=lambda scores, target: float(scores[:, 0].sum() / scores[:, 2].sum()), greater_is_better=False, threads=threads,
-                seconds=seconds, checkpoint_seconds=600.0, decide=lambda name, choose: decisions.setdefault(name, choose()),
-                decided=decisions.get, progress=Silence(),
-            )  # fmt: skip
             began = time.monotonic()
-            job = jobs.execute(spec, work, Path(build))
+            learnt = loop.train(
+                model, module, examples, validation, task=task, state=state, options=model.loop(features, state, len(examples)),
+                metric=lambda scores, target: float(scores[:, 0].sum() / scores[:, 2].sum()), greater_is_better=False, seed=seed, threads=threads,
+                seconds=seconds, folder=Path(build), decide=lambda name, choose: decisions.setdefault(name, choose()), name="gpt",
+                checkpoint_seconds=600.0, progress=Silence(), tracking=(),
+            )  # fmt: skip
             took = time.monotonic() - began
-            session, features, model = _opened(Path(build) / spec.folder, options, state)
-            found = _loss(session, features, model, place, characters=tokenizer == "characters")
-        blocks = options["batch_rows"] * options["context"]
+        module.load_state_dict({name: torch.from_numpy(array) for name, array in learnt.weights.items()})
+        found = _loss(module.eval(), features, model, place, characters=tokenizer == "characters")
+        tokens = learnt.facts["steps"] * options["batch_rows"] * options["context"]
         return {
-            "seconds": took,
-            "steps": job.facts["steps"],
-            "tokens": job.facts["steps"] * blocks,
-            "parameters": job.facts["parameters"],
-            **found,
-        }
+            "seconds": took, "steps": learnt.facts["steps"], "tokens": tokens, "parameters": learnt.facts["parameters"], **found,
+        }  # fmt: skip
 
 
-def _opened(place: Path, options: dict[str, Any], state: Any) -> tuple[Any, dict[str, Any], Any]:
-    from modelyard import parts
-    from modelyard.store import read_json
-
-    model, features = parts.build("models", "gpt", options), read_json(place / "features.json")
-    return parts.build("sessions", "torch").open(place, model, features, state), features, model
-
-
-def _loss(session: Any, features: dict[str, Any], model: Any, place: Path, *, characters: bool) -> dict[str, float]:
+def _loss(module: Any, features: dict[str, Any], model: Any, place: Path, *, characters: bool) -> dict[str, float]:
     """`loss` (nats a token) and `bits_per_byte`: characters in the windows that nanoGPT is asked for, pieces in whole chapters."""
     from modelyard.features import subwords
 
@@ -91,12 +77,19 @@ def _loss(session: Any, features: dict[str, Any], model: Any, place: Path, *, ch
     found = [(each, 1) if characters else ([features["end"], *each], 1) for each in ids]
     scores = np.concatenate(
         [
-            session(subwords.encode(found[start : start + 256], features, context=model.context))
+            _scored(module, subwords.encode(found[start : start + 256], features, context=model.context))
             for start in range(0, len(found), 256)
         ]
     )
     nats, tokens, size = scores.sum(axis=0)
     return {"loss": float(nats / tokens), "bits_per_byte": float(nats / size / np.log(2))}
+
+
+def _scored(module: Any, arrays: dict[str, Any]) -> Any:
+    import torch
+
+    with torch.inference_mode():
+        return module(**{name: torch.from_numpy(array) for name, array in arrays.items()}).double().numpy()
 
 
 if __name__ == "__main__":

@@ -44,7 +44,8 @@ def _shelf() -> dict[str, Metric]:
     """All metrics by name: `METRICS` of each file here that has them, and of each entry point of group `modelyard.metrics`."""
     own = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
     families = [*own, *(entry.load() for entry in entry_points(group=__name__))]
-    return {metric.name: metric for family in families for metric in getattr(family, "METRICS", ())}
+    every = [metric for family in families for metric in getattr(family, "METRICS", ())]
+    return {metric.name: metric for metric in sorted(every, key=lambda metric: metric.name)}
 
 
 def names(kind: Kind | None = None) -> list[str]:
