@@ -27,6 +27,8 @@ SERVED = {
     "p95": "measured_latency.p95",
     "highest sustained rate": "measured_rate",
     "from start to first answer": "measured_cold_start",
+    "first token (p50)": "measured_stream.first_token.p50",
+    "from one token to the next": "measured_stream.next_token",
 }
 VALUED = {
     "1,000 requests cost": "measured_costs.per_thousand",
@@ -114,7 +116,7 @@ def quantity(found: Any) -> str:
     parts = re.fullmatch(r"([-+]?[\d.]+(?:e[-+]?\d+)?)\s*(\S*)", str(found).strip(), re.IGNORECASE)
     if not parts:
         return ""
-    value, unit = float(parts[1]), parts[2].removesuffix("/kilorequest")
+    value, unit = float(parts[1]), re.sub(r"/(kilo|mega)\w+$", "", parts[2])
     if unit == "s" and abs(value) < 1:
         value, unit = value * 1000, "ms"
     return f"{value:,.3g} {unit}".strip() if abs(value) < 1000 else f"{value:,.0f} {unit}".strip()
@@ -176,6 +178,8 @@ def results(build: Path, asked: str | None = None) -> str:
         lines.append(f"- Served, one row a request: {text}.")
     if text := line(valued, VALUED):
         lines.append(f"- Business case, under the blueprint's assumptions (likely, low to high): {text}.")
+    if text := "; ".join(sold(unit) for unit in valued.get("measured_units", ()) if unit["unit"] != "request"):
+        lines.append(f"- Sold by use: {text}.")
     failed = [
         gate
         for record in (evaluated, served, valued)
@@ -196,6 +200,13 @@ def results(build: Path, asked: str | None = None) -> str:
     if run.get("started"):
         lines.append(f"- Run {run['started'][:10]}{' on ' + where if where else ''}.")
     return "\n".join(lines) + "\n"
+
+
+def sold(unit: dict[str, Any]) -> str:
+    """`1,000 image cost 0.002 USD (...), price floor 0.003 USD (...)`, and how many a request has."""
+    each = quantity(unit["per_request"]).split(" ")[0]
+    costs, floor = quantity(unit["cost"]), quantity(unit["price_floor"])
+    return f"{unit['lot']:,} {unit['unit']}s ({each} a request) cost {costs}, price floor {floor}"
 
 
 def replace(text: str, marker: str, new: str, where: Path) -> str:

@@ -43,7 +43,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     blueprint = Blueprint.build(
         name="small-talk", task="text-generation", size="tiny", data={"source": str(folder / "rows.csv"), "target": "answer"},
         prepare={"near_duplicates": None}, train={"budget": "5 min", "candidates": {"gpt": gpt}}, generate={"max_tokens": 48},
-        compress={"methods": {"decoder-int8": {}}},
+        compress={"methods": {"decoder-int8": {}}}, serve={"p95": "2 s"},
         audit={"checks": {"robustness": {"fail_ratio": None}}},  # a toy learns letters by heart: shown, not stopped
     )  # fmt: skip
     return run(blueprint, folder / "build")

@@ -55,3 +55,27 @@ def test_what_is_copied_is_found() -> None:
     memory = overlap.Memory(["one two three four five six seven eight nine ten"])
     assert memory.copied("zero two three four five six seven eight nine and more") == (8, 11, 8)
     assert memory.copied("one two three four five six seven") == (0, 7, 0)
+
+
+def test_a_text_with_a_few_words_changed_is_near_its_model_and_another_is_not() -> None:
+    known = [
+        f"number {one} of the house went to the well and drew water before the sun was up" for one in ("ten", "six")
+    ]
+    known.append("in the beginning was the plan and the plan was with the firm and the firm grew")
+    memory = overlap.Memory(known)
+    share, number = memory.nearest("in the beginning was the plan and the plan was with the team and the firm grew")
+    assert number == 2 and overlap.NEAR < share < 1.0
+    assert memory.nearest(known[1]) == (1.0, 1)
+    share, number = memory.nearest("they went to the well of the city and the sun was hot on the road that day")
+    assert share < overlap.NEAR
+    assert memory.nearest("") == memory.nearest("entirely other words stand here today") == (0.0, -1)
+
+
+def test_thousands_of_training_texts_are_searched_in_seconds() -> None:
+    rng = np.random.default_rng(0)
+    texts = [" ".join(f"w{word}" for word in rng.integers(0, 500, 25)) for _ in range(5000)]
+    memory = overlap.Memory(texts)
+    for number in (0, 17, 4999):
+        told = texts[number].split()
+        told[12] = "other"
+        assert memory.nearest(" ".join(told))[1] == number

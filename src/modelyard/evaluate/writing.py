@@ -12,7 +12,7 @@ from modelyard.evaluate._rows import Trial
 from modelyard.metrics import Statistic, mean_of, overlap
 from modelyard.models._language import prompted
 from modelyard.predictor import Predictor
-from modelyard.records.evaluated import Text, Writing, Written
+from modelyard.records.evaluated import Nearest, Text, Writing, Written
 from modelyard.rows import Array, from_frame, read_split
 
 ROWS = {"tiny": 8, "small": 64, "base": 200, "large": 500}
@@ -70,14 +70,27 @@ def _figures(
     texts: list[str], wanted: list[str] | None, memory: overlap.Memory, test: Trial, groups: Array | None
 ) -> Written:
     copied = np.array([memory.copied(text) for text in texts], dtype=np.float64).reshape(-1, 3)
-    found: dict[str, Statistic] = {"copied": _share(copied[:, 0], copied[:, 1]), "words": mean_of(copied[:, 1])}
+    near = [memory.nearest(text) for text in texts]
+    shares = np.array([share for share, _ in near])
+    found: dict[str, Statistic] = {
+        "copied": _share(copied[:, 0], copied[:, 1]), "near": mean_of((shares >= overlap.NEAR).astype(float)), "words": mean_of(copied[:, 1]),
+    }  # fmt: skip
     if wanted is not None:
         found |= {"chrf": overlap.chrf(texts, wanted), "bleu": overlap.bleu(texts, wanted)}
     drawn = test.bootstrap.of(list(found.values()), len(texts), groups=groups)
     return Written(
         figures={name: one for name, one in zip(found, drawn, strict=True) if one is not None},
         distinct_2=overlap.distinct(texts), repetition=overlap.repetition(texts), longest_copy=int(copied[:, 2].max(initial=0)),
+        nearest=_nearest(texts, near, memory),
     )  # fmt: skip
+
+
+def _nearest(texts: list[str], near: list[tuple[float, int]], memory: overlap.Memory) -> Nearest | None:
+    place = max(range(len(near)), key=lambda number: near[number][0], default=-1)
+    if place < 0 or near[place][1] < 0:
+        return None
+    share, number = near[place]
+    return Nearest(share=round(share, 6), answer=texts[place], training=memory.texts[number])
 
 
 def _share(above: Array, below: Array) -> Statistic:

@@ -23,6 +23,9 @@ BETA = 2.0
 """chrF weighs recall so many times as precision."""
 COPIED = 8
 """Words in a row that stand in the training texts as they are: shorter ones are idioms of the language."""
+SHINGLE, NEAR = 4, 0.5
+"""A text nearly repeats a training text where that one holds at least this share of its runs of so many words (containment of shingles,
+Broder 1997). One word in ten changed leaves six tenths of them."""
 
 _RULES = (
     (re.compile(r"([\{-\~\[-\` -\&\(-\+\:-\@\/])"), r" \1 "),  # signs stand alone
@@ -126,11 +129,26 @@ def repetition(texts: Sequence[str], size: int = WORDS) -> float:
 
 
 class Memory:
-    """The n-grams of words of training texts, to tell what a text copies."""
+    """The n-grams of words of training texts, to tell what a text copies or nearly repeats."""
 
     def __init__(self, texts: Iterable[str], size: int = COPIED) -> None:
-        self.size = size
-        self._seen = {hash(gram) for text in texts for gram in _grams(words(text), size)}
+        self.size, self.texts = size, tuple(texts)
+        told = [words(text) for text in self.texts]
+        self._seen = {hash(gram) for each in told for gram in _grams(each, size)}
+        pairs = [(hash(gram), number) for number, each in enumerate(told) for gram in set(_grams(each, SHINGLE))]
+        shingles = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        self._shingles = shingles[np.argsort(shingles[:, 0], kind="stable")]
+
+    def nearest(self, text: str) -> tuple[float, int]:
+        """The largest share of a text's different shingles that one training text holds, and the number of that text; (0, -1) for none."""
+        wanted = np.array([hash(gram) for gram in set(_grams(words(text), SHINGLE))], dtype=np.int64)
+        first, last = (np.searchsorted(self._shingles[:, 0], wanted, side) for side in ("left", "right"))
+        where = [self._shingles[low:high, 1] for low, high in zip(first, last, strict=True) if high > low]
+        if not where:
+            return 0.0, -1
+        counts = np.bincount(np.concatenate(where))
+        number = int(counts.argmax())
+        return float(counts[number]) / len(wanted), number
 
     def copied(self, text: str) -> tuple[int, int, int]:
         """Words of a text that stand in a copied n-gram, words in all, and the longest run of copied ones."""

@@ -72,18 +72,29 @@ class Money(Frozen):
     """`never` minus `chosen`, paired."""
 
 
+class Nearest(Frozen):
+    """A text and the training text that it repeats most of."""
+
+    share: float
+    """Of its runs of four words, how many stand there."""
+    answer: str
+    training: str
+
+
 class Written(Frozen):
     """Figures of texts that one artifact wrote."""
 
     figures: dict[str, Estimate]
     """`chrf` and `bleu` (0 to 100, where there are references), `copied` (share of words in runs of 8 that stand in the training
-    texts), `words` (of a text)."""
+    texts), `near` (share of texts that nearly repeat one of them), `words` (of a text)."""
     distinct_2: float
     """Different pairs of words over all pairs."""
     repetition: float
     """Share of 4 words in a row that stood before in the same text."""
     longest_copy: int
     """Words of the longest run that stands in the training texts."""
+    nearest: Nearest | None = None
+    """The text that repeats most of one training text."""
 
 
 class Text(Frozen):

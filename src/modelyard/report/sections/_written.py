@@ -10,14 +10,16 @@ from modelyard.report import html
 from modelyard.report.traced import Traced
 from modelyard.report.world import World
 
-FIGURES = ("chrf", "bleu", "copied")
+FIGURES = ("chrf", "bleu", "copied", "near")
 """With intervals; the others are counts over all texts."""
 COUNTS = ("distinct_2", "repetition", "longest_copy")
 
 
 def cards(world: World, writing: Traced) -> list[Markup]:
     """Figures, then texts; nothing where no text was written."""
-    return [_figures(world, writing), _texts(world, writing)] if writing.there else []
+    if not writing.there:
+        return []
+    return [one for one in (_figures(world, writing), _nearest(world, writing), _texts(world, writing)) if one]
 
 
 def _figures(world: World, writing: Traced) -> Markup:
@@ -29,7 +31,7 @@ def _figures(world: World, writing: Traced) -> Markup:
     rows = []
     for name, one in everyone:
         figures = [
-            world.interval(one["figures"][figure], "percent" if figure == "copied" else "metric")
+            world.interval(one["figures"][figure], "percent" if figure in ("copied", "near") else "metric")
             if one["figures"][figure].there
             else ""
             for figure in shown
@@ -41,6 +43,22 @@ def _figures(world: World, writing: Traced) -> Markup:
     table = html.table(head, rows, label=label, numeric=tuple(range(1, len(head))))
     note = words("written.figures_note", rows=world.number(writing["rows"], "count"))
     return html.card(label, table, note=note, wide=True)
+
+
+def _nearest(world: World, writing: Traced) -> Markup | None:
+    """The chosen model's text that repeats most of a training text, and the like of the rows' own texts."""
+    words, rows = world.words, []
+    for name, one in ((words("evaluate.chosen"), writing["chosen"]), (words("written.wanted"), writing["wanted"])):
+        if (found := one["nearest"]).there:
+            share = world.number(found["share"], "percent")
+            rows.append([name, share, world.quote(found["answer"]), world.quote(found["training"])])
+    if not rows:
+        return None
+    head = [words("evaluate.model"), *(words(f"written.{name}") for name in ("near_share", "answer", "training"))]
+    label = words.plain("written.nearest")
+    return html.card(
+        label, html.table(head, rows, label=label, numeric=(1,)), note=words("written.nearest_note"), wide=True
+    )
 
 
 def _texts(world: World, writing: Traced) -> Markup:
