@@ -208,6 +208,6 @@ def _gates(
     found: list[Gate] = []
     for name, compared in candidates.items():
         if models[name] == baseline:
-            found.append(gates.beats_dummy(compared.difference, metric, context.blueprint.evaluate.level))
+            found.append(gates.beats_baseline(baseline, compared.difference, metric, context.blueprint.evaluate.level))
             break
     return (*found, *gates.demanded(context.blueprint.evaluate.gates, own, chosen.task.kind))

@@ -16,12 +16,12 @@ def is_better(difference: Estimate, metric: Metric) -> bool:
 UNDEFINED = "undefined on these rows"
 
 
-def beats_dummy(difference: Estimate | None, metric: Metric, level: float) -> Gate:
-    """The artifact minus the dummy on the same rows must be better with confidence; a figure that is undefined shows nothing."""
+def beats_baseline(baseline: str, difference: Estimate | None, metric: Metric, level: float) -> Gate:
+    """The artifact minus the baseline on the same rows must be better with confidence; a figure that is undefined shows nothing."""
     sign = ">" if metric.greater_is_better else "<"
     return Gate(
-        name="evaluate.beats_dummy",
-        demanded=f"{metric.name} minus the dummy's {sign} 0 with {level:.0%} confidence",
+        name=f"evaluate.beats_{baseline}",
+        demanded=f"{metric.name} minus the {baseline}'s {sign} 0 with {level:.0%} confidence",
         measured=UNDEFINED if difference is None else str(difference),
         passed=difference is not None and is_better(difference, metric),
         cure="Give more rows, or columns that say something about the target; check that the target is the right one.",

@@ -132,6 +132,18 @@ def typical_side(rows: Rows, columns: Sequence[str], *, seed: int) -> float:
     return float(np.median(shorter)) if shorter else 0.0
 
 
+def usual(values: Iterable[bytes]) -> tuple[float, int]:
+    """The median of the shorter sides, and 1 channel where no image has colour, else 3: of some 200, evenly over all."""
+    given = list(values)
+    side = float(np.median([min(size_of(data)[:2]) for data in given]))
+    return side, 3 if any(_coloured(data) for data in given[:: max(1, len(given) // 200)]) else 1
+
+
+def stacked(values: Iterable[bytes | None], *, side: int, channels: int) -> Array:
+    """(n, C, S, S) uint8 of images that can all be read."""
+    return _stack(values, {"size": side, "channels": channels, "fit": "squash"}, "image")
+
+
 def _sample(rows: Rows, columns: Sequence[str], seed: int) -> list[bytes]:
     """The images that sizes and colour statistics are learnt from."""
     present = [data for name in columns for data in rows[name] if data is not None]

@@ -1,4 +1,5 @@
-"""The one implementation of each metric, with bootstrap intervals. One file a family; numpy only.
+"""The one implementation of each metric, with bootstrap intervals. One file a family; numpy only, but that
+images are looked at by a network.
 
 It knows nothing about tasks and models: it is given truth and answers as arrays.
 
@@ -12,7 +13,7 @@ modelyard.errors.UnknownPart: no metric 'acuracy'. Did you mean 'accuracy'? Allo
 from __future__ import annotations
 
 from modelyard.errors import UnknownPart, UserError, nearest
-from modelyard.metrics import calibration, classification, language, ranking, regression
+from modelyard.metrics import calibration, classification, language, likeness, ranking, regression
 from modelyard.metrics._contract import Kind, Metric, Sample, Statistic, mean_of
 from modelyard.metrics.intervals import Bootstrap, difference, estimate, estimates, paired
 from modelyard.metrics.top_k import TopK, top_k_of
@@ -34,7 +35,7 @@ __all__ = [
     "top_k_of",
 ]  # fmt: skip
 
-_FAMILIES = (classification, ranking, calibration, regression, language)
+_FAMILIES = (classification, ranking, calibration, regression, language, likeness)
 _ALL: dict[str, Metric] = {metric.name: metric for family in _FAMILIES for metric in family.METRICS}
 
 
