@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from modelyard.metrics import Metric, find
 from modelyard.records._base import Estimate, Gate
@@ -25,6 +25,17 @@ def beats_baseline(baseline: str, difference: Estimate | None, metric: Metric, l
         measured=UNDEFINED if difference is None else str(difference),
         passed=difference is not None and is_better(difference, metric),
         cure="Give more rows, or columns that say something about the target; check that the target is the right one.",
+    )
+
+
+def sound(troubles: Sequence[str]) -> Gate:
+    """No sign of collapse or divergence in what was trained and made."""
+    return Gate(
+        name="evaluate.collapse",
+        demanded="no sign of collapse or divergence",
+        measured=", ".join(troubles) or "none",
+        passed=not troubles,
+        cure="Lower the learning rates, choose another loss (hinge, wasserstein), or train longer.",
     )
 
 

@@ -126,6 +126,8 @@ class Metric:
     """Prepares a sample; the answer maps weights (b, n) to values (b,)."""
     decides: bool = False
     """Judges decided labels, which a threshold changes, not scores."""
+    studied: bool = False
+    """Not a figure of rows alone: a study of what was made measures it, and gates may name it."""
     needs_positive: bool = False
     """Only defined where one class is looked for: two classes, or a declared positive one."""
 

@@ -59,14 +59,15 @@ def closest(images: ArrayLike, among: ArrayLike) -> tuple[Array, Array]:
     return _apart(images, among, number), number
 
 
-def closest_other(images: ArrayLike) -> tuple[Array, Array]:
-    """The nearest other row to each (n, d): distances (n,) and numbers (n,)."""
+def closest_other(images: ArrayLike, *, asked: Array | None = None) -> tuple[Array, Array]:
+    """The nearest other row to each (n, d), or to those of the numbers `asked` (m,): distances and numbers."""
     images = _matrix(images, "images", least=2)
-    number = np.empty(len(images), dtype=np.int64)
-    for rows, squared in _squared(images, images):
-        squared[np.arange(len(squared)), np.arange(rows.start, rows.stop)] = np.inf
+    own = np.arange(len(images)) if asked is None else np.asarray(asked)
+    number = np.empty(len(own), dtype=np.int64)
+    for rows, squared in _squared(images[own], images):
+        squared[np.arange(len(squared)), own[rows]] = np.inf
         number[rows] = squared.argmin(axis=1)
-    return _apart(images, images, number), number
+    return _apart(images[own], images, number), number
 
 
 def _apart(images: Array, among: Array, number: Array) -> Array:
@@ -345,9 +346,17 @@ class Copies:
         return mean_of(self.near.astype(np.float64))
 
 
-def copies(made: ArrayLike, training: ArrayLike, *, share: float = COPIED) -> Copies:
-    """The training image (n, d) nearest to each made one (m, d), of features or of pixels."""
+def near_limit(training: ArrayLike, *, share: float = COPIED, most: int = 2000, seed: int = 0) -> float:
+    """The distance within which `share` of the training images (n, d) have another one; asked of at most so many of them."""
     if not 0 < share < 1:
         raise UserError(f"share must lie between 0 and 1 (got {share})")
+    images = _matrix(training, "training", least=2)
+    asked = np.sort(np.random.default_rng(seed).permutation(len(images))[:most])
+    return float(np.quantile(closest_other(images, asked=asked)[0], share))
+
+
+def copies(made: ArrayLike, training: ArrayLike, *, share: float = COPIED, limit: float | None = None) -> Copies:
+    """The training image (n, d) nearest to each made one (m, d), of features or of pixels; `limit` where it is known."""
+    limit = near_limit(training, share=share) if limit is None else limit
     distance, number = closest(made, training)
-    return Copies(distance, number, float(np.quantile(closest_other(training)[0], share)), share)
+    return Copies(distance, number, limit, share)

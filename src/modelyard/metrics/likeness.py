@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from modelyard.errors import UserError
 from modelyard.metrics import imagery
 from modelyard.metrics._contract import Metric, Sample, Statistic
 from modelyard.metrics.imagery import Figure, Pair
@@ -98,7 +99,18 @@ def _over(figure: Figure) -> Callable[[Sample], Statistic]:
     return over
 
 
-METRICS = tuple(
-    Metric(figure.name, "image", greater_is_better=figure.greater_is_better, over=_over(figure))
-    for figure in imagery.FIGURES
+def _refused(sample: Sample) -> Statistic:
+    raise UserError(
+        "kernel_ratio, sample_accuracy and least_share need more than rows: evaluate.gates may name them, train.metric may not"
+    )
+
+
+METRICS = (
+    *(
+        Metric(figure.name, "image", greater_is_better=figure.greater_is_better, over=_over(figure))
+        for figure in imagery.FIGURES
+    ),
+    Metric("kernel_ratio", "image", greater_is_better=False, over=_refused, studied=True),
+    Metric("sample_accuracy", "image", greater_is_better=True, over=_refused, studied=True),
+    Metric("least_share", "image", greater_is_better=True, over=_refused, studied=True),
 )

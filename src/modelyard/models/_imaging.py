@@ -33,15 +33,15 @@ class ImageMaker(Model):
         others = [column.name for column in state.inputs if column.type != "category" and not _is_seed(column)]
         if others:
             return f"it reads a column of classes and the number {SEED!r}, not {', '.join(others)}: ignore these under data.columns"
-        if len(_conditions(state)) > 1:
-            return f"it reads one column of classes, not {', '.join(_conditions(state))}: ignore the others under data.columns"
+        if len(conditions(state)) > 1:
+            return f"it reads one column of classes, not {', '.join(conditions(state))}: ignore the others under data.columns"
         return ""
 
     def features(self, rows: Rows, target: Array, state: State, *, seed: int) -> dict[str, Any]:
         """The classes with their shares of the training rows, and the images' shape."""
         if reason := self.unfit(state):
             raise DataError(reason)
-        condition = next(iter(_conditions(state)), None)
+        condition = next(iter(conditions(state)), None)
         values = [value for value in rows[condition] if value is not None] if condition else []
         classes, counts = np.unique(np.array(values, dtype=str), return_counts=True)
         shares = (counts / max(len(values), 1)).tolist()
@@ -96,7 +96,8 @@ def _keys(rows: Rows) -> Array:
     return np.ascontiguousarray(np.nan_to_num(given, nan=0.0) + 0.0).view(np.uint64)
 
 
-def _conditions(state: State) -> list[str]:
+def conditions(state: State) -> list[str]:
+    """The columns of classes that a request may hold."""
     return [column.name for column in state.inputs if column.type == "category"]
 
 
