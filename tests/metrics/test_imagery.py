@@ -261,5 +261,5 @@ def test_what_does_not_fit_is_said() -> None:
         Pair.of(rows, rows, neighbours=0)
     with pytest.raises(UserError, match="share"):
         copies(rows, rows, share=1.0)
-    with pytest.raises(UnknownPart, match="Did you mean 'precision'"):
-        find("precison")
+    with pytest.raises(UnknownPart, match="Did you mean 'generative_precision'"):
+        find("generative_precison")

@@ -49,16 +49,18 @@ class ImageMaker(Model):
 
     def encode(self, rows: Rows, features: dict[str, Any]) -> Arrays:
         """`noise` (n, z) float32, standard normal, and `label` (n,) int64. Without a known class one is drawn, by the shares in training."""
-        seeds = _keys(rows)
-        return {"noise": normal(seeds, self.numbers(features)), "label": labels(rows, seeds, features)}
+        return {"noise": normal(_keys(rows), self.numbers(features)), "label": self.labels(rows, features)}
+
+    def labels(self, rows: Rows, features: dict[str, Any]) -> Array:
+        """(n,) int64 class numbers; 0 everywhere where there are no classes."""
+        return _labels(rows, _keys(rows), features)
 
     def numbers(self, features: dict[str, Any]) -> int:
         """How many numbers of noise an image is made from: by default as many as it has pixels."""
         return math.prod(features["shape"])
 
 
-def labels(rows: Rows, seeds: Array, features: dict[str, Any]) -> Array:
-    """(n,) int64 class numbers; 0 everywhere where there are no classes."""
+def _labels(rows: Rows, seeds: Array, features: dict[str, Any]) -> Array:
     found, classes = np.zeros(len(rows), dtype=np.int64), features["classes"]
     if not classes:
         return found
