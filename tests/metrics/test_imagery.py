@@ -157,7 +157,9 @@ def test_a_mode_of_nothing_real_lowers_precision_but_not_recall() -> None:
     real = clusters(600, of=(0, 1, 2), seed=0)
     whole, beside = (Pair.of(real, clusters(600, of=of, seed=1)) for of in ((0, 1, 2), (0, 1, 2, 3)))
     assert value("generative_recall", beside) > value("generative_recall", whole) - 0.08
-    assert value("generative_precision", beside) == pytest.approx(value("generative_precision", whole) * 3 / 4, abs=0.06)
+    assert value("generative_precision", beside) == pytest.approx(
+        value("generative_precision", whole) * 3 / 4, abs=0.06
+    )
     assert value("density", beside) == pytest.approx(value("density", whole) * 3 / 4, abs=0.08)
 
 

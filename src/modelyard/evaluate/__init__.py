@@ -49,7 +49,11 @@ def run(context: Context) -> Evaluated:
             advance(1)
         _save(store.path(SCORES), test, scores, labels, {name: each[0] for name, each in theirs.items()})
         sample = test.sample(scores, labels)
-        drawn = drawing.study(context, chosen, opened, test, scores, {name: each[0] for name, each in theirs.items()}) if draws else None
+        drawn = (
+            drawing.study(context, chosen, opened, test, scores, {name: each[0] for name, each in theirs.items()})
+            if draws
+            else None
+        )
         record = _record(context, chosen, test, metrics, sample, theirs, drawn)
         advance(1)
     if chosen.generator is None:

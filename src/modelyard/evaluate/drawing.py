@@ -50,8 +50,12 @@ def study(
     """Figures and sheets of what the chosen artifact and every candidate (`opened`, whose answers are `theirs`) made for the test rows."""
     trained, name = context.record(Trained), ""
     crowd = _Crowd.of(context, chosen, test)
-    troubles = {one.name: [each for job in one.jobs for each in job.facts.get("troubles", ())] for one in trained.candidates}
-    baseline = next(one.name for one in trained.candidates if one.model == chosen.task.baselines[0] and one.name in theirs)
+    troubles = {
+        one.name: [each for job in one.jobs for each in job.facts.get("troubles", ())] for one in trained.candidates
+    }
+    baseline = next(
+        one.name for one in trained.candidates if one.model == chosen.task.baselines[0] and one.name in theirs
+    )
     (first,) = trained.weights
     everyone = {"": (chosen, scores, troubles[first])}
     everyone |= {name: (opened[name], answers, troubles[name]) for name, answers in theirs.items()}
@@ -168,7 +172,9 @@ class _Crowd:
             figures["least_share"] = least
             found = imagery.class_shares(judged, classes=len(self.classes))
             shares = dict(zip(self.classes, found.tolist(), strict=True))
-            troubles += ["class_lost"] if any(shares[one] < LOST * share for one, share in self.expected.items()) else []
+            troubles += (
+                ["class_lost"] if any(shares[one] < LOST * share for one, share in self.expected.items()) else []
+            )
         return Drawn(
             figures=figures, variety=variety, shares=shares, troubles=tuple(dict.fromkeys(troubles)), sheet=self._sheet(store, name, scores)
         )  # fmt: skip
@@ -194,7 +200,9 @@ class _Crowd:
 
     def _sheet(self, store: Store, name: str, scores: Array) -> str:
         """Images of each class in the order of the test rows, a class a row."""
-        places = [np.flatnonzero(self.asked == number)[:ACROSS] for number in range(max(len(self.classes), 1))][:MOST_DOWN]
+        places = [np.flatnonzero(self.asked == number)[:ACROSS] for number in range(max(len(self.classes), 1))][
+            :MOST_DOWN
+        ]
         if not self.classes:
             places = [np.arange(len(scores))[start : start + ACROSS] for start in range(0, ACROSS * ACROSS, ACROSS)]
         return _write(store, f"sheet{'-' if name else ''}{name}", [scores[each] for each in places if len(each)])

@@ -125,7 +125,9 @@ def _modules() -> _Modules:
 
         def __init__(self, side: int, channels: int, classes: int, width: int, spectral: bool) -> None:
             super().__init__()
-            times = halvings(side) + 1  # one more than the generator doubles: it then tells classes apart a third sooner
+            times = (
+                halvings(side) + 1
+            )  # one more than the generator doubles: it then tells classes apart a third sooner
             self.classes = classes
             bounded: Callable[[Any], Any] = nn.utils.parametrizations.spectral_norm if spectral else lambda layer: layer
             widths = [channels, *(width << number for number in range(times))]

@@ -147,7 +147,12 @@ def _network() -> Any:
             classes = max(len(features["classes"]), 1)
             self.forgotten = options.forgotten
             guidance = options.guidance if features["classes"] else 1.0
-            self.way = {"steps": options.steps, "method": options.method, "guidance": guidance, "none": classes}
+            self.way: dict[str, Any] = {
+                "steps": options.steps,
+                "method": options.method,
+                "guidance": guidance,
+                "none": classes,
+            }
             self.network = _flow.network(side=side, channels=channels, classes=classes, width=options.width)
             self.average = _gan.averaged(self.network)
 

@@ -75,13 +75,17 @@ def _classes(world: World, drawing: Traced) -> Markup | None:
     """How often each class is made where none is asked for."""
     if not len(drawing["classes"]):
         return None
-    words, shown = world.words, [(words_of, one) for words_of, one in drawing["candidates"].items()]
+    words, shown = world.words, list(drawing["candidates"].items())
     rows = []
     for name, expected in drawing["expected"].items():
         each = [world.number(one["shares"][name], "percent") for _, one in shown]
-        rows.append([name, world.number(expected, "percent"), world.number(drawing["chosen"]["shares"][name], "percent"), *each])
-    head = [words("drawn.class"), words("drawn.expected"), words("evaluate.chosen")]
+        rows.append(
+            [name, world.number(expected, "percent"), world.number(drawing["chosen"]["shares"][name], "percent"), *each]
+        )
+    head: list[Any] = [words("drawn.class"), words("drawn.expected"), words("evaluate.chosen")]
     head += [words.name("candidate", name) for name, _ in shown]
     label = words.plain("drawn.classes")
     table = html.table(head, rows, label=label, numeric=tuple(range(1, len(head))))
-    return html.card(label, table, note=words("drawn.classes_note", free=world.number(drawing["free"], "count")), wide=True)
+    return html.card(
+        label, table, note=words("drawn.classes_note", free=world.number(drawing["free"], "count")), wide=True
+    )

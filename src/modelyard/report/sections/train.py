@@ -154,7 +154,9 @@ def _turns(world: World, curve: Traced, kind: str, axis: str, label: str) -> Mar
     turns = [name for name, _ in curve[0]["losses"].items()]
     lines = {turn: [point["losses"][turn].number or 0.0 for point in curve] for turn in turns}
     every = [value for line in lines.values() for value in line]
-    chart = charts.Chart(world.axis(0.0, max(epochs), words.plain("train.epoch")), world.around(every, axis), height=230)
+    chart = charts.Chart(
+        world.axis(0.0, max(epochs), words.plain("train.epoch")), world.around(every, axis), height=230
+    )
     for number, (turn, line) in enumerate(lines.items()):
         titles = [world.number(point["losses"][turn], "metric", element="title") for point in curve]
         chart.line(epochs, line, charts.series(number))
