@@ -119,8 +119,8 @@ def slow_surroundings(real: Array, made: Array, k: int) -> dict[str, float]:
     inside = [[apart(x, y) <= r for y, r in zip(real, of_real, strict=True)] for x in made]
     around = [[apart(x, y) <= r for y, r in zip(made, of_made, strict=True)] for x in real]
     return {
-        "precision": float(np.mean([any(row) for row in inside])),
-        "recall": float(np.mean([any(row) for row in around])),
+        "generative_precision": float(np.mean([any(row) for row in inside])),
+        "generative_recall": float(np.mean([any(row) for row in around])),
         "density": sum(map(sum, inside)) / (k * len(made)),
         "coverage": float(np.mean([any(row) for row in zip(*inside, strict=True)])),
     }
@@ -131,14 +131,14 @@ def slow_surroundings(real: Array, made: Array, k: int) -> dict[str, float]:
 def test_surroundings_are_the_slow_counts(k: int) -> None:
     real, made = RNG(0).normal(size=(40, 3)), RNG(1).normal(1.4, 0.8, size=(31, 3))
     pair = Pair.of(real, made, neighbours=k)
-    found = {name: value(name, pair) for name in ("precision", "recall", "density", "coverage")}
+    found = {name: value(name, pair) for name in ("generative_precision", "generative_recall", "density", "coverage")}
     assert found == pytest.approx(slow_surroundings(real, made, k))
-    assert 0 < found["recall"] < 1 and 0 < found["precision"] < 1
+    assert 0 < found["generative_recall"] < 1 and 0 < found["generative_precision"] < 1
 
 
 def test_images_as_good_as_real_ones_score_as_real_ones() -> None:
     pair = Pair.of(clusters(600, of=(0, 1, 2), seed=0), clusters(600, of=(0, 1, 2), seed=1))
-    assert value("precision", pair) > 0.85 and value("recall", pair) > 0.85
+    assert value("generative_precision", pair) > 0.85 and value("generative_recall", pair) > 0.85
     assert 0.9 < value("density", pair) < 1.1
     assert (
         0.93 < value("coverage", pair) <= 1 - 1 / 2**5 + 0.03
@@ -148,23 +148,25 @@ def test_images_as_good_as_real_ones_score_as_real_ones() -> None:
 def test_a_missing_mode_lowers_recall_and_coverage_but_not_precision() -> None:
     real = clusters(600, of=(0, 1, 2), seed=0)
     whole, lacking = (Pair.of(real, clusters(600, of=of, seed=1)) for of in ((0, 1, 2), (0, 1)))
-    assert value("precision", lacking) > value("precision", whole) - 0.05
-    for name in ("recall", "coverage"):
+    assert value("generative_precision", lacking) > value("generative_precision", whole) - 0.05
+    for name in ("generative_recall", "coverage"):
         assert value(name, lacking) == pytest.approx(value(name, whole) * 2 / 3, abs=0.06)
 
 
 def test_a_mode_of_nothing_real_lowers_precision_but_not_recall() -> None:
     real = clusters(600, of=(0, 1, 2), seed=0)
     whole, beside = (Pair.of(real, clusters(600, of=of, seed=1)) for of in ((0, 1, 2), (0, 1, 2, 3)))
-    assert value("recall", beside) > value("recall", whole) - 0.08
-    assert value("precision", beside) == pytest.approx(value("precision", whole) * 3 / 4, abs=0.06)
+    assert value("generative_recall", beside) > value("generative_recall", whole) - 0.08
+    assert value("generative_precision", beside) == pytest.approx(
+        value("generative_precision", whole) * 3 / 4, abs=0.06
+    )
     assert value("density", beside) == pytest.approx(value("density", whole) * 3 / 4, abs=0.08)
 
 
 def test_one_image_again_and_again_has_no_recall() -> None:
     real = clusters(300, of=(0, 1, 2), seed=0)
     pair = Pair.of(real, np.repeat(real[:1], 300, axis=0))
-    assert value("precision", pair) == 1.0 and value("recall", pair) == pytest.approx(1 / 300)
+    assert value("generative_precision", pair) == 1.0 and value("generative_recall", pair) == pytest.approx(1 / 300)
     assert value("coverage", pair) < 0.1
 
 
@@ -261,5 +263,5 @@ def test_what_does_not_fit_is_said() -> None:
         Pair.of(rows, rows, neighbours=0)
     with pytest.raises(UserError, match="share"):
         copies(rows, rows, share=1.0)
-    with pytest.raises(UnknownPart, match="Did you mean 'precision'"):
-        find("precison")
+    with pytest.raises(UnknownPart, match="Did you mean 'generative_precision'"):
+        find("generative_precison")

@@ -254,7 +254,7 @@ def reports_itself(trial: Trial) -> None:
 
 
 def starts_at_knowing_nothing(trial: Trial) -> None:
-    """Before training, the mean loss on a balanced target is that of knowing nothing: ln K, 1/2, or of texts ln of the vocabulary."""
+    """Before training, the mean loss is that of knowing nothing: ln K, 1/2, of texts ln of the vocabulary, or as the model itself says."""
     import torch
 
     toy = trial.toy
@@ -263,9 +263,22 @@ def starts_at_knowing_nothing(trial: Trial) -> None:
     with torch.inference_mode():
         outputs = module(**{name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()})
         demand(tuple(outputs.shape) == (len(toy.train), toy.state.outputs), f"outputs of shape {tuple(outputs.shape)}")
-        sums, counts = toy.task.losses(outputs, torch.from_numpy(np.ascontiguousarray(toy.train_target)), toy.state)
+    target = torch.from_numpy(np.ascontiguousarray(toy.train_target))
+    sums, counts = toy.task.losses(outputs, target, toy.state) if toy.task.judged else _first(trial, module, target)
     loss, known = float(sums.sum() / counts.sum()), trial.model.first_loss(trial.features, toy.task, toy.state)
     demand(abs(loss - known) <= 0.2 * known, f"the first loss is {loss:.4f}, that of knowing nothing is {known:.4f}")
+
+
+def _first(trial: Trial, module: Any, target: Any) -> tuple[Any, Any]:
+    """What a model whose losses are its own loses in its first turn, before any step."""
+    import torch
+
+    toy = trial.toy
+    arrays = trial.model.examples(toy.train, toy.train_target, trial.features, seed=0).arrays
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    draws = torch.Generator().manual_seed(0)
+    lost = trial.model.lost(trial.model.turns[0], module.train(), tensors, target.float(), toy.task, toy.state, draws)
+    return lost.sums.detach(), lost.counts.detach()
 
 
 def modules_are_seeded(trial: Trial) -> None:
@@ -326,8 +339,9 @@ folder, (door, name) = Path(sys.argv[1]), sys.argv[2:]
 kind = parts.load("models", name) if door == "shelf" else conformance.module_of(Path(name)).Part
 state, features, model = State.model_validate(read_json(folder / "state.json")), read_json(folder / "features.json"), kind()
 session, task = parts.build("sessions", "native").open(folder, model, features, state), parts.build("tasks", state.task)
-rows = from_records([{}, {"note": "late again"}], state.inputs)
-if state.makes:
+texts = [column.name for column in state.inputs if column.type in ("text", "category")]
+rows = from_records([{}, {texts[-1]: "late again"}], state.inputs)
+if state.makes == "text":
     logits, _ = session.decoder.start(model.prompts(rows, features)[1])
     assert logits.ndim == 1, "it did not continue a prompt"
     sys.exit()

@@ -14,7 +14,7 @@ from modelyard import metrics, parts
 from modelyard.conformance._common import Subject, demand, hold
 from modelyard.conformance._toys import columns, read_by, targets
 from modelyard.errors import DataError
-from modelyard.rows import Array, Column, Rows
+from modelyard.rows import Array, Column, Rows, image_bytes
 from modelyard.tasks._contract import Kind, State, Task
 
 SIZES = ("tiny", "small", "base", "large")
@@ -43,6 +43,8 @@ class Trial:
             return 50.0 * np.eye(self.state.outputs)[self.target]
         if self.state.makes == "text":  # nothing is lost on texts that each have other tokens
             return np.stack([np.zeros(ROWS), 5.0 + np.arange(ROWS), 20.0 + np.arange(ROWS)], axis=1)
+        if self.state.makes == "image":
+            return self.target / 255.0
         return self.task.standardised(self.target, self.state)[:, None]
 
 
@@ -104,8 +106,9 @@ def nothing_to_learn(trial: Trial) -> None:
 
 
 def targets_encode(trial: Trial) -> None:
-    """Targets encode to one number a row; a class never seen to -1."""
-    demand(trial.target.shape == (ROWS,), f"shape {trial.target.shape}")
+    """Targets encode to one number a row, images to their pixels; a class never seen to -1."""
+    shape = (ROWS, trial.state.outputs) if trial.state.makes == "image" else (ROWS,)
+    demand(trial.target.shape == shape, f"shape {trial.target.shape}")
     if trial.state.classes:
         demand(set(trial.target.tolist()) == set(range(trial.state.outputs)), "not every class has a number")
         unseen = trial.task.encode_target(np.array(["never seen"], dtype=object), trial.state)
@@ -136,8 +139,12 @@ def round_trip(trial: Trial) -> None:
     """Perfect outputs decode to the targets that were encoded."""
     scores = trial.task.scores(trial.perfect, trial.state)
     labels = trial.task.labels(scores, trial.state, None)
-    demand(np.allclose(np.asarray(labels).reshape(ROWS), trial.target), "labels are not the targets")
     answers = [answer["answer"] for answer in trial.task.decode(scores, trial.state, None)]
+    if trial.state.makes == "image":
+        read = np.array([image_bytes(answer) for answer in answers], dtype=object)
+        demand(np.array_equal(trial.task.encode_target(read, trial.state), trial.target), "answers are not the targets")
+        return
+    demand(np.allclose(np.asarray(labels).reshape(ROWS), trial.target), "labels are not the targets")
     if trial.state.classes:
         demand(answers == trial.values.tolist(), "answers are not the targets")
     elif not trial.state.makes:

@@ -48,6 +48,8 @@ def records(count: int, *, seed: int, read: str) -> tuple[list[dict[str, Any]], 
         return [{"picture": picture(_blob(rng, int(side)))} for side in sides], sides
     if read == "sequence":
         return [{"wave": _wave(rng, int(side))} for side in sides], sides
+    if read == "class":
+        return [{"kind": "down" if side else "up", "seed": number} for number, side in enumerate(sides)], sides
     found = []
     for side in sides:
         words = rng.choice(BAD if side else GOOD, rng.integers(2, 6)).tolist() + rng.choice(BOTH, 3).tolist()
@@ -67,10 +69,10 @@ def records(count: int, *, seed: int, read: str) -> tuple[list[dict[str, Any]], 
     return found, sides
 
 
-def _blob(rng: np.random.Generator, side: int) -> Array:
-    """(12, 12) uint8 noise, brighter in the upper or the lower half."""
-    found = rng.integers(0, 80, (12, 12))
-    found[6 * side : 6 * side + 6] += rng.integers(60, 140)
+def _blob(rng: np.random.Generator, side: int, size: int = 12) -> Array:
+    """(size, size) uint8 noise, brighter in the upper or the lower half."""
+    found, half = rng.integers(0, 80, (size, size)), size // 2
+    found[half * side : half * side + half] += rng.integers(60, 140)
     return found.astype(np.uint8)
 
 
@@ -92,7 +94,9 @@ def _wave(rng: np.random.Generator, side: int) -> list[list[float | None]]:
 
 
 def read_by(task_name: str) -> str:
-    """What a task's toys hold: `text`, `image`, `sequence`, or a table's columns (`tabular`)."""
+    """What a task's toys hold: `text`, `image`, `sequence`, a `class` and a seed, or a table's columns (`tabular`)."""
+    if task_name == "image-generation":
+        return "class"
     kind = task_name.partition("-")[0]
     return kind if kind in ("text", "image", "sequence") else "tabular"
 
@@ -103,6 +107,8 @@ def columns(read: str) -> tuple[Column, ...]:
         return (Column(name="picture", type="image"),)
     if read == "sequence":
         return (Column(name="wave", type="sequence", channels=2),)
+    if read == "class":
+        return (Column(name="kind", type="category", values=("down", "up")), Column(name="seed", type="number"))
     if read == "text":
         return (Column(name="subject", type="text"), Column(name="note", type="text"))
     kinds = {
@@ -157,7 +163,11 @@ def toy(task_name: str, *, rows: int = 64, task: Task | None = None) -> Toy:
     inputs = columns(read)
     found, sides = records(2 * rows, seed=0, read=read)
     values = targets(part.kind, sides)
-    made = {"language": (Column(name="answer", type="text"),)}.get(part.kind, ())
+    makes: dict[str, tuple[Column, ...]] = {
+        "language": (Column(name="answer", type="text"),),
+        "image": (Column(name="answer", type="image"),),
+    }
+    made = makes.get(part.kind, ())
     if made:  # what is made is scored beside the inputs
         found = [{**row, "answer": value} for row, value in zip(found, values, strict=True)]
     table = from_records(found, (*inputs, *made))
@@ -175,7 +185,12 @@ def toy(task_name: str, *, rows: int = 64, task: Task | None = None) -> Toy:
 
 
 def targets(kind: str, sides: Array) -> Array:
-    """Class names, short texts, or numbers around 10 and 30 with some noise."""
+    """Class names, short texts, images of 16 x 16 pixels, or numbers around 10 and 30 with some noise."""
+    if kind == "image":
+        rng = np.random.default_rng(0)
+        pictures = np.empty(len(sides), dtype=object)
+        pictures[:] = [picture(_blob(rng, int(side), 16)) for side in sides]
+        return pictures
     if kind == "language":
         words = [(BAD if side else GOOD) + BOTH for side in sides]
         found_texts = [

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from modelyard.context import Context
-from modelyard.evaluate import curves, gates, mistakes, money, slices, writing
+from modelyard.evaluate import curves, drawing, gates, mistakes, money, slices, writing
 from modelyard.evaluate._rows import Trial, metrics_for, read
 from modelyard.metrics import Metric, Sample, difference, find, mean_of
 from modelyard.predictor import Predictor
 from modelyard.records._base import Derived, Estimate, Gate
-from modelyard.records.evaluated import Compared, Evaluated, Measured
+from modelyard.records.evaluated import Compared, Drawing, Evaluated, Measured
 from modelyard.records.trained import Trained
 from modelyard.rows import Array
 from modelyard.store import replacing
@@ -37,21 +37,27 @@ def run(context: Context) -> Evaluated:
     with context.progress.bar("evaluate", len(answered) + 2) as advance:
         known: dict[str, Array] = {}
         opened: dict[str, Predictor] = {}
+        draws = chosen.state.makes == "image"
         scores, labels = _answers(chosen, test, known)
         advance(1)
         theirs: dict[str, tuple[Array, Array]] = {}
         for name, folder in answered.items():
             predictor = Predictor.open(store.path(folder))
             theirs[name] = _answers(predictor, test, known)
-            if predictor.generator is not None and name not in chosen.task.baselines[:1]:
+            if draws or (predictor.generator is not None and name not in chosen.task.baselines[:1]):
                 opened[name] = predictor
             advance(1)
         _save(store.path(SCORES), test, scores, labels, {name: each[0] for name, each in theirs.items()})
         sample = test.sample(scores, labels)
-        record = _record(context, chosen, test, metrics, sample, theirs)
+        drawn = (
+            drawing.study(context, chosen, opened, test, scores, {name: each[0] for name, each in theirs.items()})
+            if draws
+            else None
+        )
+        record = _record(context, chosen, test, metrics, sample, theirs, drawn)
         advance(1)
     if chosen.generator is None:
-        return record
+        return record.model_copy(update={"drawing": drawn})
     return record.model_copy(update={"writing": writing.study(context, chosen, opened, test)})
 
 
@@ -94,6 +100,8 @@ def _named(metrics: list[Metric], found: list[Estimate | None]) -> dict[str, Est
 def _save(path: Path, test: Trial, scores: Array, labels: Array, candidates: dict[str, Array]) -> None:
     arrays = {"row": test.row, "target": test.target, "scores": scores, "labels": labels}
     arrays |= {f"candidate:{name}": each for name, each in candidates.items()}
+    if test.state.makes == "image":  # whole numbers, an eighth of the bytes
+        arrays |= {name: each.astype(np.uint8) for name, each in arrays.items() if each.ndim == 2}
     if test.groups is not None:
         arrays["group"] = test.groups
     memory = io.BytesIO()
@@ -109,6 +117,7 @@ def _record(
     metrics: list[Metric],
     sample: Sample,
     theirs: dict[str, tuple[Array, Array]],
+    drawn: Drawing | None,
 ) -> Evaluated:
     trained, wanted, state = context.record(Trained), context.blueprint.evaluate, chosen.state
     own = _named(metrics, test.bootstrap.of([each.over(sample) for each in metrics], len(sample), groups=test.groups))
@@ -144,7 +153,7 @@ def _record(
         money=money.value(prices, test, sample.labels, sample.scores) if prices is not None else None,
         unknown=unknown,
         scores=SCORES,
-        gates=_gates(context, chosen, own, candidates),
+        gates=_gates(context, chosen, own, candidates, drawn),
         derived=_derived(context, metrics, sliced),
     )
 
@@ -199,7 +208,11 @@ def _curves(context: Context, test: Trial, sample: Sample) -> dict[str, dict[str
 
 
 def _gates(
-    context: Context, chosen: Predictor, own: dict[str, Estimate], candidates: dict[str, Compared]
+    context: Context,
+    chosen: Predictor,
+    own: dict[str, Estimate],
+    candidates: dict[str, Compared],
+    drawn: Drawing | None,
 ) -> tuple[Gate, ...]:
     trained = context.record(Trained)
     metric = find(trained.metric, chosen.task.kind)
@@ -208,6 +221,9 @@ def _gates(
     found: list[Gate] = []
     for name, compared in candidates.items():
         if models[name] == baseline:
-            found.append(gates.beats_dummy(compared.difference, metric, context.blueprint.evaluate.level))
+            found.append(gates.beats_baseline(baseline, compared.difference, metric, context.blueprint.evaluate.level))
             break
+    if drawn is not None:
+        found.append(gates.sound(drawn.chosen.troubles))
+        own = own | drawn.chosen.figures
     return (*found, *gates.demanded(context.blueprint.evaluate.gates, own, chosen.task.kind))

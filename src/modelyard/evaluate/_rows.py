@@ -106,4 +106,4 @@ def metrics_for(context: Context, predictor: Predictor, rows: int) -> list[Metri
                     f"{where}: {name} needs one class that is looked for, and the target has {len(state.classes)}. Use {name}_macro, or another metric."
                 )
     names = dict.fromkeys((context.record(Trained).metric, *listed, *wanted.gates))
-    return [find(name, task.kind) for name in names]
+    return [found for found in (find(name, task.kind) for name in names) if not found.studied]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from modelyard.metrics import Metric, find
 from modelyard.records._base import Estimate, Gate
@@ -16,15 +16,26 @@ def is_better(difference: Estimate, metric: Metric) -> bool:
 UNDEFINED = "undefined on these rows"
 
 
-def beats_dummy(difference: Estimate | None, metric: Metric, level: float) -> Gate:
-    """The artifact minus the dummy on the same rows must be better with confidence; a figure that is undefined shows nothing."""
+def beats_baseline(baseline: str, difference: Estimate | None, metric: Metric, level: float) -> Gate:
+    """The artifact minus the baseline on the same rows must be better with confidence; a figure that is undefined shows nothing."""
     sign = ">" if metric.greater_is_better else "<"
     return Gate(
-        name="evaluate.beats_dummy",
-        demanded=f"{metric.name} minus the dummy's {sign} 0 with {level:.0%} confidence",
+        name=f"evaluate.beats_{baseline}",
+        demanded=f"{metric.name} minus the {baseline}'s {sign} 0 with {level:.0%} confidence",
         measured=UNDEFINED if difference is None else str(difference),
         passed=difference is not None and is_better(difference, metric),
         cure="Give more rows, or columns that say something about the target; check that the target is the right one.",
+    )
+
+
+def sound(troubles: Sequence[str]) -> Gate:
+    """No sign of collapse or divergence in what was trained and made."""
+    return Gate(
+        name="evaluate.collapse",
+        demanded="no sign of collapse or divergence",
+        measured=", ".join(troubles) or "none",
+        passed=not troubles,
+        cure="Lower the learning rates, choose another loss (hinge, wasserstein), or train longer.",
     )
 
 

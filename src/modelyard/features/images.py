@@ -29,6 +29,8 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 THREADED = 64
 """Images from which several threads decode: Pillow lets go of the interpreter while it does."""
+CELL, GAP = 72, 3
+"""Pixels of a sheet's cell a side at most (small images are enlarged to near it), and of the white between two."""
 SAMPLE = 2000
 """Training images that sizes and colour statistics are learnt from."""
 
@@ -126,10 +128,42 @@ def png(pixels: Array) -> bytes:
     return memory.getvalue()
 
 
+def sheet(cells: Array) -> Array:
+    """(n, m, C, S, S) uint8 -> one image (H, W, 3) of n rows and m columns on white."""
+    shown = [[_cell(one.transpose(1, 2, 0)) for one in row] for row in cells]
+    side = len(shown[0][0]) + GAP
+    grid = np.full((len(shown) * side - GAP, len(shown[0]) * side - GAP, 3), 255, dtype=np.uint8)
+    for down, row in enumerate(shown):
+        for across, cell in enumerate(row):
+            top, left = down * side, across * side
+            grid[top : top + len(cell), left : left + len(cell)] = cell  # grey: the same in each channel
+    return grid
+
+
+def _cell(pixels: Array) -> Array:
+    """(S, S, C) enlarged by whole pixels, or shrunk to a cell."""
+    if len(pixels) > CELL:
+        return resized(pixels, CELL, fit="squash")
+    times = CELL // len(pixels)
+    return pixels.repeat(times, axis=0).repeat(times, axis=1)
+
+
 def typical_side(rows: Rows, columns: Sequence[str], *, seed: int) -> float:
     """The median of the shorter sides, from the headers of training images; 0 where there is none."""
     shorter = [min(size_of(data)[:2]) for data in _sample(rows, columns, seed)]
     return float(np.median(shorter)) if shorter else 0.0
+
+
+def usual(values: Iterable[bytes]) -> tuple[float, int]:
+    """The median of the shorter sides, and 1 channel where no image has colour, else 3: of some 200, evenly over all."""
+    given = list(values)
+    side = float(np.median([min(size_of(data)[:2]) for data in given]))
+    return side, 3 if any(_coloured(data) for data in given[:: max(1, len(given) // 200)]) else 1
+
+
+def stacked(values: Iterable[bytes | None], *, side: int, channels: int) -> Array:
+    """(n, C, S, S) uint8 of images that can all be read."""
+    return _stack(values, {"size": side, "channels": channels, "fit": "squash"}, "image")
 
 
 def _sample(rows: Rows, columns: Sequence[str], seed: int) -> list[bytes]:

@@ -212,7 +212,7 @@ class _Trainer:
         first = self._epoch_steps(0)
         self.per_epoch = len(first)
         self.most = self.per_epoch * self.options.epochs
-        self.validate_every = max(1, -(-self.per_epoch // self.options.validations_per_epoch))
+        self.validate_every = max(1, math.ceil(self.per_epoch / self.options.validations_per_epoch))
         held = batches.lengths(self.validation.arrays, self.ragged)
         self.clock = Clock(
             name=self.name, decide=self.decide, seconds=self.seconds, most=self.most, validate_every=self.validate_every,
@@ -231,6 +231,8 @@ class _Trainer:
         }  # fmt: skip
         if math.isfinite(self.best_value[0]):
             facts["best_metric"] = self.best_value[0] if self.greater else -self.best_value[0]
+        if troubles := self.model.troubles(self.curve, facts):
+            facts["troubles"] = list(troubles)
         weights = {name: tensor.numpy() for name, tensor in tensors.items()}
         return Learnt(
             weights,
@@ -350,7 +352,7 @@ class _Trainer:
     # -- validation ----------------------------------------------------------------------------------------------------
 
     def _validation_due(self) -> bool:
-        inside = self.step % self.per_epoch
+        inside = self.step % max(self.per_epoch, self.validate_every)
         return bool(self.seen.count) and (
             inside == 0 or inside % self.validate_every == 0 or self.step == self.clock.planned
         )

@@ -1,4 +1,5 @@
-"""The one implementation of each metric, with bootstrap intervals. One file a family; numpy only.
+"""The one implementation of each metric, with bootstrap intervals. One file a family; numpy only, but that
+images are looked at by a network.
 
 It knows nothing about tasks and models: it is given truth and answers as arrays.
 

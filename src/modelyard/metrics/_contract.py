@@ -35,11 +35,22 @@ class Reflected:
 
 
 @dataclass(frozen=True)
+class Costly:
+    """A statistic of which one resample takes long: at most `most` are drawn, and its interval is normal, from their deviation."""
+
+    statistic: Statistic
+    most: int
+
+    def __call__(self, weights: Array) -> Array:
+        return self.statistic(weights)
+
+
+@dataclass(frozen=True)
 class Sample:
     """Rows with their truth and their answers.
 
-    `target` (n,) class numbers (-1: a class never seen in training) or numbers; `scores` (n, K) probabilities or (n, 1)
-    numbers; `labels` (n,) decided classes, the likeliest where not given; `positive` is the number of the class looked
+    `target` (n,) class numbers (-1: a class never seen in training) or numbers, or (n, D) pixels; `scores` (n, K) probabilities,
+    (n, 1) numbers or (n, D) pixels; `labels` (n,) decided classes, the likeliest where not given; `positive` is the number of the class looked
     for; `top_k` says what of them somebody can check.
     """
 
@@ -115,6 +126,8 @@ class Metric:
     """Prepares a sample; the answer maps weights (b, n) to values (b,)."""
     decides: bool = False
     """Judges decided labels, which a threshold changes, not scores."""
+    studied: bool = False
+    """Not a figure of rows alone: a study of what was made measures it, and gates may name it."""
     needs_positive: bool = False
     """Only defined where one class is looked for: two classes, or a declared positive one."""
 

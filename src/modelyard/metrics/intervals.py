@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from modelyard.errors import DataError, UserError
-from modelyard.metrics._contract import Metric, Reflected, Sample, Statistic
+from modelyard.metrics._contract import Costly, Metric, Reflected, Sample, Statistic
 from modelyard.metrics.top_k import TopK
 from modelyard.records._base import Estimate
 from modelyard.rows import Array
@@ -65,8 +65,9 @@ class Bootstrap:
         pieces: list[list[Array]] = [[np.empty(0)] for _ in statistics]
         for weights in self.weights(rows, groups) if np.isfinite(values).any() else ():
             for statistic, value, piece in zip(statistics, values, pieces, strict=True):
-                if np.isfinite(value):
-                    piece.append(statistic(weights))
+                left = statistic.most - sum(map(len, piece)) if isinstance(statistic, Costly) else len(weights)
+                if np.isfinite(value) and left > 0:
+                    piece.append(statistic(weights[:left]))
         drawn = [np.concatenate(piece) for piece in pieces]
         # a resample without one of the classes says nothing about ranking, and is left out
         return [(value, one[np.isfinite(one)]) for value, one in zip(values, drawn, strict=True)]
@@ -82,6 +83,9 @@ class Bootstrap:
             if len(drawn):
                 tail = (1 - self.level) / 2
                 low, high = map(float, np.quantile(drawn, (tail, 1 - tail)))
+            if isinstance(statistic, Costly) and len(drawn) > 1:
+                reach = NormalDist().inv_cdf((1 + self.level) / 2) * float(drawn.std(ddof=1))
+                low, high = value - reach, value + reach
             if isinstance(statistic, Reflected):
                 low, high = max(0.0, min(2 * value - high, value)), max(2 * value - low, value)
             found.append(Estimate(value=value, low=low, high=high, level=self.level))
@@ -144,7 +148,11 @@ def estimate(
 def difference(metric: Metric, ours: Sample, theirs: Sample) -> Statistic:
     """The statistic ours minus theirs, on the same rows."""
     mine, other = metric.over(ours), metric.over(theirs)
-    return lambda weights: mine(weights) - other(weights)
+
+    def gap(weights: Array) -> Array:
+        return mine(weights) - other(weights)
+
+    return Costly(gap, mine.most) if isinstance(mine, Costly) else gap
 
 
 def paired(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from modelyard.frozen import Frozen
-from modelyard.records.trained import Work
+from modelyard.records.trained import Epoch, Work
 from modelyard.rows import Array, Rows
 from modelyard.tasks._contract import State
 
@@ -159,7 +159,8 @@ class LoopOptions(Frozen):
     """Tokens in one forward pass; a step's rows are cut into as many passes as that needs (gradient accumulation)."""
     patience: int | None = None
     """Stop after so many validations without a better metric; null: never."""
-    validations_per_epoch: int = 1
+    validations_per_epoch: float = 1.0
+    """Below 1: a validation every so many epochs."""
     layer_decay: float = 1.0
     """Factor of the learning rate from one layer group to the one below (1: equal)."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -228,6 +229,10 @@ class LoopModel(Model):
 
     def moved(self, turn: str, module: Any) -> None:
         """Called after an optimiser has moved, without gradients: what follows the weights, such as their running mean."""
+
+    def troubles(self, curve: Sequence[Epoch], facts: dict[str, Any]) -> tuple[str, ...]:
+        """Names of what went wrong in a training, as its curve and facts show; the report says them."""
+        return ()
 
     def changed(self, tensors: dict[str, Any], generator: Any) -> tuple[dict[str, Any], Any]:
         """A training pass's tensors, augmented (`generator`: torch's, seeded by the step), and how rows were mixed: None, or an object

@@ -2,10 +2,10 @@
 
 It learns the velocity of a point on its way: at time t the point is (1 - t) noise + t image, and its velocity image - noise.
 Images are made by following the velocity from noise at 0 to 1 in a fixed number of steps. The network is a small U-Net
-(Ronneberger et al. 2015) that is told the time and the class, and can be exported one step at a time; the sampler needs numpy
-and a function. It knows nothing about optimisers, files or the images' meaning.
+(Ronneberger et al. 2015) that is told the time and the class. The sampler is a fixed number of its steps, so that network and
+sampler export as one graph. It knows nothing about optimisers, files or the images' meaning.
 
->>> images = sample(velocity, noise, labels, steps=20)  # (n, C, S, S) uint8  # doctest: +SKIP
+>>> images = sample(network, noise, label, steps=8)  # (B, C, S, S), 0 to 1  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -15,14 +15,11 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal
 
-import numpy as np
-
 from modelyard.errors import UserError
-from modelyard.rows import Array
 
 Method = Literal["euler", "heun"]
-Velocity = Callable[[Array, Array, Array], Array]
-"""Points (n, C, S, S), times (n,) float32 and class numbers (n,) int64 -> velocities (n, C, S, S); class K means none in particular."""
+Velocity = Callable[[Any, Any, Any], Any]
+"""Points (B, C, S, S), times (B,) and class numbers (B,) int64 -> velocities (B, C, S, S); class K means none in particular."""
 WIDTH = 32
 """Channels of the largest maps; the next have twice as many, the smallest three times."""
 TIMES = 64
@@ -114,15 +111,15 @@ def matching_loss(network: Any, images: Any, label: Any, *, generator: Any, forg
 
 def sample(
     velocity: Velocity,
-    noise: Array,
-    labels: Array,
+    noise: Any,
+    label: Any,
     *,
-    steps: int = 20,
+    steps: int = 8,
     method: Method = "heun",
     guidance: float = 1.0,
     none: int | None = None,
-) -> Array:
-    """Images (n, C, S, S) uint8 of standard normal noise (n, C, S, S) and class numbers (n,).
+) -> Any:
+    """Images (B, C, S, S), 0 to 1, of standard normal noise (B, C, S, S) and class numbers (B,).
 
     `heun` asks for the velocity twice a step, but for the last, and errs less for the same number of questions; `guidance` above 1
     leads away from what class `none` would give (Ho and Salimans 2022), and asks twice as often.
@@ -131,21 +128,19 @@ def sample(
         raise UserError(f"steps must be 1 or more and guidance 0 or more (got {steps} and {guidance})")
     if guidance != 1 and none is None:
         raise UserError("guidance needs `none`, the number of no class in particular")
-    labels = np.asarray(labels, dtype=np.int64)
 
-    def guided(points: Array, time: float) -> Array:
-        times = np.full(len(points), time, dtype=np.float32)
-        found = velocity(points, times, labels)
+    def guided(points: Any, time: float) -> Any:
+        times = points.new_full((points.shape[0],), time)
+        found = velocity(points, times, label)
         if guidance == 1:
             return found
-        away = velocity(points, times, np.full_like(labels, none))
-        return np.asarray(away + guidance * (found - away))
+        away = velocity(points, times, label * 0 + none)
+        return away + guidance * (found - away)
 
-    points: Array = np.asarray(noise, dtype=np.float32)
-    length = np.float32(1.0 / steps)
+    points, length = noise, 1.0 / steps
     for number in range(steps):
         slope = guided(points, number / steps)
         if method == "heun" and number + 1 < steps:
             slope = (slope + guided(points + length * slope, (number + 1) / steps)) / 2
         points = points + length * slope
-    return np.clip(np.round((points + 1.0) * 127.5), 0, 255).astype(np.uint8)
+    return ((points + 1.0) / 2.0).clamp(0.0, 1.0)

@@ -125,7 +125,9 @@ def _modules() -> _Modules:
 
         def __init__(self, side: int, channels: int, classes: int, width: int, spectral: bool) -> None:
             super().__init__()
-            times = halvings(side) + 1  # one more than the generator doubles: it then tells classes apart a third sooner
+            times = (
+                halvings(side) + 1
+            )  # one more than the generator doubles: it then tells classes apart a third sooner
             self.classes = classes
             bounded: Callable[[Any], Any] = nn.utils.parametrizations.spectral_norm if spectral else lambda layer: layer
             widths = [channels, *(width << number for number in range(times))]
@@ -258,34 +260,39 @@ Sign = Literal["loss_not_finite", "critic_wins", "losses_run_away", "mode_collap
 
 
 def signs(
-    critic_losses: Sequence[float], generator_losses: Sequence[float], variety: Sequence[float], *, loss: Loss
+    critic_losses: Sequence[float],
+    generator_losses: Sequence[float],
+    variety: Sequence[float],
+    *,
+    loss: Loss,
+    last: int = LAST,
 ) -> tuple[Sign, ...]:
     """What is wrong with a training, from the mean losses of its steps and `spread` of made over real images; () where nothing is.
 
     `critic_wins`: it loses under a twentieth of what it would by guessing, so that nothing is left to learn from it (not for
     `wasserstein`, which has no such level). `losses_run_away`: the last are ten times what they were midway, and ten times what
-    guessing loses. `mode_collapse`: images of a class are under a quarter as various as real ones. All over the last steps, for
-    single ones mean nothing.
+    guessing loses. `mode_collapse`: images of a class are under a quarter as various as real ones. All over the `last` steps, for
+    single ones mean nothing; 1 where each value is a mean of many steps.
     """
     critic, generator = np.asarray(critic_losses, dtype=np.float64), np.asarray(generator_losses, dtype=np.float64)
     if not (np.isfinite(critic).all() and np.isfinite(generator).all()):
         return ("loss_not_finite",)
     found: list[Sign] = []
     level = GUESSING[loss]
-    if loss != "wasserstein" and len(critic) >= LAST and critic[-LAST:].mean() < WON * level:
+    if loss != "wasserstein" and len(critic) >= last and critic[-last:].mean() < WON * level:
         found.append("critic_wins")
-    if any(_run_away(each, level) for each in (critic, generator)):
+    if any(_run_away(each, level, last) for each in (critic, generator)):
         found.append("losses_run_away")
     known = np.asarray(variety, dtype=np.float64)
-    known = known[np.isfinite(known)][-LAST:]
+    known = known[np.isfinite(known)][-last:]
     if len(known) and np.median(known) < COLLAPSED:
         found.append("mode_collapse")
     return tuple(found)
 
 
-def _run_away(losses: Array, level: float) -> bool:
-    if len(losses) < 4 * LAST:
+def _run_away(losses: Array, level: float, last: int) -> bool:
+    if len(losses) < 4 * last:
         return False
     half = len(losses) // 2
-    before, after = (float(np.median(np.abs(part))) for part in (losses[half - LAST : half], losses[-LAST:]))
+    before, after = (float(np.median(np.abs(part))) for part in (losses[half - last : half], losses[-last:]))
     return after > RUNAWAY * max(before, level)

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 READERS = {
     "text-classification": "text", "image-classification": "image", "sequence-classification": "sequence", "text-generation": "text",
+    "image-generation": "category",
 }  # fmt: skip
 """Tasks that read columns of one type only."""
+PLURALS = {"category": "categories"}
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def _why_not(
     if name == split_column and said == "ignore":
         return "it splits the rows"
     if reads and kind != reads and said == "ignore":
-        return f"the task reads {reads}s"
+        return f"the task reads {PLURALS.get(reads, reads + 's')}"
     return "data.columns says ignore" if declared.get(name) == "ignore" else None
 
 

@@ -120,6 +120,48 @@ class Writing(Frozen):
     texts: tuple[Text, ...]
 
 
+class Drawn(Frozen):
+    """Figures of images that one artifact made."""
+
+    figures: dict[str, Estimate]
+    """`kernel_ratio` (to the baseline's kernel distance), `copied` (share that is as near to a training image as 1 % of these are
+    to each other); where there are classes also `sample_accuracy` (on real test rows, of a classifier that learnt from made
+    images alone; Ravuri and Vinyals 2019), `agreement` (share in which a classifier of real images sees the class asked for),
+    `least_share` (of the class that is made least often where none is asked for)."""
+    variety: float | None = None
+    """Spread within classes over that of real images: near 1, or 0 where each class is one image."""
+    shares: dict[str, float] = {}
+    """Class -> share of the images made where none was asked for, as a classifier of real images sees them."""
+    troubles: tuple[str, ...] = ()
+    """Signs of collapse and divergence."""
+    sheet: str = ""
+    """A file of the build: images made for test rows, a class a row."""
+
+
+class Drawing(Frozen):
+    """What models of images made."""
+
+    rows: int
+    """Test rows for which an image was made."""
+    free: int
+    """Images made without a class."""
+    network: str
+    """Whose features all figures are of (sha256 of its weights, and the side that it sees)."""
+    baseline: str
+    """The candidate that `kernel_ratio` is relative to."""
+    classes: tuple[str, ...] = ()
+    expected: dict[str, float] = {}
+    """Class -> its share of the training rows."""
+    chosen: Drawn
+    candidates: dict[str, Drawn]
+    real_accuracy: Estimate | None = None
+    """What `sample_accuracy` is of as many real training images."""
+    real_copied: Estimate | None = None
+    """What `copied` is of real test images."""
+    nearest: str = ""
+    """A file of the build: made images above, and below each the training image nearest to it."""
+
+
 class Measured(Frozen):
     """One artifact on the test rows, beside the trained one: what the engine asks for a compressed artifact."""
 
@@ -169,6 +211,8 @@ class Evaluated(Record):
     worst: tuple[Mistake, ...] = ()
     writing: Writing | None = None
     """What was written, where the task makes texts."""
+    drawing: Drawing | None = None
+    """What was made, where the task makes images."""
     money: Money | None = None
     unknown: dict[str, int] = {}
     """Test rows of classes never seen in training, by class; every answer to them is wrong."""

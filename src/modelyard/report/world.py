@@ -78,6 +78,12 @@ class World:
         return str(parts.load("tasks", task).kind) if task in parts.names("tasks") else "classification"
 
     @property
+    def baseline(self) -> str:
+        """The candidate that must be beaten with confidence."""
+        task = self["train"]["task"].text or self["prepare"]["task"].text
+        return str(parts.load("tasks", task).baselines[0]) if task in parts.names("tasks") else "dummy"
+
+    @property
     def currency(self) -> str:
         """The currency of the business case."""
         return self["business"]["currency"].text or self["blueprint"]["business"]["currency"].text or "USD"

@@ -9,6 +9,7 @@ second time. It knows nothing about sockets and processes; `server` does.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -25,7 +26,16 @@ from modelyard.serve.limits import Limits
 from modelyard.serve.lines import say, say_failure
 from modelyard.serve.meters import CONTENT_TYPE, Meters
 from modelyard.serve.openapi import describe, example_row
-from modelyard.serve.reading import check_headers, is_form, is_upload, read_body, read_form, read_rows, read_upload
+from modelyard.serve.reading import (
+    check_headers,
+    is_form,
+    is_upload,
+    read_body,
+    read_form,
+    read_rows,
+    read_upload,
+    wants_picture,
+)  # fmt: skip
 from modelyard.serve.refusing import Refused, invalid_rows
 
 Json = dict[str, Any]
@@ -99,6 +109,11 @@ class App:
         body = await read_body(request.stream(), request.headers.get("content-length"), self.limits)
         read = clock()
         rows = self._rows(body, request.headers)
+        picture = self.service.predictor.state.makes == "image" and wants_picture(request.headers)
+        if picture and len(rows) != 1:
+            raise Refused(
+                406, "one_row_a_picture", f"a PNG answers one row (got {len(rows)}). Accept application/json for more."
+            )
         checked = clock()
         try:
             answered = await self.engine.answer(rows)
@@ -112,7 +127,7 @@ class App:
             "request_id": request.scope["request_id"],
         }
         try:
-            response = _json(content)
+            response = _picture(answered.answers[0]) if picture else _json(content)
         except ValueError:  # a value so far out that arithmetic overflowed: no answer is better than NaN
             raise invalid_rows(
                 [(_endless(answered.answers), None, "has values so extreme that the model has no finite answer")]
@@ -301,6 +316,13 @@ def _json(content: Any, *, status: int = 200, headers: Mapping[str, str] | None 
     return Response(
         text.encode("utf-8", "replace"), status, headers={**(headers or {}), "content-type": "application/json"}
     )
+
+
+def _picture(answer: Mapping[str, Any]) -> Any:
+    """The PNG of an answer itself."""
+    from starlette.responses import Response
+
+    return Response(base64.b64decode(answer["answer"]), headers={"content-type": "image/png"})
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,11 @@ from modelyard.serve.limits import Limits
 from modelyard.tasks._contract import State
 
 Json = dict[str, Any]
+MADE = (
+    " An answer is a PNG in base64; with `Accept: image/png` one row is answered with the PNG itself. The same `seed` and class make the "
+    "same image; no seed is seed 0, and without a class that training knew one is drawn as often as in training."
+)
+"""What is said where images are made."""
 MOST_VALUES = 50
 """Categories listed in a field's description; a longer list hides the rest of the page."""
 
@@ -31,12 +36,16 @@ def describe(
     """The whole document. `examples` are real or made rows; by default one is made of the columns' examples."""
     rows = [dict(row) for row in examples] or [example_row(state.inputs)]
     error = {"description": "Refused; the error says why.", "content": {"application/json": {"schema": _ref("Error")}}}
+    codes = ["400", "408", "413", "415", "422", "429", "500", "503", "504"]
+    if state.makes == "image":
+        codes.insert(1, "406")
     predict: Json = {
         "operationId": "predict",
         "summary": f"Answer {state.target!r} for one row or many",
         "description": (
             f'Send `{{"rows": [...]}}` (at most {limits.max_rows}), `{{"row": {{...}}}}`, or the fields of one row. '
             f"At most {limits.max_body} bytes. A field that is left out is a missing value."
+            + (MADE if state.makes == "image" else "")
         ),
         "parameters": [_request_id()],
         "requestBody": {
@@ -61,9 +70,9 @@ def describe(
                         "description": "Quote it when you ask about this answer.",
                     }
                 },
-                "content": {"application/json": {"schema": _ref("Answers")}},
+                "content": {"application/json": {"schema": _ref("Answers")}, **_picture(state)},
             },
-            **dict.fromkeys(("400", "408", "413", "415", "422", "429", "500", "503", "504"), error),
+            **dict.fromkeys(codes, error),
         },
     }
     return {
@@ -102,6 +111,11 @@ def _uploads(inputs: Sequence[Column]) -> Json:
     }
     found: Json = {"multipart/form-data": {"schema": {"type": "object", "properties": fields}}}
     return found | ({"image/*": {"schema": {"contentMediaType": "image/*"}}} if len(inputs) == 1 else {})
+
+
+def _picture(state: State) -> Json:
+    """Where images are made, the PNG itself for one row, where `Accept` asks for it."""
+    return {"image/png": {"schema": {"contentMediaType": "image/png"}}} if state.makes == "image" else {}
 
 
 def example_row(inputs: Sequence[Column]) -> dict[str, Any]:
@@ -226,6 +240,9 @@ def _schemas(state: State, limits: Limits, example: Mapping[str, Any]) -> Json:
             },
         }
         answer["required"] = ["answer", "probabilities"]
+    if state.makes == "image":
+        made = {"type": "string", "contentEncoding": "base64", "contentMediaType": "image/png"}
+        answer["properties"] = {"answer": made | {"description": state.target}}
     text, whole, null_text, null_whole = (
         {"type": "string"},
         {"type": "integer"},

@@ -78,6 +78,12 @@ def is_upload(headers: Mapping[str, str]) -> bool:
     return headers.get("content-type", "").strip().lower().startswith("image/")
 
 
+def wants_picture(headers: Mapping[str, str]) -> bool:
+    """Whether the client accepts a PNG and no JSON."""
+    kinds = {part.split(";")[0].strip().lower() for part in headers.get("accept", "").split(",")}
+    return bool(kinds & {"image/png", "image/*"}) and not kinds & {"application/json", "application/*", "*/*"}
+
+
 def read_upload(body: bytes, inputs: Sequence[Column]) -> Rows:
     """The one row of an uploaded image; 415 where the model reads other things, or more than one image."""
     if [column.type for column in inputs] != ["image"]:

@@ -32,6 +32,8 @@ class State(Frozen):
     scoring reads beside the inputs."""
     width: int | None = None
     """Numbers that a model puts out for a row, where an answer is made."""
+    shape: tuple[int, int, int] | None = None
+    """Channels, height and width, where images are made."""
     classes: tuple[str, ...] = ()
     """Class names, sorted (classification)."""
     counts: tuple[int, ...] = ()
@@ -104,7 +106,7 @@ class Task(Frozen):
 
     @abstractmethod
     def encode_target(self, values: Array, state: State) -> Array:
-        """Target values -> (n,) int64 class numbers (-1 for a class never seen), or (n,) float64 in the target's own unit."""
+        """Target values -> (n,) int64 class numbers (-1 for a class never seen), (n,) float64 in the target's own unit, or (n, D) pixels."""
 
     def standardised(self, target: Array, state: State) -> Array:
         """What models learn of an encoded target: class numbers as they are; a number's task puts it on one scale."""

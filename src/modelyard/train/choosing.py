@@ -31,7 +31,8 @@ BALANCED = ("f1_macro", "f1", "accuracy", "balanced_accuracy", "recall_macro", "
 
 def choose(world: World, trained: list[Candidate], scores: dict[str, Array]) -> Trained:
     target = world.target[world.held]
-    usable = {name: found for name, found in scores.items() if name != "dummy"} or scores
+    models = {candidate.name: candidate.model for candidate in trained}
+    usable = {name: found for name, found in scores.items() if models.get(name) != world.task.baselines[0]} or scores
     if not usable:
         reasons = "; ".join(f"{candidate.name}: {candidate.reason}" for candidate in trained)
         raise DataError(f"no candidate could be trained: {reasons}")

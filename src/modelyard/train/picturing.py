@@ -15,8 +15,6 @@ from modelyard.train.world import World
 PLACE = "train/augmented.png"
 SHOWN, TIMES = 4, 5
 """Images, and how often each is changed."""
-CELL, GAP = 72, 3
-"""Pixels of a cell's side at most (small images are enlarged to near it), and of the white between two."""
 
 
 def augmented(world: World, record: Trained) -> str | None:
@@ -29,7 +27,7 @@ def augmented(world: World, record: Trained) -> str | None:
                 cells = _cells(world, candidate, model)
                 if cells is not None:
                     with replacing(world.context.store.path(*PLACE.split("/"))) as temporary:
-                        temporary.write_bytes(images.png(_grid(cells)))
+                        temporary.write_bytes(images.png(images.sheet(cells)))
                     return PLACE
     return None
 
@@ -51,23 +49,3 @@ def _cells(world: World, candidate: Candidate, model: ImageModel) -> Array | Non
     changed = np.clip(np.round(tensors["pixels"].numpy() * 255), 0, 255).astype(np.uint8)
     beside = changed.reshape(len(plain), TIMES, *plain.shape[1:])
     return np.concatenate([plain[:, None], beside], axis=1)[:, :, : features["channels"]]  # of the first column
-
-
-def _grid(cells: Array) -> Array:
-    """(n, m, C, S, S) -> one image (H, W, 3) uint8 of n rows and m columns on white."""
-    shown = [[_cell(one.transpose(1, 2, 0)) for one in row] for row in cells]
-    side = len(shown[0][0]) + GAP
-    grid = np.full((len(shown) * side - GAP, len(shown[0]) * side - GAP, 3), 255, dtype=np.uint8)
-    for down, row in enumerate(shown):
-        for across, cell in enumerate(row):
-            top, left = down * side, across * side
-            grid[top : top + len(cell), left : left + len(cell)] = cell  # grey: the same in each channel
-    return grid
-
-
-def _cell(pixels: Array) -> Array:
-    """(S, S, C) enlarged by whole pixels, or shrunk to a cell."""
-    if len(pixels) > CELL:
-        return images.resized(pixels, CELL, fit="squash")
-    times = CELL // len(pixels)
-    return pixels.repeat(times, axis=0).repeat(times, axis=1)

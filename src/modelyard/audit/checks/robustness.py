@@ -58,6 +58,8 @@ class Part(Check):
     """The same, that stops the build: 1 is twice the error; null: never."""
 
     def applies(self, world: World) -> str:
+        if world.state.makes == "image":
+            return "an image is made from its seed; another seed is another image"
         return "" if self._edits(world) else "no text, number, image, series or second field to edit"
 
     def _edits(self, world: World) -> dict[str, edits.Edit]:

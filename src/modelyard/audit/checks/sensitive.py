@@ -54,6 +54,8 @@ class Part(Check):
     none. What is beyond its limit is always shown: the limits are evidence to be explained, and groups do differ in what they deserve."""
 
     def applies(self, world: World) -> str:
+        if world.state.makes == "image":
+            return "made images are judged as a crowd, not row by row"
         return "" if world.blueprint.audit.sensitive else "no audit.sensitive columns are declared"
 
     def __call__(self, world: World) -> Finding:

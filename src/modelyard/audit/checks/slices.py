@@ -31,6 +31,8 @@ class Part(Check):
     """Numbers: the same, that stops the build: 2 is three times the error. Wide: errors grow with answers."""
 
     def applies(self, world: World) -> str:
+        if world.state.makes == "image":
+            return "made images are judged as a crowd, not row by row"
         return "" if world.evaluated.slices else "no column to slice by"
 
     def __call__(self, world: World) -> Finding:

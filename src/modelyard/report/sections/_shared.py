@@ -98,8 +98,11 @@ def measured(world: World, gate: Traced) -> Markup:
     """What was found, with its interval: from the record where it is there, else as the stage said it."""
     stage, _, name = gate["name"].text.partition(".")
     figure = world[stage]["metrics"][name] if stage == "evaluate" else world["nothing"]
-    if gate["name"].text == "evaluate.beats_dummy":
-        figure, name = world["evaluate"]["candidates"]["dummy"]["difference"], world["evaluate"]["metric"].text
+    if stage == "evaluate" and name == f"beats_{world.baseline}":
+        found, name = world["evaluate"]["candidates"][world.baseline], world["evaluate"]["metric"].text
+        figure = found["difference"]
+    elif stage == "evaluate" and not figure.there:
+        figure = world["evaluate"]["drawing"]["chosen"]["figures"][name]
     if figure["low"].there:
         return world.interval(figure, metric_style(name))
     if stage == "audit":

@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from modelyard.report import charts, html
-from modelyard.report.sections import _written
+from modelyard.report.sections import _drawn, _written
 from modelyard.report.sections._contract import Section
 from modelyard.report.sections._shared import bounds_of, forest, gates_table, metric_style
 from modelyard.report.traced import Traced
@@ -32,6 +32,7 @@ class Part(Section):
             *_slices(world, evaluate),
             _worst(world, evaluate),
             *_written.cards(world, evaluate["writing"]),
+            *_drawn.cards(world, evaluate["drawing"]),
             gates_table(world, world.gates("evaluate")),
         )
 

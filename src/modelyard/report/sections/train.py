@@ -115,8 +115,9 @@ def _curves(world: World, train: Traced) -> list[Markup]:
         curve = next((job["curve"] for job in candidate["jobs"] if len(job["curve"]) > 1), None)
         if curve is not None:
             name, loss = words.name("candidate", candidate["name"].text), words.plain("train.loss")
+            drawn = _turns if len(curve[0]["losses"]) else _curve
             cards.append(
-                html.card(words("train.loss_of", name=name), _curve(world, curve, "loss", loss, f"{name}: {loss}"))
+                html.card(words("train.loss_of", name=name), drawn(world, curve, "loss", loss, f"{name}: {loss}"))
             )
             cards.append(
                 html.card(
@@ -130,17 +131,37 @@ def _curves(world: World, train: Traced) -> list[Markup]:
 def _curve(world: World, curve: Traced, kind: str, axis: str, label: str) -> Markup:
     """`train_<kind>` and `validation_<kind>` by epoch."""
     epochs, words = [point["epoch"].number or 0.0 for point in curve], world.words
-    train_points = [point[f"train_{kind}"].number or 0.0 for point in curve]
+    measured = all(point[f"train_{kind}"].there for point in curve)
+    train_points = [point[f"train_{kind}"].number or 0.0 for point in curve] if measured else []
     validation_points = [point[f"validation_{kind}"].number or 0.0 for point in curve]
     chart = charts.Chart(
         world.axis(0.0, max(epochs), words.plain("train.epoch")),
         world.around([*train_points, *validation_points], axis),
         height=230,
     )
-    chart.line(epochs, train_points, "s8", dashed=True).line(epochs, validation_points, "s1")
+    if measured:
+        chart.line(epochs, train_points, "s8", dashed=True)
+    chart.line(epochs, validation_points, "s1")
     titles = [world.number(point[f"validation_{kind}"], "metric", element="title") for point in curve]
     chart.dots(zip(epochs, validation_points, strict=True), "s1", titles=titles, radius=3.5)
-    legend = [("s8", words("train.on_train")), ("s1", words("train.on_validation"))]
+    legend = [("s8", words("train.on_train"))] if measured else []
+    return html.figure(chart.svg(label), label, legend=[*legend, ("s1", words("train.on_validation"))])
+
+
+def _turns(world: World, curve: Traced, kind: str, axis: str, label: str) -> Markup:
+    """The training loss of each optimiser by epoch, where several take turns."""
+    epochs, words = [point["epoch"].number or 0.0 for point in curve], world.words
+    turns = [name for name, _ in curve[0]["losses"].items()]
+    lines = {turn: [point["losses"][turn].number or 0.0 for point in curve] for turn in turns}
+    every = [value for line in lines.values() for value in line]
+    chart = charts.Chart(
+        world.axis(0.0, max(epochs), words.plain("train.epoch")), world.around(every, axis), height=230
+    )
+    for number, (turn, line) in enumerate(lines.items()):
+        titles = [world.number(point["losses"][turn], "metric", element="title") for point in curve]
+        chart.line(epochs, line, charts.series(number))
+        chart.dots(zip(epochs, line, strict=True), charts.series(number), titles=titles, radius=3.5)
+    legend = [(charts.series(number), words.name("turn", turn)) for number, turn in enumerate(turns)]
     return html.figure(chart.svg(label), label, legend=legend)
 
 

@@ -97,7 +97,7 @@ def _quality(world: World) -> Markup | None:
         return _figure(words.name("metric", metric), world.value(estimate, metric_style(metric)), sub)
     estimate, style = evaluate["metrics"][metric], metric_style(metric)
     beside = []
-    for name in ("dummy", "linear"):
+    for name in dict.fromkeys((world.baseline, "linear")):
         theirs = evaluate["candidates"][name]["metrics"][metric]
         if theirs.there:
             beside.append(words("verdict.beside", name=words.name("candidate", name), value=world.value(theirs, style)))
