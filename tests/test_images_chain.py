@@ -149,7 +149,7 @@ def test_the_picture_of_what_training_does_shows_each_image_first_as_it_is(build
     from modelyard.train import picturing
 
     grid = images.pixels((build.folder / place).read_bytes(), channels=1)[:, :, 0]
-    side, gap = picturing.CELL, picturing.GAP  # 12 pixels, enlarged six times
+    side, gap = images.CELL, images.GAP  # 12 pixels, enlarged six times
     assert grid.shape == (picturing.SHOWN * (side + gap) - gap, (1 + picturing.TIMES) * (side + gap) - gap)
     first = grid[:side, :side][::6, ::6]
     train = pl.read_parquet(build.folder / "data" / "train.parquet")["image"]
