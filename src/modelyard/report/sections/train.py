@@ -24,6 +24,7 @@ class Part(Section):
             _choice(world, train),
             _weights(world, train),
             *_curves(world, train),
+            _gradients(world, train),
             _augmented(world, train),
             _threshold(world, train),
             gates_table(world, world.gates("train")),
@@ -142,6 +143,51 @@ def _curve(world: World, curve: Traced, kind: str, axis: str, label: str) -> Mar
     chart.dots(zip(epochs, validation_points, strict=True), "s1", titles=titles, radius=3.5)
     legend = [("s8", words("train.on_train")), ("s1", words("train.on_validation"))]
     return html.figure(chart.svg(label), label, legend=legend)
+
+
+def _gradients(world: World, train: Traced) -> Markup | None:
+    """Each network's gradients, of the first job where something was wrong, or else of the first; and in words what was wrong."""
+    words, rows, wrong = world.words, [], []
+    for candidate in train["candidates"]:
+        found = [one for job in candidate["jobs"] for one in job["facts"]["gradients"]]
+        for turn in dict.fromkeys(one["turn"].text for one in found):
+            own = [one for one in found if one["turn"].text == turn]
+            shown = next((one for one in own if one["state"].text != "sound"), own[0])
+            name = words.name("candidate", candidate["name"].text)
+            name = name if len(own) == len(found) else f"{name}: {turn}"
+            state = shown["state"].text
+            rows.append(
+                [
+                    name,
+                    world.number(shown["norm"], "short"),
+                    world.number(shown["long"], "percent"),
+                    world.number(shown["share"]),
+                    html.badge("good" if state == "sound" else "warn", words(f"gradient.{state}")),
+                ]
+            )
+            if state != "sound":
+                wrong.append(html.callout("warn", _wrong(world, name, shown)))
+    if not rows:
+        return None
+    head = [
+        words("train.candidate"), words("train.gradient_norm"), words("train.gradient_long"), words("train.gradient_share"),
+        words("train.gradient_state"),
+    ]  # fmt: skip
+    table = html.table(head, rows, label=words.plain("train.gradients"), numeric=(1, 2, 3))
+    return html.card(words("train.gradients"), table, *wrong, note=words("train.gradients_note"), wide=True)
+
+
+def _wrong(world: World, name: str, gradient: Traced) -> Markup:
+    """What is wrong with a gradient, and what helps."""
+    reason = gradient["reason"].text
+    filled: dict[str, Any] = {"name": name}
+    if reason == "layer":
+        filled |= {"layer": world.quote(gradient["layer"]), "share": world.number(gradient["share"])}
+    elif reason == "steps":
+        filled |= {"reach": world.number(gradient["reach"])}
+    elif reason != "not_finite":
+        filled |= {"long": world.number(gradient["long"], "percent"), "limit": world.number(gradient["limit"])}
+    return world.words(f"gradient.{reason}", **filled)
 
 
 def _augmented(world: World, train: Traced) -> Markup | None:
