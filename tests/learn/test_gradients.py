@@ -177,6 +177,33 @@ def test_frozen_layers_are_not_watched(table_setting: Make) -> None:
     assert len(part["layers"]) == len(whole["layers"]) - 1 and part["state"] == "sound"
 
 
+def test_each_of_two_optimisers_is_watched(two_turns: Make) -> None:
+    learnt = two_turns().run(epochs=3)
+    body, head = learnt.facts["gradients"]
+    assert (body["turn"], head["turn"]) == ("body", "head")
+    assert [layer["name"] for layer in head["layers"]] == ["head"]
+    assert body["layers"] and not any(layer["name"] == "head" for layer in body["layers"])
+    assert body["state"] == head["state"] == "sound" and body["looks"] > 0 < head["looks"]
+    wild = two_turns().run("wild", epochs=6, clip=None, optimiser="sgd", learning_rate=1.0, rates={"head": 1e4}, warmup=0.0)
+    assert {one["turn"]: one["state"] for one in wild.facts["gradients"]}["body"] == "exploding"
+
+
+def test_looking_costs_next_to_nothing() -> None:
+    """Of a hundred steps four are looked at: what a look costs is a share of a pass that is lost in a hundred passes."""
+    watch = Watch({}, 1.0, -(-100 // LOOKS))
+    looked = 0
+    for _ in range(100):
+        looked += watch.due
+        watch.stepped(0.5, finite=True)
+    assert looked == LOOKS
+
+
+def test_clipped_steps_are_counted(table_setting: Make) -> None:
+    tight = watched(table_setting().run("tight", epochs=2, clip=1e-6))
+    assert tight["clipped"] == 1.0 and watched(table_setting().run("loose", epochs=2, clip=1e6))["clipped"] == 0.0
+    assert watched(table_setting().run("none", epochs=2, clip=None))["clipped"] is None
+
+
 def test_looks_stay_few() -> None:
     weight = torch.nn.Parameter(torch.ones(2, 2))
     weight.grad = torch.full((2, 2), 0.5)

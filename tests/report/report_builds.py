@@ -139,7 +139,8 @@ def trained(kind: str) -> Trained:
 
     gradients = {
         "turn": "weights", "state": "vanishing", "reason": "layer", "layer": "embedding", "share": 3.2e-8, "reach": None, "norm": 0.21,
-        "long": 0.0, "limit": 10.0, "looks": 40, "layers": [],
+        "long": 0.0, "clipped": 0.4, "limit": 10.0, "looks": 40,
+        "layers": [{"name": "embedding", "norm": 6e-9, "ratio": 1e-9}, {"name": "head", "norm": 0.19, "ratio": 0.02}],
     }  # fmt: skip
 
     def candidate(name: str, value: float, parameters: int, **more: Any) -> Candidate:

@@ -45,6 +45,8 @@ class Watch:
     steps: int = 0
     long: int = 0
     """Steps whose gradient had exploded, before it was clipped."""
+    clipped: int = 0
+    """Steps whose gradient was longer than `clip` allows."""
     broken: bool = False
     """Whether a gradient or a loss was not finite."""
     looks: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
@@ -107,6 +109,7 @@ class Watch:
         self.steps += 1
         self.broken = self.broken or not finite
         self.long += not norm <= EXPLODED * (self.clip or UNCLIPPED)
+        self.clipped += self.clip is not None and not norm <= self.clip
         if len(self.norms) >= MOST:
             self.every *= 2
             self.norms, self.reach = self.norms[1::2], self.reach[1::2]
@@ -116,7 +119,7 @@ class Watch:
 
     def kept(self) -> dict[str, Any]:
         """What a checkpoint keeps; JSON values."""
-        names = ("every", "steps", "long", "broken", "looks", "norms", "reach")
+        names = ("every", "steps", "long", "clipped", "broken", "looks", "norms", "reach")
         return {name: getattr(self, name) for name in names}
 
     def restore(self, kept: dict[str, Any]) -> None:
@@ -126,7 +129,7 @@ class Watch:
 
     def facts(self, turn: str) -> dict[str, Any]:
         """`state` and its `reason`, the `layer` whose gradient is weakest and its `share` of the last one's, `reach`, the typical `norm`, the
-        share of steps that were too `long`, and a row for each of the `layers` (`norm`, and its `ratio` to the weights'); typical is the median."""
+        shares of steps that were `clipped` (None where nothing clips) and too `long`, and a row for each of the `layers` (`norm`, and its `ratio` to the weights'); typical is the median."""
         norms = {name: _typical(looks, 0) for name, looks in self.looks.items()}
         weights = {name: _typical(looks, 1) for name, looks in self.looks.items()}
         last = next(reversed(norms.values()), 0.0)
@@ -137,6 +140,7 @@ class Watch:
         return {
             "turn": turn, "state": state, "reason": reason, "layer": weakest, "share": share, "reach": reach,
             "norm": float(np.median(self.norms)) if self.norms else None, "long": self.long / max(1, self.steps),
+            "clipped": self.clipped / max(1, self.steps) if self.clip is not None else None,
             "limit": EXPLODED * (self.clip or UNCLIPPED), "looks": len(self.norms),
             "layers": [{"name": name, "norm": norms[name], "ratio": norms[name] / (weights[name] or 1.0)} for name in norms],
         }  # fmt: skip
