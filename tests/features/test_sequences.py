@@ -99,6 +99,21 @@ def test_statistics_by_hand() -> None:
     assert dict(zip(sequences.STATISTICS, told[3], strict=True))["slope"] == 0.0
 
 
+def test_statistics_of_a_series_without_gaps_are_those_of_each_channel_alone() -> None:
+    rng = np.random.default_rng(0)
+    both = [rng.normal(size=(length, 2)).astype(np.float32) for length in (1, 2, 3, 29)]
+    rows = column(*both)
+    told = sequences.statistics(rows, learnt(rows)).reshape(len(both), 2, -1)
+    for place, series in enumerate(both):
+        for channel in (0, 1):
+            one = series[:, channel].astype(np.float64)
+            named = dict(zip(sequences.STATISTICS, told[place, channel], strict=True))
+            slope = np.polyfit(np.linspace(0, 1, len(one)), one, 1)[0] if len(one) > 1 else 0.0
+            assert named["slope"] == pytest.approx(slope) and named["length"] == len(one)
+            assert (named["mean"], named["deviation"]) == pytest.approx((one.mean(), one.std()))
+            assert named["roughness"] == pytest.approx(np.abs(np.diff(one)).mean() if len(one) > 1 else 0.0)
+
+
 def test_channels_stand_side_by_side_in_the_statistics() -> None:
     rows = column([[0.0, 10.0], [2.0, 30.0]])
     told = sequences.statistics(rows, learnt(rows))[0]

@@ -189,3 +189,26 @@ def text_setting(tmp_path: Path, tiny_encoder: Path) -> Callable[..., Setting]:
         return Setting(model, rows, target, text_state(), tmp_path)
 
     return make
+
+
+@pytest.fixture
+def two_turns(table_setting: Callable[..., Setting]) -> Callable[..., Setting]:
+    """The same table learnt by a model whose body and head have an optimiser each, which move in turn."""
+    mlp = parts.load("models", "mlp")
+
+    class Part(mlp):  # type: ignore[misc,valid-type]
+        turns = ("body", "head")
+
+        def groups_of(self, turn: str, module: Any) -> Any:
+            own = [one for name, one in module.named_parameters() if name.startswith("head") == (turn == "head")]
+            return [(0, own)]
+
+        def moves(self, turn: str, step: int) -> bool:
+            return turn == "body" or step % 2 == 0
+
+    def make() -> Setting:
+        setting = table_setting()
+        setting.model = Part(hidden=(16,))
+        return setting
+
+    return make

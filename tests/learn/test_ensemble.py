@@ -70,6 +70,17 @@ def test_calibration_finds_a_planted_temperature_and_bias() -> None:
     assert temper(twisted, temperature, bias)[:, 1].mean() == pytest.approx(target.mean(), abs=0.005)
 
 
+def test_rows_that_are_all_told_right_make_nobody_surer() -> None:
+    """Log loss would fall with the temperature for ever; thirty rows a class cannot tell what one in a thousand is."""
+    rng = np.random.default_rng(6)
+    target = np.repeat(np.arange(9), 30)
+    logits = rng.normal(0, 0.5, (270, 9)) + 5.0 * np.eye(9)[target]
+    scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert (scores.argmax(axis=1) == target).all()
+    assert ensemble.log_loss(temper(scores, 0.25), target) < ensemble.log_loss(scores, target)
+    assert ensemble.choose_temperature(scores, target)[0] > 0.8
+
+
 def test_few_rows_get_a_temperature_alone() -> None:
     rng = np.random.default_rng(3)
     logits = rng.normal(0, 2, 60)

@@ -18,6 +18,7 @@ import pytest
 from modelyard import parts
 from modelyard.context import Progress
 from modelyard.learn import batches, checkpoint, optimise
+from modelyard.learn.summary import summary
 from modelyard.models._contract import Examples, LoopOptions
 from modelyard.rows import Column, Rows
 from modelyard.store import Store
@@ -356,3 +357,20 @@ def test_decisions_fix_the_steps(table_setting: Make) -> None:
     assert [epoch.step for epoch in learnt.curve] == [5, 10, 13]
     again = setting.run("job2", epochs=40, seconds=1e9, patience=None, decide=store.decide)
     assert equal(again.weights, learnt.weights)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_the_operations_of_every_recurrent_cell_are_counted(cell: str) -> None:
+    """Two for each weight and step: 4, 3 or 1 gates of 8 x (2 + 8) weights over 5 steps."""
+    module = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[cell](2, 8, batch_first=True)
+
+    class Network(torch.nn.Module):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = module
+
+        def forward(self, values: Any) -> Any:
+            return self.cell(values)[0]
+
+    gates = {"lstm": 4, "gru": 3, "rnn": 1}[cell]
+    assert summary(Network(), {"values": torch.zeros(1, 5, 2)})["flops"] == 2 * 5 * gates * 8 * (2 + 8)

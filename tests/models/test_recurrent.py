@@ -186,3 +186,17 @@ def test_exported_reads_texts_too(tmp_path: Path) -> None:
     model, features, arrays, module = built(texts(), TEXT, layers=2)
     session = exported(model, module, features, TEXT, arrays, tmp_path)
     np.testing.assert_allclose(session(arrays), answer(module, arrays).numpy(), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["recurrent", "transformer"])
+def test_few_rows_are_passed_over_more_often(name: str) -> None:
+    """12 epochs of 7 steps had not begun to learn: as many epochs as make 300 steps, and patience for as many."""
+    model = parts.build("models", name)
+    few, many = model.loop({}, STATE, 216), model.loop({}, STATE, 32 * 300)
+    assert few.epochs * 7 >= 300 > (few.epochs - 1) * 7
+    assert few.patience is not None and few.patience / few.epochs == pytest.approx(
+        model.patience / model.epochs, abs=0.03
+    )
+    assert (many.epochs, many.patience) == (model.epochs, model.patience)
+    exact = parts.build("models", name, {"epochs": 3, "patience": None, "least_steps": 0}).loop({}, STATE, 216)
+    assert (exact.epochs, exact.patience) == (3, None)

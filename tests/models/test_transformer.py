@@ -81,6 +81,16 @@ def test_the_order_of_steps_counts() -> None:
     assert (answer(module, turned)[2] - answer(module, arrays)[2]).abs().max() > 1e-4
 
 
+@pytest.mark.parametrize("width", [16, 15])
+def test_the_place_of_a_value_is_heard_beside_it(width: int) -> None:
+    _, _, arrays, module = built(width=width, heads=1)
+    with torch.inference_mode():
+        values = module.embedding(torch.from_numpy(arrays["values"][:1])).std()
+    assert module.positions.shape == (20, width) and 0.5 < float(module.positions.detach().std() / values) < 2
+    words = built(texts(), TEXT)[3]
+    assert float(words.positions.detach().std()) == pytest.approx(0.02, rel=0.2)  # as BERT's, beside words of 0.02
+
+
 def test_one_batch_is_learnt_by_heart() -> None:
     model, features, arrays, _ = built(dropout=0.0)
     module, wanted = model.module(features, STATE, seed=0), torch.tensor([0, 1, 2, 0, 1, 2])

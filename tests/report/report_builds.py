@@ -137,6 +137,12 @@ def trained(kind: str) -> Trained:
         {"name": "head", "kind": "Linear", "output": [1, 2], "parameters": 770, "flops": 1536},
     ]
 
+    gradients = {
+        "turn": "weights", "state": "vanishing", "reason": "layer", "layer": "embedding", "share": 3.2e-8, "reach": None, "norm": 0.21,
+        "long": 0.0, "clipped": 0.4, "limit": 10.0, "looks": 40,
+        "layers": [{"name": "embedding", "norm": 6e-9, "ratio": 1e-9}, {"name": "head", "norm": 0.19, "ratio": 0.02}],
+    }  # fmt: skip
+
     def candidate(name: str, value: float, parameters: int, **more: Any) -> Candidate:
         job = Job(
             fold=0,
@@ -157,7 +163,7 @@ def trained(kind: str) -> Trained:
             candidate("dummy", base + worse * abs(base) * 0.55, 2),
             candidate("linear", base + worse * spread, 412031, explain={"weights": [["subject: free", 3.21], ["subject: re", -2.87]], "strength": 1.0}),
             candidate("decision-tree", base + worse * spread * 4, 31, explain={"rules": rules}),
-            candidate("encoder", base, 22713216, curve=curve, facts={"layers": layers}),
+            candidate("encoder", base, 22713216, curve=curve, facts={"layers": layers, "gradients": [gradients]}),
             Candidate(name="gradient-boosting", model="gradient-boosting", status="skipped", reason="the budget was spent"),
         ),
         weights={"encoder": 0.65, "linear": 0.35, "dummy": 0.0}, validation={metric: estimate(base, spread)}, temperature=1.13,

@@ -214,3 +214,29 @@ def test_the_stage_writes_the_page_and_its_record(tmp_path: Path) -> None:
     assert reported.missing == STAGES[3:]
     tree = parse(path.read_text(encoding="utf-8"))
     assert reported.numbers == sum("n" in node.classes for node in tree.walk()) > 50
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("reason", ["layer", "steps", "clipped", "unclipped", "not_finite", ""])
+def test_what_is_wrong_with_a_gradient_is_said(reason: str, language: str, tmp_path: Path) -> None:
+    folder = builds.make(tmp_path)
+    record = json.loads((folder / "train.json").read_text(encoding="utf-8"))
+    (encoder,) = [one for one in record["candidates"] if one["name"] == "encoder"]
+    (gradient,) = encoder["jobs"][0]["facts"]["gradients"]
+    state = {"": "sound", "layer": "vanishing", "steps": "vanishing"}.get(reason, "exploding")
+    gradient |= {"reason": reason, "state": state, "reach": 4e-7, "long": 0.75}
+    (folder / "train.json").write_text(json.dumps(record), encoding="utf-8")
+    world = World.open(folder, language)
+    tree = parse(render(world))
+    assert faults_of(tree, world) == [] and free_numbers(tree, world) == []
+    said = [
+        node.text
+        for node in tree.walk()
+        if "callout" in node.classes and world.words.name("candidate", "encoder") in node.text
+    ]
+    shown = {"layer": "3.20 × 10⁻⁸", "steps": "4", "clipped": "75.0", "unclipped": "75.0", "not_finite": "clip", "": ""}
+    assert len(said) == bool(reason) and (not reason or shown[reason] in said[0])
+    sound = {"en": "the gradient is sound", "zh": "梯度正常"}[language]
+    assert any(sound in node.text for node in tree.walk() if node.name == "p") == (not reason)
+    plot = world.words.plain("train.gradient_depth")
+    assert [node for node in tree.walk() if node.name == "svg" and node.attributes.get("aria-label") == plot]

@@ -57,23 +57,28 @@ def encode(rows: Rows, features: dict[str, Any]) -> dict[str, Array]:
 
 def statistics(rows: Rows, features: dict[str, Any]) -> Array:
     """(n, 9 x C) float64 of each channel: mean, deviation, lowest, highest, first, last, slope, roughness, length; NaN where all lack."""
-    result = np.full((len(rows), len(STATISTICS) * features["channels"]), np.nan)
-    with np.errstate(all="ignore"):
-        for place, series in enumerate(rows[features["column"]]):
-            if series is None:
-                continue
-            for channel, column in enumerate(series.astype(np.float64).T):
-                known = column[~np.isnan(column)]
-                if not len(known):
-                    continue
-                steps = np.diff(known)
-                slope = np.polyfit(np.linspace(0, 1, len(known)), known, 1)[0] if len(known) > 1 else 0.0
-                rough = float(np.abs(steps).mean()) if len(steps) else 0.0
-                start = channel * len(STATISTICS)
-                result[place, start : start + len(STATISTICS)] = (
-                    known.mean(), known.std(), known.min(), known.max(), known[0], known[-1], slope, rough, len(series),
-                )  # fmt: skip
-    return result
+    result = np.full((len(rows), features["channels"], len(STATISTICS)), np.nan)
+    for place, series in enumerate(rows[features["column"]]):
+        if series is None:
+            continue
+        values, known = series.astype(np.float64), ~np.isnan(series)
+        if known.all():
+            result[place, :, :-1] = _told(values)
+        else:
+            for channel in np.flatnonzero(known.any(axis=0)):
+                result[place, channel, :-1] = _told(values[known[:, channel], channel, None])
+        result[place, known.any(axis=0), -1] = len(series)
+    return result.reshape(len(rows), -1)
+
+
+def _told(values: Array) -> Array:
+    """(L, C) without gaps -> (C, 8): all statistics but the length."""
+    places = np.linspace(-0.5, 0.5, len(values)) if len(values) > 1 else np.ones(1)  # the series as one unit of time
+    slope = places @ (values - values.mean(axis=0)) / (places @ places)  # least squares
+    rough = np.abs(np.diff(values, axis=0)).mean(axis=0) if len(values) > 1 else np.zeros(values.shape[1])
+    return np.stack([
+        values.mean(axis=0), values.std(axis=0), values.min(axis=0), values.max(axis=0), values[0], values[-1], slope, rough,
+    ], axis=1)  # fmt: skip
 
 
 STATISTICS = ("mean", "deviation", "lowest", "highest", "first", "last", "slope", "roughness", "length")

@@ -65,8 +65,24 @@ def log_loss(scores: Array, target: Array) -> float:
     return float(-np.log(np.clip(chosen, 1e-12, None)).mean()) if len(chosen) else 0.0
 
 
+def cautious_log_loss(scores: Array, target: Array) -> float:
+    """The log loss against targets that of a class with n rows leave 1 in n + 2 to the others, as Platt 1999 does for two classes.
+
+    Where every row is told right, the plain log loss has no least temperature: nine speakers told apart in 270 validation rows of 270 would
+    have had the bound of 1/4, and a log loss of 0.24 on other occasions instead of 0.07.
+    """
+    known = target >= 0
+    each, own = np.log(np.clip(scores[known], 1e-12, None)), target[known]
+    if not len(own):
+        return 0.0
+    left = 1 / (np.bincount(own, minlength=each.shape[1])[own] + 2)
+    true = each[np.arange(len(own)), own]
+    others = (each.sum(axis=1) - true) / (each.shape[1] - 1)
+    return float(-((1 - left) * true + left * others).mean())
+
+
 def choose_temperature(scores: Array, target: Array, *, biased: bool = True) -> tuple[float, tuple[float, ...]]:
-    """Temperature (1/4 to 4) and class biases of least log loss (Alexandari et al. 2020).
+    """Temperature (1/4 to 4) and class biases of least cautious log loss (Alexandari et al. 2020).
 
     A temperature alone would sharpen an underfitted mixture away from the observed shares; the biases hold the shares. They
     are left out where there are fewer than 50 rows a class to fit them on.
@@ -82,12 +98,12 @@ def choose_temperature(scores: Array, target: Array, *, biased: bool = True) -> 
 
     bounds = [(np.log(0.25), np.log(4.0)), *[(-3.0, 3.0)] * free]
     found = minimize(
-        lambda point: log_loss(temper(scores, *read(point)), target),
+        lambda point: cautious_log_loss(temper(scores, *read(point)), target),
         np.zeros(1 + free),
         bounds=bounds,
         method="L-BFGS-B",
     )
-    if not found.fun < log_loss(scores, target):
+    if not found.fun < cautious_log_loss(scores, target):
         return 1.0, ()
     temperature, bias = read(found.x)
     return round(temperature, 4), tuple(round(value, 4) for value in bias)

@@ -18,7 +18,7 @@ import numpy as np
 
 from modelyard.context import Progress
 from modelyard.errors import MissingExtra
-from modelyard.learn import batches, checkpoint, forward, optimise, precision
+from modelyard.learn import batches, checkpoint, forward, gradients, optimise, precision
 from modelyard.learn.clock import Clock, Decide
 from modelyard.learn.stepping import Stepped, Stepper
 from modelyard.learn.summary import summary
@@ -45,7 +45,7 @@ class Learnt:
     curve: tuple[Epoch, ...]
     facts: dict[str, Any]
     """steps, epochs, best_step, best_metric, precision, stopped (`schedule`, `budget`, `patience`, `loss_not_finite`),
-    parameters, trainable, flops (of a row), layers (rows of a summary)."""
+    parameters, trainable, flops (of a row), layers (rows of a summary), gradients (see `gradients.Watch.facts`, one an optimiser)."""
     timings: dict[str, float]
     """Seconds: total, steps, validation, precision, checkpoints."""
 
@@ -187,7 +187,11 @@ class _Trainer:
                 tracker.close()
         self.clock.end(self.step)
         self._save(finished=True)
-        return self._learnt()
+        learnt = self._learnt()
+        for one in learnt.facts["gradients"]:
+            if one["state"] != "sound":
+                self.progress.say(f"{self.name}: {gradients.said(one)}")
+        return learnt
 
     def _prepare(self) -> None:
         """Everything before the first step: summary, precision, frozen vectors, optimiser, clock, checkpoint."""
@@ -206,11 +210,11 @@ class _Trainer:
             self._fix_vectors()
         self.length = batches.lengths(self.train.arrays, self.ragged)
         self.stepper.answer, self.stepper.precision = self.forward, self.precision
-        self.stepper.open()
-        self.initial = self._weights()
         self._epoch, self._steps = -1, []  # type: int, list[batches.Step]
         first = self._epoch_steps(0)
         self.per_epoch = len(first)
+        self.stepper.open(self.per_epoch)
+        self.initial = self._weights()
         self.most = self.per_epoch * self.options.epochs
         self.validate_every = max(1, math.ceil(self.per_epoch / self.options.validations_per_epoch))
         held = batches.lengths(self.validation.arrays, self.ragged)
@@ -228,6 +232,7 @@ class _Trainer:
         facts = {
             **self.facts, "steps": self.step, "epochs": round(self.step / self.per_epoch, 4), "best_step": self.best_step,
             "precision": self.precision, "stopped": self.stopped, "device": self.device.type,
+            "gradients": [watch.facts(turn) for turn, watch in self.stepper.watches.items()],
         }  # fmt: skip
         if math.isfinite(self.best_value[0]):
             facts["best_metric"] = self.best_value[0] if self.greater else -self.best_value[0]
@@ -302,6 +307,8 @@ class _Trainer:
         self.best_value = metric, loss
         self.timings.update(state["timings"])
         self.clock.restore(state, self.step)
+        for turn, kept in state["gradients"].items():
+            self.stepper.watches[turn].restore(kept)
         if self.stopped:
             return
         self.module.load_state_dict(checkpoint.under("module", tensors))
@@ -459,7 +466,8 @@ class _Trainer:
         state = {
             "key": self.options_key, "step": self.step, "best_step": self.best_step, "without": self.without, "stopped": self.stopped,
             "best_value": [value if math.isfinite(value) else None for value in self.best_value], "loss": self.seen.loss,
-            "count": self.seen.count, "timings": self.timings, "curve": [epoch.model_dump() for epoch in self.curve], **self.clock.state(),
+            "count": self.seen.count, "timings": self.timings,
+            "gradients": {turn: watch.kept() for turn, watch in self.stepper.watches.items()}, "curve": [epoch.model_dump() for epoch in self.curve], **self.clock.state(),
         }  # fmt: skip
         checkpoint.save(self.folder, tensors, state)
         self.last_saved, self.save_cost = time.monotonic(), time.monotonic() - start

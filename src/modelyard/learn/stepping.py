@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from modelyard.learn import batches, forward, optimise, precision
+from modelyard.learn.gradients import Watch
 from modelyard.models._contract import Examples, LoopModel, LoopOptions
 from modelyard.rows import Array
 from modelyard.tasks._contract import State
@@ -54,13 +55,16 @@ class Stepper:
     """What passes go through: the module, or its head where all else is frozen."""
     optimisers: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, list[Any]] = field(default_factory=dict)
+    watches: dict[str, Watch] = field(default_factory=dict)
+    """Of the gradients, by turn."""
 
-    def open(self) -> None:
-        """Make an optimiser for each turn."""
+    def open(self, per_epoch: int) -> None:
+        """Make an optimiser for each turn, and a watch over its gradients."""
         for turn in self.model.turns:
             groups = self.model.groups_of(turn, self.module)
             self.parameters[turn] = [one for _, members in groups for one in members]
             self.optimisers[turn] = optimise.optimiser(groups, self.options)
+            self.watches[turn] = Watch.over(self.module, self.parameters[turn], self.options.clip, per_epoch)
 
     def forward(self, **tensors: Any) -> Any:
         """One pass, in the chosen precision."""
@@ -97,22 +101,26 @@ class Stepper:
         import torch
 
         total = count = 0.0
-        for rows in passes:
-            tensors = forward.tensors(batches.take(examples.arrays, rows, ragged), self.device)
-            target = self.target(examples, rows)
-            lost = self.model.lost(turn, self.forward, tensors, target, self.task, self.state, generator)
-            loss = lost.sums.sum()
-            loss.backward()
-            total, count = total + float(loss.detach()), count + float(lost.counts.detach().sum())
-            if lost.outputs is not None:
-                done.outputs.append(lost.outputs.detach().float().cpu().numpy())
-                done.rows.append(rows)
+        watch = self.watches[turn]
+        with watch.along(self.module):
+            for rows in passes:
+                tensors = forward.tensors(batches.take(examples.arrays, rows, ragged), self.device)
+                target = self.target(examples, rows)
+                lost = self.model.lost(turn, self.forward, tensors, target, self.task, self.state, generator)
+                loss = lost.sums.sum()
+                loss.backward()
+                total, count = total + float(loss.detach()), count + float(lost.counts.detach().sum())
+                if lost.outputs is not None:
+                    done.outputs.append(lost.outputs.detach().float().cpu().numpy())
+                    done.rows.append(rows)
         optimise.normalise(self.parameters[turn], max(count, 1e-12))
+        watch.look()
         if self.options.l1:
             optimise.add_l1(self.optimisers[turn], self.options.l1)
         norm = optimise.clip(self.parameters[turn], self.options.clip)
         done.loss[turn], done.count[turn] = total, count
         done.finite = math.isfinite(total) and math.isfinite(norm)
+        watch.stepped(norm, finite=done.finite)
         if done.finite:
             self.optimisers[turn].step()
             with torch.no_grad():

@@ -25,12 +25,17 @@ def summary(module: Any, tensors: dict[str, Any]) -> dict[str, Any]:
 
         return hook
 
-    chosen = dict(_layers(module, ""))
+    chosen = dict(layers_of(module))
     hooks = [layer.register_forward_hook(note(name)) for name, layer in chosen.items()]
     was_training = module.training
     module.eval()
     try:
-        with torch.no_grad(), FlopCounterMode(display=False, depth=99) as counter:
+        # oneDNN runs an LSTM as one operation, which is not counted
+        with (
+            torch.no_grad(),
+            torch.backends.mkldnn.flags(enabled=False, allow_tf32=None, fp32_precision=None),
+            FlopCounterMode(display=False, depth=99) as counter,
+        ):
             module(**tensors)
     finally:
         module.train(was_training)
@@ -56,7 +61,8 @@ def summary(module: Any, tensors: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _layers(module: Any, prefix: str) -> list[tuple[str, Any]]:
+def layers_of(module: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    """Layers by name: modules without children, and the members of lists of blocks."""
     import torch
 
     found = []
@@ -65,5 +71,5 @@ def _layers(module: Any, prefix: str) -> list[tuple[str, Any]]:
         if isinstance(module, torch.nn.ModuleList) or not any(True for _ in child.children()):
             found.append((path, child))
         else:
-            found += _layers(child, f"{path}.")
+            found += layers_of(child, f"{path}.")
     return found

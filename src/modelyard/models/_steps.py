@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from modelyard.features import sequences, vocabulary
@@ -26,6 +27,12 @@ def fit(rows: Rows, state: State, *, most: int, longest: int) -> dict[str, Any]:
     columns = [column.name for column in state.inputs if column.type == "text"]
     texts = _inputs.texts(rows, {"text": columns})["text"]
     return {"columns": columns, "words": vocabulary.fit(texts, most=most, rarest=2, longest=longest)}
+
+
+def passes(rows: int, batch_rows: int, *, epochs: int, patience: int | None, least: int) -> tuple[int, int | None]:
+    """Epochs and patience, both longer where the epochs would not make `least` optimiser steps."""
+    longer = max(1.0, least / (epochs * math.ceil(rows / batch_rows)))
+    return math.ceil(epochs * longer), patience if patience is None else math.ceil(patience * longer)
 
 
 def work(found: Work, weights: Weights, features: dict[str, Any]) -> Work:

@@ -15,6 +15,8 @@ from modelyard.report.world import World
 
 SHOWN = 6
 """Errors that stand open; the others are folded away."""
+FEW_CLASSES = 4
+"""Classes whose confusion matrix fits into half a page's width."""
 
 
 class Part(Section):
@@ -273,6 +275,7 @@ def _confusion(world: World, evaluate: Traced) -> Markup | None:
         label,
         html.tag("div", table, class_="scroll", tabindex="0", role="region", aria_label=label),
         note=words("evaluate.confusion_note"),
+        wide=len(confusion["answered"]) > FEW_CLASSES,
     )
 
 

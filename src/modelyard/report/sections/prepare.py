@@ -256,7 +256,12 @@ def _column(world: World, column: Traced) -> Markup:
     )
     pairs = [
         (words("prepare.missing"), world.number(column["missing"] / column["rows"], "percent")),
-        (words("prepare.distinct"), world.number(column["distinct"], "count")),
+        # lists are not counted
+        *(
+            [(words("prepare.distinct"), world.number(column["distinct"], "count"))]
+            if column["distinct"].number
+            else []
+        ),
         *_facts(world, column),
     ]
     name = html.tag("span", column["name"].text, title=column["reason"].text)

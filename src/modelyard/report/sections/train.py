@@ -24,6 +24,7 @@ class Part(Section):
             _choice(world, train),
             _weights(world, train),
             *_curves(world, train),
+            _gradients(world, train),
             _augmented(world, train),
             _threshold(world, train),
             gates_table(world, world.gates("train")),
@@ -163,6 +164,86 @@ def _turns(world: World, curve: Traced, kind: str, axis: str, label: str) -> Mar
         chart.dots(zip(epochs, line, strict=True), charts.series(number), titles=titles, radius=3.5)
     legend = [(charts.series(number), words.name("turn", turn)) for number, turn in enumerate(turns)]
     return html.figure(chart.svg(label), label, legend=legend)
+
+
+def _gradients(world: World, train: Traced) -> Markup | None:
+    """Each network's gradients, of the first job where something was wrong, or else of the first; in words what they mean, and by layer."""
+    words, rows, said, drawn = world.words, [], [], []
+    for candidate in train["candidates"]:
+        found = [one for job in candidate["jobs"] for one in job["facts"]["gradients"]]
+        found = [one for one in found if one["looks"].number or one["state"].text != "sound"]  # not of a step or two
+        for turn in dict.fromkeys(one["turn"].text for one in found):
+            own = [one for one in found if one["turn"].text == turn]
+            shown = next((one for one in own if one["state"].text != "sound"), own[0])
+            name = words.name("candidate", candidate["name"].text)
+            name = name if len(own) == len(found) else f"{name}: {turn}"
+            state = shown["state"].text
+            rows.append(
+                [
+                    name,
+                    world.number(shown["norm"], "short"),
+                    world.number(shown["clipped"], "percent"),
+                    world.number(shown["long"], "percent"),
+                    world.number(shown["share"]),
+                    html.badge("good" if state == "sound" else "warn", words(f"gradient.{state}")),
+                ]
+            )
+            told = _told(world, name, shown)
+            said.append(html.callout("warn", told) if state != "sound" else html.paragraph(told, class_="small"))
+            drawn.append((name, shown["layers"]))
+    if not rows:
+        return None
+    head = [
+        words("train.candidate"), words("train.gradient_norm"), words("train.gradient_clipped"), words("train.gradient_long"),
+        words("train.gradient_share"), words("train.gradient_state"),
+    ]  # fmt: skip
+    table = html.table(head, rows, label=words.plain("train.gradients"), numeric=(1, 2, 3, 4))
+    plot = _depth(world, drawn)
+    return html.card(words("train.gradients"), table, *said, plot, note=words("train.gradients_note"), wide=True)
+
+
+def _depth(world: World, drawn: list[tuple[str, Traced]]) -> Markup | None:
+    """The typical gradient of each layer, from the input to the answer, a line a network."""
+    lines = []
+    for name, layers in drawn:
+        norms = [layer["norm"] for layer in layers if (layer["norm"].number or 0.0) > 0]
+        if len(norms) > 1:
+            lines.append((name, norms))
+    if not lines:
+        return None
+    words = world.words
+    label = words.plain("train.gradient_depth")
+    chart = charts.Chart(
+        world.axis(0.0, 1.0, words.plain("train.gradient_place"), marks=()),
+        world.around([norm.number or 1.0 for _, norms in lines for norm in norms], words.plain("train.gradient_norm"), log=True),
+        height=230,
+    )  # fmt: skip
+    for number, (_, norms) in enumerate(lines):
+        style, heights = charts.series(number), [norm.number or 1.0 for norm in norms]
+        places = [place / (len(norms) - 1) for place in range(len(norms))]
+        chart.line(places, heights, style)
+        titles = [world.number(norm, "short", element="title") for norm in norms]
+        chart.dots(zip(places, heights, strict=True), style, titles=titles, radius=3)
+    legend = [(charts.series(number), name) for number, (name, _) in enumerate(lines)]
+    return html.figure(chart.svg(label), label, legend=legend)
+
+
+def _told(world: World, name: str, gradient: Traced) -> Markup:
+    """What a gradient means; of one that vanishes or explodes, what helps."""
+    reason = gradient["reason"].text
+    filled: dict[str, Any] = {"name": name}
+    if not reason:
+        key = "gradient.healthy_deep" if gradient["share"].there else "gradient.healthy"
+        return world.words(
+            key, name=name, norm=world.number(gradient["norm"], "short"), share=world.number(gradient["share"])
+        )
+    if reason == "layer":
+        filled |= {"layer": world.quote(gradient["layer"]), "share": world.number(gradient["share"])}
+    elif reason == "steps":
+        filled |= {"reach": world.number(gradient["reach"])}
+    elif reason != "not_finite":
+        filled |= {"long": world.number(gradient["long"], "percent"), "limit": world.number(gradient["limit"])}
+    return world.words(f"gradient.{reason}", **filled)
 
 
 def _augmented(world: World, train: Traced) -> Markup | None:
