@@ -46,20 +46,23 @@ class Token:
 
 
 class Answers:
-    """Answers to one prompt, one token each a step: rows of one state, so that the prompt is read once.
+    """Answers to one prompt, or to one each, one token each a step: rows of one state, so that one prompt is read once.
 
     >>> answers = Answers(decoder, prompt, Sampling(), most=20, rngs=[rng])  # doctest: +SKIP
     >>> while answers.going: tokens = answers.step()  # doctest: +SKIP
+
+    Prompts of several answers need a decoder that reads several at once (`sessions._decoders.Reader.read`).
     """
 
     def __init__(
-        self, decoder: Decoder, prompt: Array, options: Sampling, *, most: int,
+        self, decoder: Any, prompt: Array | Sequence[Array], options: Sampling, *, most: int,
         rngs: Sequence[np.random.Generator], likeliest: int = 0,
     ) -> None:  # fmt: skip
-        self._decoder, self._prompt, self._options = decoder, np.asarray(prompt, dtype=np.int64), options
+        self._decoder, self._options, self._alike = decoder, options, isinstance(prompt, np.ndarray)
+        self._prompts = [np.asarray(one, dtype=np.int64) for one in ([prompt] * len(rngs) if self._alike else prompt)]
         self._rngs, self._likeliest = rngs, likeliest
-        self._room = min(most, decoder.context - len(prompt))
-        self.going: list[int] = list(range(len(rngs))) if self._room > 0 else []
+        self._rooms = [min(most, decoder.context - len(one)) for one in self._prompts]
+        self.going: list[int] = [answer for answer, room in enumerate(self._rooms) if room > 0]
         """Answers that are still being written."""
         self._answers: list[list[int]] = [[] for _ in rngs]
         self._stepped: list[int] = []
@@ -72,12 +75,12 @@ class Answers:
         found: dict[int, Token | None] = {}
         for row, answer in enumerate(self._stepped):
             before = np.array(self._answers[answer], dtype=np.int64)
-            seen = np.concatenate([self._prompt, before])
+            seen = np.concatenate([self._prompts[answer], before])
             chosen = draw(probabilities(logits[row], seen, self._options, generated=before), self._rngs[answer])
             ended = chosen in self._decoder.ends
             found[answer] = None if ended else told(logits[row], chosen, self._likeliest)
             self._answers[answer].append(chosen)
-            if ended or len(before) + 1 == self._room:
+            if ended or len(before) + 1 == self._rooms[answer]:
                 self.drop(answer)
         return found
 
@@ -88,8 +91,12 @@ class Answers:
 
     def _logits(self) -> Array:
         """(B, V) of what follows the answers that are going."""
+        if self._state is None and not self._alike:
+            self._stepped = list(self.going)
+            found, self._state = self._decoder.read([self._prompts[answer] for answer in self.going])
+            return found  # type: ignore[no-any-return]
         if self._state is None:
-            first, self._state = self._decoder.start(self._prompt)
+            first, self._state = self._decoder.start(self._prompts[0])
             self._stepped = list(self.going)
             if len(self.going) > 1:
                 self._state = self._decoder.pick(self._state, np.zeros(len(self.going), dtype=np.int64))

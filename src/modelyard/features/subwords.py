@@ -75,7 +75,14 @@ def _library() -> Any:
 
 @lru_cache(maxsize=8)
 def tokenizer(text: str) -> Any:
-    """A tokenizer of its JSON. Cached, because building one takes longer than a request."""
+    """A tokenizer of its JSON, to which special tokens in a text are text. Cached, because building one takes longer than a request."""
+    found = read(text)
+    found.encode_special_tokens = True
+    return found
+
+
+def read(text: str) -> Any:
+    """A tokenizer of its JSON, which cuts and fills up nothing."""
     found = _library().Tokenizer.from_str(text)
     found.no_truncation()
     found.no_padding()

@@ -41,6 +41,10 @@ SHARED = (
     "models/_gaussian.py",
     "models/_flow.py",
     "models/_perception.py",
+    "models/_language.py",
+    "models/_decoder.py",
+    "models/_llama.py",
+    "models/_adapters.py",
     "features",
     "learn",
     "sessions",
@@ -132,10 +136,14 @@ def execute(spec: JobSpec, work: Work, build: Path) -> Job:
         encoded = time.monotonic() - started
         learnt = _learn(model, spec, work, train, held, features, folder, work.seconds - encoded)
         with replacing_folder(folder) as place:
-            _save(place, features, learnt.weights)
+            weights, facts = learnt.weights, learnt.facts
+            if isinstance(model, LoopModel):
+                weights, more = model.finished(weights, features, work.state, held.arrays, place)
+                facts = {**facts, **more}
+            _save(place, features, weights)
             _save_scores(place, model, work, features, held)
             job = Job(
-                fold=spec.fold, seed=spec.seed, key=spec.key, folder=spec.folder, curve=learnt.curve, facts=learnt.facts,
+                fold=spec.fold, seed=spec.seed, key=spec.key, folder=spec.folder, curve=learnt.curve, facts=facts,
                 timings={**learnt.timings, "encode": round(encoded, 3), "total": round(time.monotonic() - started, 3)},
             )  # fmt: skip
             write_json(place / "job.json", job.model_dump(mode="json"))

@@ -242,6 +242,12 @@ class LoopModel(Model):
     def thaw(self, module: Any, epoch: int) -> None:
         """Called before each step with the whole passes over the data so far: what is frozen may change, by that number alone."""
 
+    def finished(
+        self, weights: Weights, features: dict[str, Any], state: State, held: Arrays, folder: Path
+    ) -> tuple[Weights, dict[str, Any]]:
+        """The weights that sessions read, of those that were learnt, and facts; `held` are encoded rows to try them on, `folder` keeps files."""
+        return weights, {}
+
     def groups(self, module: Any) -> Sequence[tuple[int, list[Any]]]:
         """Parameters by depth, for layer-wise learning rates: (layers below the top, parameters)."""
         return [(0, [p for p in module.parameters() if p.requires_grad])]

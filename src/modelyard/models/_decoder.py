@@ -59,6 +59,9 @@ class Shape(Frozen):
 LOGITS = 1 << 26
 """Logits computed at a time while training (256 MB in fp32); where a batch has more, each part's are computed again for its gradient."""
 
+FROZEN = 256
+"""Places whose logits are held at a time where the matrix that scores tokens is frozen."""
+
 
 def frequencies(shape: Shape) -> Array:
     """(d / 2,) radians by which each pair of a head turns from one position to the next."""
@@ -153,6 +156,33 @@ def network() -> Any:
             gate, up = given.split(self.down.in_features, dim=-1)
             return functional.silu(gate) * up
 
+    class Surprise(torch.autograd.Function):  # type: ignore[misc]  # torch is not followed
+        """Negative log-probabilities under a frozen matrix of scores: a few places at a time, each with its gradient at once.
+
+        No logits are kept and none is computed twice (as in fused linear cross-entropy, Hsu et al. 2024).
+        """
+
+        @staticmethod
+        def forward(context: Any, steps: torch.Tensor, matrix: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+            nats, gradient = torch.empty(len(steps), device=steps.device), torch.empty_like(steps)
+            for start in range(0, len(steps), FROZEN):
+                here = slice(start, start + FROZEN)
+                logits, target = functional.linear(steps[here], matrix).float(), wanted[here, None]
+                logits -= logits.amax(1, keepdim=True)
+                nats[here] = -logits.gather(1, target)[:, 0]
+                total = logits.exp_().sum(1, keepdim=True)
+                nats[here] += total[:, 0].log()
+                logits /= total
+                logits.scatter_add_(1, target, -torch.ones_like(total))
+                gradient[here] = logits.to(matrix.dtype) @ matrix
+            context.save_for_backward(gradient)
+            return nats
+
+        @staticmethod
+        def backward(context: Any, *gradients: torch.Tensor) -> Any:
+            (gradient,) = context.saved_tensors
+            return gradient * gradients[0][:, None], None, None
+
     class Network(nn.Module):  # type: ignore[misc]  # torch is not followed
         """Tokens in, the next token's logits out."""
 
@@ -214,16 +244,24 @@ def network() -> Any:
                 mask = ((inside[:, :, None] == inside[:, None, :]) & causal)[:, None]  # (B, 1, L - 1, L - 1)
             steps, _ = self._through(ids[:, :-1], position[:, :-1], mask)
             weight = counted[:, 1:].float()
-            nats = self._nats(steps, ids[:, 1:]) * weight
+            wanted, chosen = ids[:, 1:], weight > 0
+            if not bool(chosen.all()):  # scores of what is not counted cost as much as those of what is
+                nats = torch.zeros_like(weight).masked_scatter(chosen, self._nats(steps[chosen], wanted[chosen]))
+            else:
+                nats = self._nats(steps, wanted)
+            nats = nats * weight
             return torch.stack([nats.sum(1), weight.sum(1), (bytes[:, 1:] * counted[:, 1:]).float().sum(1)], dim=1)
 
         def _nats(self, steps: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-            """(B, L) negative log-probabilities of the wanted tokens."""
+            """(..., W), (...) -> (...) negative log-probabilities of the wanted tokens."""
 
             def part(steps: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
                 return functional.cross_entropy(self.logits(steps).float(), wanted, reduction="none")
 
-            flat, target, places = steps.flatten(0, 1), wanted.flatten(), max(LOGITS // self.shape.vocabulary, 1)
+            flat, target, places = steps.flatten(0, -2), wanted.flatten(), max(LOGITS // self.shape.vocabulary, 1)
+            matrix = self.tokens.weight if self.head is None else self.head.weight
+            if not matrix.requires_grad and flat.requires_grad:
+                return Surprise.apply(flat, matrix, target).view_as(wanted)
             if len(flat) <= places:
                 return part(flat, target).view_as(wanted)
             found = [

