@@ -53,9 +53,20 @@ def optimiser_tensors(turn: str, optimiser: Any) -> dict[str, Any]:
 
 
 def restore_optimiser(turn: str, optimiser: Any, tensors: dict[str, Any]) -> None:
-    """Put back what `optimiser_tensors` took."""
+    """Put back what `optimiser_tensors` took, each tensor laid out as the weights it belongs to.
+
+    Fused optimisers walk through memory, not through indices: moments of convolutions with channels last would else meet other weights.
+    """
+    import torch
+
     state: dict[int, dict[str, Any]] = {}
     for name, tensor in under(f"optimiser.{turn}", tensors).items():
         number, key = name.split(".", 1)
         state.setdefault(int(number), {})[key] = tensor
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    for parameter, own in optimiser.state.items():
+        own.update({
+            key: torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+            for key, value in own.items()
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape and value.ndim
+        })  # fmt: skip
