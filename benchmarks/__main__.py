@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.harness import RESULTS, Session
 from benchmarks.ratios import table
 
-NAMES = ("mail", "tables", "fraud", "single_row", "package")
+NAMES = ("mail", "tables", "fraud", "single_row", "package", "finetune")
 
 
 def main(arguments: list[str] | None = None) -> int:
