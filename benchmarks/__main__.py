@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.harness import RESULTS, Session
 from benchmarks.ratios import table
 
-NAMES = ("mail", "tables", "fraud", "single_row", "package", "nanogpt", "decode")
+NAMES = ("mail", "tables", "fraud", "single_row", "package", "nanogpt", "decode", "finetune")
 
 
 def main(arguments: list[str] | None = None) -> int:

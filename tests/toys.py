@@ -190,3 +190,44 @@ def write_blueprint(folder: Path, data: Path, *, target: str, name: str = "toy",
     with path.open("w", encoding="utf-8") as file:
         YAML().dump(values, file)
     return path
+
+
+CHATML = (
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\nBe kind.<|im_end|>\n' }}{% endif %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""SmolLM2's chat template, with another system prompt."""
+
+
+def write_llama(folder: Path, *, template: str | None = CHATML, **config: Any) -> Path:
+    """A tiny randomly initialised Llama with a tokenizer that knows conversations, as `pretrained` of a language model can name it."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=specials, show_progress=False,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+    )  # fmt: skip
+    tokenizer.train_from_iterator([" ".join([*GOOD, *BAD, *PLAIN, "system user assistant"])] * 4, trainer)
+    place = folder / "llama"
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|im_start|>", eos_token="<|im_end|>")
+    fast.chat_template = template
+    fast.save_pretrained(place)
+    set_seed(0)
+    shape = {
+        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "max_position_embeddings": 256, "tie_word_embeddings": True, "bos_token_id": 1, "eos_token_id": 2,
+    }  # fmt: skip
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=tokenizer.get_vocab_size(), **{**shape, **config}))
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(4) if weight.dim() > 1 else weight.add_(torch.randn_like(weight) * 0.2)
+        model.model.embed_tokens.weight.mul_(5)  # or no answer could be certain
+    model.save_pretrained(place)
+    return place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -73,11 +74,13 @@ class Trial:
             update={"epochs": 1, "precision": "fp32", "batch_rows": 16, "patience": None}
         )
         place = self.folder / name
-        return loop.train(
+        learnt = loop.train(
             self.model, self.model.module(self.features, toy.state, seed=0), train, held, task=toy.task, state=toy.state, options=options,
             metric=lambda scores, target: -float(np.abs(scores).mean()), greater_is_better=True, seed=0, threads=1, seconds=None, folder=place,
             decide=Store(place).decide, name=name, checkpoint_seconds=1e9, progress=Silence(), tracking=(),
         ).weights  # fmt: skip
+        weights: Weights = self.model.finished(learnt, self.features, toy.state, held.arrays, place)[0]
+        return weights
 
     @cached_property
     def saved(self) -> Path:
@@ -266,6 +269,9 @@ def starts_at_knowing_nothing(trial: Trial) -> None:
     target = torch.from_numpy(np.ascontiguousarray(toy.train_target))
     sums, counts = toy.task.losses(outputs, target, toy.state) if toy.task.judged else _first(trial, module, target)
     loss, known = float(sums.sum() / counts.sum()), trial.model.first_loss(trial.features, toy.task, toy.state)
+    if math.isnan(known):  # pretrained: it knows something
+        demand(math.isfinite(loss), f"the first loss is {loss}")
+        return
     demand(abs(loss - known) <= 0.2 * known, f"the first loss is {loss:.4f}, that of knowing nothing is {known:.4f}")
 
 

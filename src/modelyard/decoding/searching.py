@@ -105,6 +105,7 @@ class Answers:
             rows = np.array([self._stepped.index(answer) for answer in self.going], dtype=np.int64)
             self._state, self._stepped = self._decoder.pick(self._state, rows), list(self.going)
         latest = np.array([self._answers[answer][-1] for answer in self._stepped], dtype=np.int64)
+        logits: Array
         logits, self._state = self._decoder.step(latest, self._state)
         return logits
 

@@ -210,11 +210,11 @@ def adapted() -> Any:
                 self.weight.float() if self.plain else spelt(self.codes, self.scales, self.in_features, torch.float32)
             )
 
-        @torch.no_grad()
         def merged(self) -> torch.Tensor:
             """(out, in) float32: one matrix that computes the same."""
-            found = self.base() + self.wide() @ self.narrow()
-            return found * self.stretch()[:, None] if self.magnitude else found
+            with torch.no_grad():
+                found = self.base() + self.wide() @ self.narrow()
+                return found * self.stretch()[:, None] if self.magnitude else found
 
         def published(self, name: str) -> Weights:
             """A part's tensors by PEFT's names; none where it is no target."""

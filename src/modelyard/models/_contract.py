@@ -198,7 +198,10 @@ class LoopModel(Model):
         """How to train it."""
 
     def first_loss(self, features: dict[str, Any], task: Any, state: State) -> float:
-        """The mean loss before training on a balanced target: the task's, where the module's outputs are then all zero."""
+        """The mean loss before training on a balanced target: the task's, where the module's outputs are then all zero.
+
+        NaN where weights are pretrained, so that it knows something.
+        """
         return float(task.first_loss(state))
 
     def examples(self, rows: Rows, target: Array, features: dict[str, Any], *, seed: int) -> Examples:

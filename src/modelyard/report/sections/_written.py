@@ -12,6 +12,8 @@ from modelyard.report.world import World
 
 FIGURES = ("chrf", "bleu", "copied", "near")
 """With intervals; the others are counts over all texts."""
+APART = ("chrf", "bleu")
+"""The chosen model's minus a candidate's, paired."""
 COUNTS = ("distinct_2", "repetition", "longest_copy")
 
 
@@ -28,6 +30,7 @@ def _figures(world: World, writing: Traced) -> Markup:
     everyone: list[tuple[Any, Traced]] = [(words("evaluate.chosen"), writing["chosen"])]
     everyone += [(words.name("candidate", name), one) for name, one in writing["candidates"].items()]
     everyone.append((words("written.wanted"), writing["wanted"]))
+    apart = [name for name in APART if any(one["differences"][name].there for _, one in everyone)]
     rows = []
     for name, one in everyone:
         figures = [
@@ -37,8 +40,12 @@ def _figures(world: World, writing: Traced) -> Markup:
             for figure in shown
         ]
         counts = [world.number(one[figure], "count" if figure == "longest_copy" else "percent") for figure in COUNTS]
-        rows.append([name, *figures, *counts])
-    head = [words("evaluate.model"), *(words(f"written.{name}") for name in (*shown, *COUNTS))]
+        differences = [
+            world.interval(one["differences"][figure]) if one["differences"][figure].there else "" for figure in apart
+        ]
+        rows.append([name, *figures, *differences, *counts])
+    named = [*shown, *(f"difference_{name}" for name in apart), *COUNTS]
+    head = [words("evaluate.model"), *(words(f"written.{name}") for name in named)]
     label = words.plain("written.figures")
     table = html.table(head, rows, label=label, numeric=tuple(range(1, len(head))))
     note = words("written.figures_note", rows=world.number(writing["rows"], "count"))

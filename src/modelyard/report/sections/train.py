@@ -25,6 +25,7 @@ class Part(Section):
             _weights(world, train),
             *_curves(world, train),
             _gradients(world, train),
+            _adapters(world, train),
             _augmented(world, train),
             _threshold(world, train),
             gates_table(world, world.gates("train")),
@@ -127,6 +128,26 @@ def _curves(world: World, train: Traced) -> list[Markup]:
                 )
             )
     return cards
+
+
+def _adapters(world: World, train: Traced) -> Markup | None:
+    """What was learnt beside frozen weights, and how exactly it was merged."""
+    words, rows, tried = world.words, [], None
+    for candidate in train["candidates"]:
+        for job in candidate["jobs"]:
+            if (facts := job["facts"])["adapter"].there:
+                folder, tried = html.tag("code", f"{job['folder'].text}/{facts['adapter'].text}"), facts["merge_rows"]
+                figures = [world.number(facts["trainable"], "short"), world.number(facts["merge_difference"])]
+                rows.append([words.name("candidate", candidate["name"].text), *figures, folder])
+    if tried is None:
+        return None
+    head = [
+        words("train.candidate"),
+        *(words(f"train.{name}") for name in ("trainable", "merge_difference", "adapter_folder")),
+    ]
+    label = words.plain("train.adapter")
+    note = words("train.adapter_note", rows=world.number(tried, "count"))
+    return html.card(label, html.table(head, rows, label=label, numeric=(1, 2)), note=note, wide=True)
 
 
 def _curve(world: World, curve: Traced, kind: str, axis: str, label: str) -> Markup:
