@@ -184,7 +184,9 @@ def test_each_of_two_optimisers_is_watched(two_turns: Make) -> None:
     assert [layer["name"] for layer in head["layers"]] == ["head"]
     assert body["layers"] and not any(layer["name"] == "head" for layer in body["layers"])
     assert body["state"] == head["state"] == "sound" and body["looks"] > 0 < head["looks"]
-    wild = two_turns().run("wild", epochs=6, clip=None, optimiser="sgd", learning_rate=1.0, rates={"head": 1e4}, warmup=0.0)
+    wild = two_turns().run(
+        "wild", epochs=6, clip=None, optimiser="sgd", learning_rate=1.0, rates={"head": 1e4}, warmup=0.0
+    )
     assert {one["turn"]: one["state"] for one in wild.facts["gradients"]}["body"] == "exploding"
 
 

@@ -53,9 +53,18 @@ def optimiser_tensors(turn: str, optimiser: Any) -> dict[str, Any]:
 
 
 def restore_optimiser(turn: str, optimiser: Any, tensors: dict[str, Any]) -> None:
-    """Put back what `optimiser_tensors` took."""
+    """Put back what `optimiser_tensors` took, each tensor laid out in memory as the weights it belongs to.
+
+    Of convolutions with channels last, moments laid out otherwise are added up in another order: other bits.
+    """
+    import torch
+
     state: dict[int, dict[str, Any]] = {}
     for name, tensor in under(f"optimiser.{turn}", tensors).items():
         number, key = name.split(".", 1)
         state.setdefault(int(number), {})[key] = tensor
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    for weight, own in optimiser.state.items():
+        for key, tensor in own.items():
+            if tensor.shape == weight.shape:
+                own[key] = torch.empty_like(weight, dtype=tensor.dtype).copy_(tensor)
