@@ -14,10 +14,18 @@ from modelyard.tasks._contract import State
 
 
 def exported(
-    model: Any, module: Any, features: dict[str, Any], state: State, examples: Arrays, folder: Path
+    model: Any,
+    module: Any,
+    features: dict[str, Any],
+    state: State,
+    examples: Arrays,
+    folder: Path,
+    *,
+    method: str = "onnx",
 ) -> Session:
-    """The session of the module's fp32 graph; skips where ONNX is not installed."""
-    for library in ("onnx", "onnxscript", "onnxruntime"):
+    """The session of the module's fp32 graph; skips where what makes it is not installed."""
+    part = parts.build("compress.methods", method)
+    for library in ("onnx", "onnxscript", *part.libraries):
         pytest.importorskip(library)
     (folder / "workshop").mkdir()
     member = Exportable(
@@ -27,8 +35,8 @@ def exported(
         examples=examples,
         workshop=folder / "workshop",
     )
-    options = parts.build("compress.methods", "onnx").export(member, folder)
-    opened: Session = parts.build("sessions", "onnxruntime", {**options, "threads": 1}).open(
+    options = part.export(member, folder)
+    opened: Session = parts.build("sessions", part.session, {**options, "threads": 1}).open(
         folder, model, features, state
     )
     return opened

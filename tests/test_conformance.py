@@ -20,11 +20,24 @@ def built_in() -> Iterator[object]:
 
 @pytest.mark.parametrize(("shelf", "name"), list(built_in()))
 def test_built_in_part_keeps_the_laws(shelf: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _hold(shelf, name, monkeypatch, thorough=False)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "name", [name for name in parts.names("models") if parts.load("models", name).learns == "loop"]
+)
+def test_built_in_network_keeps_every_law_on_every_task(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is exported by every method."""
+    _hold("models", name, monkeypatch, thorough=True)
+
+
+def _hold(shelf: str, name: str, monkeypatch: pytest.MonkeyPatch, *, thorough: bool) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # no test fetches weights
     if shelf == "models" and parts.load(shelf, name).learns == "loop" and find_spec("torch") is None:
         pytest.skip("torch is not installed")
     try:
-        held = list(conformance.check_part(shelf, name))
+        held = list(conformance.check_part(shelf, name, thorough=thorough))
     except (MissingExtra, MissingDownload) as missing:
         pytest.skip(str(missing))
     assert len(held) >= 4

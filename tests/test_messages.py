@@ -268,7 +268,7 @@ REQUESTS = [  # name, (method, path, body, headers), words, status
     Bad("a list for a category", ("POST", PREDICT, rows(colour=["red"]), {}), ("colour", "must be"), 422),
     Bad("something beside the rows", ("POST", PREDICT, b'{"rows": [{"amount": 1}], "explain": true}', {}), ("explain", "inside 'rows'"), 422),
     Bad("too many rows", ("POST", PREDICT, json.dumps({"rows": [ROW] * 257}).encode(), {}), ("257 rows", "at most 256"), 413),
-    Bad("too large a body", ("POST", PREDICT, b'{"note": "' + b"x" * (5 << 20) + b'"}', {}), ("body_too_large", "4194304 bytes"), 413),
+    Bad("too large a body", ("POST", PREDICT, b'{"note": "' + b"x" * (17 << 20) + b'"}', {}), ("body_too_large", "16777216 bytes", "serve.max_body"), 413),
     Bad("a compressed body", ("POST", PREDICT, gzip.compress(rows()), {"content-encoding": "gzip"}), ("gzip", "Send the JSON as it is"), 415),
     Bad("another charset", ("POST", PREDICT, rows(), {"content-type": "application/json; charset=utf-16"}), ("utf-16", "Send UTF-8"), 415),
     Bad("the wrong method", ("GET", PREDICT, b"", {}), ("POST",), 405),

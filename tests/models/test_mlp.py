@@ -36,6 +36,13 @@ def build(**options: Any) -> tuple[Any, dict[str, Any], Any]:
     return model, features, model.module(features, STATE, seed=0)
 
 
+def test_what_it_cannot_read_is_said() -> None:
+    wide = (*COLUMNS, Column(name="photo", type="image"), Column(name="wave", type="sequence"))
+    said = parts.build("models", "mlp").unfit(STATE.model_copy(update={"inputs": wide}))
+    assert said == "it reads neither images nor series (photo, wave)"
+    assert parts.build("models", "mlp").unfit(STATE) == ""
+
+
 def test_every_type_of_column_is_read() -> None:
     model, features, module = build()
     dense = model.encode(some_rows(), features)["dense"]

@@ -182,6 +182,16 @@ def test_exported_is_trained_at_every_length(cell: str, pooling: str, tmp_path: 
         np.testing.assert_allclose(session(alone)[0], wanted[row], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_openvino_reads_them_too(cell: str, tmp_path: Path) -> None:
+    """Through ONNX: of torch's graphs it does not read the loops."""
+    model, features, arrays, module = built(series((40, 3, 17, 1)), cell=cell)
+    session = exported(model, module, features, STATE, arrays, tmp_path, method="openvino")
+    np.testing.assert_allclose(session(arrays), answer(module, arrays).numpy(), atol=2e-3, rtol=2e-3)
+    alone = {name: array[3:] for name, array in arrays.items()}
+    np.testing.assert_allclose(session(alone), answer(module, alone).numpy(), atol=2e-3, rtol=2e-3)
+
+
 def test_exported_reads_texts_too(tmp_path: Path) -> None:
     model, features, arrays, module = built(texts(), TEXT, layers=2)
     session = exported(model, module, features, TEXT, arrays, tmp_path)

@@ -16,8 +16,9 @@ from prepare_helpers import run, whole
 from modelyard.blueprint import Blueprint
 from modelyard.errors import DataError
 from modelyard.features import images
-from modelyard.prepare import pictures
+from modelyard.prepare import pictures, reading
 from modelyard.run import run as run_stages
+from modelyard.store import hash_file
 from tests import toys
 from tests.toys import png, stripes, write_stripes
 
@@ -298,3 +299,34 @@ def test_an_image_that_moves_to_another_folder_is_prepared_again(tmp_path: Path)
     (tmp_path / "pets" / "cat").rename(tmp_path / "pets" / "cow")
     build = run_stages(blueprint, tmp_path / "out", to="prepare")
     assert set(build.records["prepare"].splits["train"].target) == {"cow", "dog"}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("shape", ["csv", "parquet"])
+def test_an_image_that_changes_under_the_name_in_a_table_is_prepared_again(shape: str, tmp_path: Path) -> None:
+    """The table's bytes are the same; what it names is not."""
+    files = shelves(40)
+    fill(tmp_path / "pets", files)
+    table = pl.DataFrame({"photo": [f"pets/{name}" for name in files], "kind": [name.split("/")[0] for name in files]})
+    getattr(table, f"write_{shape}")(tmp_path / f"rows.{shape}")
+    blueprint = Blueprint.build(
+        folder=tmp_path, name="demo", size="tiny", data={"source": f"rows.{shape}", "target": "kind"}
+    )
+    first = run_stages(blueprint, tmp_path / "out", to="prepare")
+    before = (tmp_path / "out" / "prepare.json").stat().st_mtime_ns
+    run_stages(blueprint, tmp_path / "out", to="prepare")
+    assert (tmp_path / "out" / "prepare.json").stat().st_mtime_ns == before
+    changed = saved(smooth(999))
+    (tmp_path / "pets" / next(iter(files))).write_bytes(changed)
+    build = run_stages(blueprint, tmp_path / "out", to="prepare")
+    rows = pl.concat(
+        [pl.read_parquet(file) for file in sorted((tmp_path / "out" / "data").glob("*.parquet"))], how="diagonal"
+    )
+    assert changed in rows["photo"].to_list()
+    assert build.records["prepare"].source != first.records["prepare"].source  # type: ignore[attr-defined]
+
+
+def test_a_table_that_names_no_images_is_hashed_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a,b\nx,1\ny,2\n")
+    pl.DataFrame({"a": ["x.png is a name", "y"]}).write_parquet(tmp_path / "rows.parquet")
+    for name in ("rows.csv", "rows.parquet"):
+        assert reading.marks([tmp_path / name]) == [hash_file(tmp_path / name)]

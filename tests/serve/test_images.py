@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from modelyard.errors import DataError
 from modelyard.models._contract import Clock, Examples
 from modelyard.predict import predict_file
 from modelyard.predictor import Artifact, Member, Predictor
-from modelyard.rows import Column, from_records
+from modelyard.rows import Column, Rows, from_records
 from modelyard.serve import reading
 from modelyard.serve.limits import Limits
 from modelyard.serve.openapi import describe, example_row
@@ -203,6 +204,37 @@ def test_a_form_of_a_hundred_thousand_fields_costs_no_more_than_one_of_twenty() 
 
 def read(row: dict[str, Any]) -> Any:
     return reading.read_rows(json.dumps({"rows": [row]}).encode(), WAVES, Limits())
+
+
+def test_a_photograph_of_twelve_megapixels_is_answered(pictures: Running) -> None:
+    """Five million bytes, sent as they are and in base64."""
+    from PIL import Image
+
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 2000)).astype(np.uint8)
+    memory = io.BytesIO()
+    Image.fromarray(noise).resize((4000, 3000)).save(memory, format="JPEG", quality=93)
+    data = memory.getvalue()
+    assert 5e6 < len(data) < 9e6
+    whole = post(pictures, content=data, headers={"content-type": "image/jpeg"})
+    field = post(pictures, json={"picture": coded(data)})
+    assert (whole.status_code, field.status_code) == (200, 200)
+    assert whole.json()["answers"] == field.json()["answers"]
+
+
+def test_a_series_called_rows_is_a_field_and_no_envelope() -> None:
+    columns = (Column(name="rows", type="sequence", channels=2), Column(name="place", type="category"))
+
+    def read_as(body: Any) -> Rows:
+        return reading.read_rows(json.dumps(body).encode(), columns, Limits())
+
+    series = [[1.0, 2.0], [3.0, None]]
+    for body in ({"rows": series}, {"row": {"rows": series}}, {"rows": [{"rows": series}]}):
+        assert read_as(body).record(0)["rows"] == series
+    assert read_as({"rows": series, "place": "left"}).record(0) == {"rows": series, "place": "left"}
+    assert len(read_as({"rows": [{"rows": series}, {"place": "left"}]})) == 2
+    with pytest.raises(Refused) as caught:
+        read_as({"rows": []})
+    assert caught.value.status == 422
 
 
 def test_series_are_lists_of_steps() -> None:

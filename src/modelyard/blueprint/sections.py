@@ -174,8 +174,8 @@ class Serve(Frozen):
     """How long each level of the sweep lasts."""
     max_rows: int = Field(256, ge=1)
     """Rows in one request."""
-    max_body: Bytes = Quantity(4.0 * 2**20, "B")
-    """Bytes in one request."""
+    max_body: Bytes = Quantity(16.0 * 2**20, "B")
+    """Bytes in one request: a photograph of twelve megapixels has about five million, in base64 seven."""
 
 
 class Report(Frozen):

@@ -12,16 +12,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modelyard import parts
+from modelyard.conformance import _loops
 from modelyard.conformance._common import Subject, demand, hold
 from modelyard.conformance._toys import Toy, toy
 from modelyard.features import lookups
-from modelyard.models._contract import Arrays, Clock, Examples, LoopModel, Session, Weights
+from modelyard.models._contract import Arrays, Clock, Examples, LoopModel, LoopOptions, Session, Weights
 from modelyard.rows import Array, Rows
+
+if TYPE_CHECKING:
+    from modelyard.context import Progress
+    from modelyard.learn.loop import Learnt
 
 ROWS = 32
 """Rows of a toy: enough for a tree to split, few enough that an encoder trains on them in a second."""
@@ -57,45 +62,74 @@ class Trial:
     def weights(self) -> Weights:
         return self.learn("first")
 
-    def learn(self, name: str) -> Weights:
-        """One training from seed 0."""
+    def learn(self, name: str, *, seed: int = 0) -> Weights:
+        """One training."""
         toy = self.toy
+        if isinstance(self.model, LoopModel):
+            learnt = self.loop(name, seed=seed, epochs=1, batch_rows=16).weights
+            arrays = self.encode(toy.validation)
+            weights: Weights = self.model.finished(learnt, self.features, toy.state, arrays, self.folder / name)[0]
+            return weights
         held = Examples(self.encode(toy.validation), toy.validation_target)
-        if not isinstance(self.model, LoopModel):
-            train = Examples(self.encode(toy.train), toy.train_target)
-            found: Weights = self.model.fit(train, held, toy.state, self.features, seed=0, threads=1, clock=Clock())
-            return found
+        train = Examples(self.encode(toy.train), toy.train_target)
+        found: Weights = self.model.fit(train, held, toy.state, self.features, seed=seed, threads=1, clock=Clock())
+        return found
+
+    def options(self, rows: int, **changed: Any) -> LoopOptions:
+        """The model's own options on some rows, but for `changed`; in fp32."""
+        found: LoopOptions = self.model.loop(self.features, self.toy.state, rows)
+        return found.model_copy(update={"precision": "fp32", "patience": None, **changed})
+
+    def loop(
+        self,
+        name: str,
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+        checkpoint_seconds: float = 1e9,
+        **changed: Any,
+    ) -> Learnt:
+        """One training by gradient, in a folder of that name."""
         from modelyard.context import Silence
-        from modelyard.learn import loop
+        from modelyard.learn.loop import train
         from modelyard.store import Store
 
-        train = self.model.examples(toy.train, toy.train_target, self.features, seed=0)
-        options = self.model.loop(self.features, toy.state, len(train)).model_copy(
-            update={"epochs": 1, "precision": "fp32", "batch_rows": 16, "patience": None}
-        )
-        place = self.folder / name
-        learnt = loop.train(
-            self.model, self.model.module(self.features, toy.state, seed=0), train, held, task=toy.task, state=toy.state, options=options,
-            metric=lambda scores, target: -float(np.abs(scores).mean()), greater_is_better=True, seed=0, threads=1, seconds=None, folder=place,
-            decide=Store(place).decide, name=name, checkpoint_seconds=1e9, progress=Silence(), tracking=(),
-        ).weights  # fmt: skip
-        weights: Weights = self.model.finished(learnt, self.features, toy.state, held.arrays, place)[0]
-        return weights
+        toy, place = self.toy, self.folder / name
+        examples = self.model.examples(toy.train, toy.train_target, self.features, seed=seed)
+        held = Examples(self.encode(toy.validation), toy.validation_target)
+        return train(
+            self.model, self.model.module(self.features, toy.state, seed=seed), examples, held, task=toy.task, state=toy.state,
+            options=self.options(len(examples), **changed), metric=lambda scores, target: -float(np.abs(scores).mean()),
+            greater_is_better=True, seed=seed, threads=1, seconds=None, folder=place, decide=Store(place).decide, name=name,
+            checkpoint_seconds=checkpoint_seconds, progress=progress or Silence(), tracking=(),
+        )  # fmt: skip
 
-    @cached_property
-    def saved(self) -> Path:
-        """The member's folder, as a build leaves it."""
+    def write(self, weights: Weights, name: str) -> Path:
+        """A member's folder, as a build leaves it."""
         from safetensors.numpy import save_file
 
         from modelyard.store import write_json
 
-        place = self.folder / "saved"
+        place = self.folder / name
         place.mkdir()
         write_json(place / "features.json", lookups.plain(self.features))
-        save_file(
-            {name: np.ascontiguousarray(array) for name, array in self.weights.items()}, place / "weights.safetensors"
-        )
+        save_file({key: np.ascontiguousarray(array) for key, array in weights.items()}, place / "weights.safetensors")
         return place
+
+    @cached_property
+    def saved(self) -> Path:
+        """The first training's folder."""
+        return self.write(self.weights, "saved")
+
+    @cached_property
+    def strange_outputs(self) -> Array:
+        """What the first training answers to strange rows."""
+        return self.session(self.encode(self.toy.strange))
+
+    @cached_property
+    def by_heart(self) -> _loops.ByHeart:
+        """A few rows, learnt until there is nothing more to learn."""
+        return _loops.by_heart(self)
 
     @cached_property
     def session(self) -> Session:
@@ -107,19 +141,20 @@ class Trial:
         return opened
 
 
-def laws(subject: Subject) -> Iterator[str]:
-    """Hold every law on every task."""
+def laws(subject: Subject, *, thorough: bool = True) -> Iterator[str]:
+    """Hold every law on every task; where not `thorough`, a model that learns by gradient keeps some on its first task only."""
     yield hold(serves, subject, subject)
+    loops = subject.kind.learns == "loop"
     for number, task in enumerate(subject.kind.tasks):
         with tempfile.TemporaryDirectory() as folder:
             trial = Trial(subject, toy(task, rows=ROWS), Path(folder))
-            held = LOOP_LAWS if subject.kind.learns == "loop" else FIT_LAWS
-            for law in (
-                held if number == 0 or subject.kind.learns == "fit" else (law for law in held if law not in COSTLY)
-            ):
-                yield hold(law, subject, trial, where=task)
-            if number == 0 and subject.kind.learns == "fit":
+            for law in LOOP_LAWS if loops else FIT_LAWS:
+                if number == 0 or thorough or not loops or law not in COSTLY:
+                    yield hold(law, subject, trial, where=task)
+            if number == 0 and not loops:
                 yield hold(light_session, subject, trial, where=task)
+            for export in _loops.exports(trial, thorough=thorough) if loops and (number == 0 or thorough) else ():
+                yield hold(_loops.exported_is_trained, subject, export, where=f"{task}, {export.method}")
 
 
 # -- the laws -----------------------------------------------------------------------------------------------------------
@@ -174,7 +209,7 @@ def rows_stand_alone(trial: Trial) -> None:
 
 
 def strange_rows_encode(trial: Trial) -> None:
-    """Unseen categories, missing values, empty texts, odd Unicode and far-out numbers are encoded."""
+    """Unseen categories, missing values, empty, odd and very long texts, far-out numbers, images and series of any size are encoded."""
     for name, array in trial.encode(trial.toy.strange).items():
         values = _dense(array)
         demand(values.dtype.kind in "fiub", f"{name!r} is of type {values.dtype}")
@@ -196,6 +231,15 @@ def training_is_seeded(trial: Trial) -> None:
         demand(np.array_equal(array, again[name]), f"{name!r} differs between two trainings")
 
 
+def seeds_differ(trial: Trial) -> None:
+    """Another seed learns other weights."""
+    other = trial.learn("other", seed=1)
+    demand(
+        any(not np.array_equal(array, other[name]) for name, array in trial.weights.items()),
+        "two seeds learnt the same weights",
+    )
+
+
 def learns_again(trial: Trial) -> None:
     """Weights learnt again from all rows have the arrays of those that validation chose, and answer."""
     toy = trial.toy
@@ -211,17 +255,18 @@ def learns_again(trial: Trial) -> None:
 
 def answers_from_files(trial: Trial) -> None:
     """What is read back from features.json and weights.safetensors answers (n, K) finite numbers."""
-    _sound(trial, trial.toy.validation)
-    _sound(trial, trial.toy.validation.take(slice(0, 1)))
+    for count in (len(trial.toy.validation), 1):  # of none, the predictor asks no session
+        rows = trial.toy.validation.take(slice(0, count))
+        _sound(trial, rows, trial.session(trial.encode(rows)))
 
 
 def strange_rows_are_answered(trial: Trial) -> None:
     """Strange rows are answered with finite numbers too."""
-    _sound(trial, trial.toy.strange)
+    _sound(trial, trial.toy.strange, trial.strange_outputs)
 
 
-def _sound(trial: Trial, rows: Rows) -> None:
-    outputs, width = trial.session(trial.encode(rows)), trial.toy.state.outputs
+def _sound(trial: Trial, rows: Rows, outputs: Array) -> None:
+    width = trial.toy.state.outputs
     demand(
         outputs.shape == (len(rows), width),
         f"outputs of shape {outputs.shape} for {len(rows)} rows and {width} outputs",
@@ -240,13 +285,15 @@ def answers_as_trained(trial: Trial) -> None:
 
 
 def answers_stand_alone(trial: Trial) -> None:
-    """A row is answered alone as it is in a batch."""
-    rows = trial.toy.validation
-    together = trial.session(trial.encode(rows))
-    for number in (0, len(rows) - 1):
-        alone = trial.session(trial.encode(rows.take([number])))[0]
-        far = float(np.abs(alone - together[number]).max())
-        demand(far <= CLOSE * max(1.0, float(np.abs(together[number]).max())), f"row {number} differs by {far:.2g}")
+    """A row is answered alone as it is in a batch of rows of all lengths."""
+    for rows, together in (
+        (trial.toy.validation, trial.session(trial.encode(trial.toy.validation))),
+        (trial.toy.strange, trial.strange_outputs),
+    ):
+        for number in {0, len(rows) // 2, len(rows) - 1}:
+            alone = trial.session(trial.encode(rows.take([number])))[0]
+            far = float(np.abs(alone - together[number]).max())
+            demand(far <= CLOSE * max(1.0, float(np.abs(together[number]).max())), f"row {number} differs by {far:.2g}")
 
 
 def reports_itself(trial: Trial) -> None:
@@ -359,9 +406,15 @@ _SHARED: tuple[Callable[[Trial], None], ...] = (
     training_is_seeded, answers_from_files, strange_rows_are_answered,
 )  # fmt: skip
 FIT_LAWS = (*_SHARED, learns_again, answers_as_trained, answers_stand_alone, reports_itself)
-COSTLY = (modules_are_seeded, features_are_seeded, training_is_seeded, strange_rows_are_answered, answers_stand_alone)
-"""Laws that a gradient-trained model is held to on its first task only: they load or train it again."""
-LOOP_LAWS = (modules_are_seeded, starts_at_knowing_nothing, *_SHARED, answers_stand_alone, reports_itself)
+LOOP_LAWS = (
+    modules_are_seeded, starts_at_knowing_nothing, *_SHARED, seeds_differ, answers_stand_alone, reports_itself, _loops.learns_by_heart,
+    _loops.resumes,
+)  # fmt: skip
+COSTLY = (
+    modules_are_seeded, features_are_seeded, training_is_seeded, seeds_differ, strange_rows_are_answered, answers_stand_alone,
+    _loops.learns_by_heart, _loops.resumes,
+)  # fmt: skip
+"""Laws that load a gradient-trained model, or train it, once more."""
 
 
 # -- comparing ----------------------------------------------------------------------------------------------------------

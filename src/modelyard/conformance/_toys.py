@@ -17,10 +17,12 @@ GOOD = ["thank", "you", "the", "parcel", "came", "early", "and", "all", "is", "w
 BAD = ["broken", "late", "refund", "angry", "never", "again", "terrible", "service"]
 BOTH = ["order", "customer", "delivery", "the", "a", "on", "monday", "again", "please", "note"]
 STRANGE = (
-    "", " ", "\t\n", "a", "🙂🙃", "日本語のテキスト", "ไม่มีช่องว่าง", "مرحبا بالعالم", "e\u0301\u0323\u0308", "\u200b\u202e\ufeff", "\x00\x07", "x" * 5000, "word " * 2000,
+    "", " ", "\t\n", "a", "🙂🙃", "日本語のテキスト", "ไม่มีช่องว่าง", "مرحبا بالعالم", "e\u0301\u0323\u0308", "\u200b\u202e\ufeff", "\x00\x07", "".join(map(chr, range(32))), "x" * 100_000, "word " * 2000,
     "0", "null", "1e308", "<script>&amp;</script>", "'; --", "\ud7ff\ue000\U0010ffff",
 )  # fmt: skip
 """Texts that requests have held."""
+LONGEST_MADE = 500
+"""Characters of strange texts where every token is scored: a hundred thousand would take the default network a minute."""
 NUMBERS = (None, 0.0, -1.0, 1e12, -1e12, 1e-300, 1e300, -1e300)
 
 
@@ -122,10 +124,12 @@ def columns(read: str) -> tuple[Column, ...]:
     return tuple(Column(name=name, type=kind) for name, kind in kinds.items())
 
 
-def strange(inputs: tuple[Column, ...]) -> Rows:
-    """Rows of unseen categories, missing values, empty texts, odd Unicode, far-out numbers, odd images and series, alone and together."""
+def strange(inputs: tuple[Column, ...], *, longest: int = 100_000) -> Rows:
+    """Rows of unseen categories, missing values, empty texts and some of `longest` characters, odd Unicode, far-out numbers, odd images and
+    series, alone and together."""
     rows: list[dict[str, Any]] = [{}]
-    rows += [{column.name: text for column in inputs if column.type in ("text", "category")} for text in STRANGE]
+    texts = [text[:longest] for text in STRANGE]
+    rows += [{column.name: text for column in inputs if column.type in ("text", "category")} for text in texts]
     rows += [{column.name: value for column in inputs if column.type == "number"} for value in NUMBERS]
     rows += [
         {column.name: moment for column in inputs if column.type == "date"}
@@ -135,13 +139,14 @@ def strange(inputs: tuple[Column, ...]) -> Rows:
     if "image" in kinds:
         rows += [{kinds["image"]: image} for image in _odd_pictures()]
     if "sequence" in kinds:
-        lone, long = [[0.0, 0.0]], [[float(step), -1.0] for step in range(5000)]
-        rows += [{kinds["sequence"]: series} for series in (lone, long, [[None, None]] * 3, [[1e30, -1e30]] * 4)]
+        lone, long = [[0.0, 0.0]], [[float(step), -1.0] for step in range(10_000)]
+        odd: list[Any] = [None, lone, long, [[None, None]] * 3, [[1e30, -1e30]] * 4]
+        rows += [{kinds["sequence"]: series} for series in odd]
     return from_records(rows, inputs)
 
 
 def _odd_pictures() -> list[bytes]:
-    """One pixel, a strip, a large one, colour, transparency, 16 bits, one bit."""
+    """One pixel, a strip, a large one, colour, transparency, 16 bits, one bit, a photograph's twelve megapixels."""
     rng = np.random.default_rng(0)
     deep: Array = rng.integers(0, 65536, (9, 7)).astype(np.uint16)
     colour: Array = rng.integers(0, 256, (20, 30, 3)).astype(np.uint8)
@@ -149,6 +154,7 @@ def _odd_pictures() -> list[bytes]:
         np.zeros((1, 1), np.uint8),
         np.full((1, 300), 255, np.uint8),
         rng.integers(0, 256, (400, 300)).astype(np.uint8),
+        np.zeros((3000, 4000), np.uint8),
     ]
     return [
         *(picture(one) for one in (*plain, colour, deep)),
@@ -180,7 +186,7 @@ def toy(task_name: str, *, rows: int = 64, task: Task | None = None) -> Toy:
         table.take(slice(rows, None)),
         learnt[:rows],
         learnt[rows:],
-        strange((*inputs, *made)),
+        strange((*inputs, *made), longest=LONGEST_MADE if made else 100_000),
     )
 
 

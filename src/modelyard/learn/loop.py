@@ -98,8 +98,8 @@ def train(
     """Train a module. `metric(scores, target)` is given numbers in the target's own unit, `train.target` standardised ones.
 
     `seconds` bounds the whole call (a started-again call counts what its checkpoint had used); `decide(name, choose)` writes a
-    choice down before it is used. `folder` holds the checkpoint, which stays for the caller to remove; `logs` (by default the
-    same) what `tracking` names. Nothing global is left changed. Raises MissingExtra without torch.
+    choice down before it is used. `folder` holds the checkpoint, which stays for the caller to remove and is written every
+    `checkpoint_seconds`, less often where that takes long (0: after every step); `logs` (by default the same) what `tracking` names. Nothing global is left changed. Raises MissingExtra without torch.
     """
     started = time.monotonic()
     try:
@@ -437,10 +437,8 @@ class _Trainer:
         return {name: tensor.detach().cpu().clone() for name, tensor in self.module.state_dict().items()}
 
     def _save_when_due(self) -> None:
-        if (
-            time.monotonic() - self.last_saved >= max(self.checkpoint_seconds, self.save_cost / SLOWEST_CHECKPOINT)
-            and not self.stopped
-        ):
+        rarest = self.checkpoint_seconds and max(self.checkpoint_seconds, self.save_cost / SLOWEST_CHECKPOINT)
+        if time.monotonic() - self.last_saved >= rarest and not self.stopped:
             self._save()
 
     def _save(self, *, finished: bool = False) -> None:

@@ -60,6 +60,10 @@ class Part(LoopModel):
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     """Matrices this small gain nothing from bf16 on a CPU."""
 
+    def unfit(self, state: State) -> str:
+        names = [column.name for column in state.inputs if column.type in ("image", "sequence")]
+        return f"it reads neither images nor series ({', '.join(names)})" if names else ""
+
     def features(self, rows: Rows, target: Array, state: State, *, seed: int) -> dict[str, Any]:
         """Scales, categories, vocabulary."""
         blocks = _inputs.text_blocks(state)

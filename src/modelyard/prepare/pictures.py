@@ -69,17 +69,31 @@ def is_image(data: Any) -> bool:
     return isinstance(data, bytes) and (data.startswith(HEADS) or (data.startswith(b"RIFF") and data[8:12] == b"WEBP"))
 
 
+def naming(frame: polars.DataFrame) -> list[str]:
+    """The columns that mostly hold names of image files."""
+    import polars as pl
+
+    endings = "|".join(suffix.replace(".", r"\.") for suffix in images.SUFFIXES)
+    found = []
+    for name, kind in frame.schema.items():
+        known = frame[name].drop_nulls() if kind == pl.String else frame[name].head(0)
+        if len(known) and known.str.to_lowercase().str.contains(rf"(?:{endings})$").mean() >= MOSTLY:  # type: ignore[operator]
+            found.append(name)
+    return found
+
+
+def files_of(frame: polars.DataFrame, base: Path) -> list[Path]:
+    """The image files that a table names and that are there, each once, in the order of their names."""
+    texts = {text for name in naming(frame) for text in frame[name].drop_nulls().to_list() if "://" not in text}
+    return [base / text for text in sorted(texts) if text and (base / text).is_file()]
+
+
 def from_paths(frame: polars.DataFrame, base: Path) -> polars.DataFrame:
     """The frame, columns of paths to image files read: relative to `base`, the folder of the table. DataError names files that lack."""
     import polars as pl
 
-    for name in frame.columns:
+    for name in naming(frame):
         series = frame[name]
-        if series.dtype != pl.String or series.drop_nulls().len() == 0:
-            continue
-        endings = "|".join(suffix.replace(".", r"\.") for suffix in images.SUFFIXES)
-        if (series.drop_nulls().str.to_lowercase().str.contains(rf"(?:{endings})$").mean() or 0) < MOSTLY:  # type: ignore[operator]
-            continue
         if series.drop_nulls().str.contains("://").any():
             raise DataError(
                 f"the column {name!r} holds addresses of images. Nothing is fetched: save the files, and name their paths"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from modelyard import parts
 from modelyard.blueprint import Data
 from modelyard.errors import DataError, nearest
+from modelyard.features import images
 from modelyard.prepare import pictures
 from modelyard.rows import GROUP, ROW, SPLITS
 from modelyard.store import fingerprint, hash_file, replacing
@@ -100,14 +101,54 @@ def _read_all(files: Sequence[Path], missing: Sequence[str]) -> tuple[polars.Dat
 
 
 def marks(files: Sequence[Path]) -> list[str]:
-    """What each file's rows depend on: its bytes and, where a file is a row, its folder and name, which are its label and column `file`."""
+    """What each file's rows depend on: its bytes; those of the image files that a table names; and where a file is a row, its folder and
+    name, which are its label and column `file`."""
     known = _suffixes()
     found = []
     for file in files:
         part = _part(file, known)
-        called = f" {file.parent.name}/{file.name}" if part is not None and part.together else ""
-        found.append(hash_file(file) + called)
+        alone = part is not None and part.together
+        found.append(f"{hash_file(file)} {file.parent.name}/{file.name}" if alone else _mark(file, part))
     return found
+
+
+def _mark(file: Path, part: Any) -> str:
+    """A table's hash, and of the image files that it names their hashes too."""
+    own = hash_file(file)
+    if part is None or not _may_name_images(file):
+        return own
+    try:
+        named = pictures.files_of(part.read(file, ("",)), file.parent)
+    except DataError:
+        return own  # `prepare` says what is wrong with it
+    return fingerprint([own, *map(hash_file, named)]) if named else own
+
+
+HEAD = 1 << 16
+"""Bytes of a table in which a name of an image file is looked for, so that tables without are not read twice."""
+
+
+def _may_name_images(file: Path) -> bool:
+    """Whether a table's first rows hold an image file's ending."""
+    import gzip
+
+    import polars as pl
+
+    if file.suffix in PARQUET:
+        try:
+            return bool(pictures.naming(pl.scan_parquet(file).head(100).collect()))
+        except (pl.exceptions.PolarsError, OSError):
+            return False
+    try:
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as opened:
+            head = opened.read(HEAD).lower()
+    except (OSError, EOFError):
+        return False
+    return any(suffix.encode() in head for suffix in images.SUFFIXES)
+
+
+PARQUET = (".parquet", ".pq")
+"""Tables whose texts are compressed."""
 
 
 def from_python(frame: Any, place: Path) -> Path:
@@ -241,7 +282,7 @@ def _read_file(path: Path, missing: Sequence[str]) -> tuple[polars.DataFrame, di
         raise DataError(
             f"{path}: the column name {ours[0]!r} is kept for modelyard's own use. Rename or drop that column."
         )
-    return frame, {"bytes": path.stat().st_size, "rows": frame.height, "hash": hash_file(path), **part.facts(path)}
+    return frame, {"bytes": path.stat().st_size, "rows": frame.height, "hash": _mark(path, part), **part.facts(path)}
 
 
 def _together(frames: list[polars.DataFrame]) -> polars.DataFrame:

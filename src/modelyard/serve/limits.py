@@ -10,8 +10,8 @@ class Limits(Frozen):
 
     max_rows: int = 256
     """Rows in one request."""
-    max_body: int = 4 * 2**20
-    """Bytes in one request."""
+    max_body: int = 16 * 2**20
+    """Bytes in one request: a photograph of twelve megapixels has about five million, in base64 seven."""
     body_time: float = 15.0
     """A request body must have arrived after this time (a slow sender holds no memory for long); else 408."""
     answer_time: float = 30.0

@@ -67,7 +67,7 @@ async def read_body(stream: AsyncIterator[bytes], declared: str | None, limits: 
         ) from None
     if over:
         raise Refused(
-            413, "body_too_large", f"the body has more than {limits.max_body} bytes. Send less at a time.",
+            413, "body_too_large", f"the body has more than {limits.max_body} bytes. Send less at a time, or raise serve.max_body in the blueprint.",
             headers={"Connection": "close"},
         )  # fmt: skip
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -152,7 +152,8 @@ def _records(given: Any, known: set[str]) -> list[Any]:
         raise invalid_rows(
             [(None, None, f'must be an object: {{"rows": [{{...}}]}} or the fields of one row (got {_kind(given)})')]
         )
-    many = isinstance(given.get("rows"), list) or ("rows" in given and "rows" not in known)
+    # a series called `rows` is a list too, but of numbers or lists
+    many = "rows" in given and ("rows" not in known or _of_objects(given["rows"]))
     one = isinstance(given.get("row"), dict) or ("row" in given and "row" not in known)
     if not many and not one:
         return [given]
@@ -175,6 +176,10 @@ def _records(given: Any, known: set[str]) -> list[Any]:
     if not inner:
         raise invalid_rows([(None, "rows", "must hold at least one row")])
     return list(inner)
+
+
+def _of_objects(given: Any) -> bool:
+    return isinstance(given, list) and any(isinstance(each, dict) for each in given)
 
 
 def check_records(records: Sequence[Any], inputs: Sequence[Column]) -> Rows:

@@ -114,6 +114,8 @@ class Method(Frozen):
     """Modules that must be installed to export."""
     extra: ClassVar[str] = "text"
     """The extra that brings them."""
+    exact: ClassVar[bool] = False
+    """Whether it computes in float32, so that every answer is the trained model's."""
 
     def missing(self) -> str:
         """Why it cannot run here, or nothing."""

@@ -16,6 +16,11 @@ OUTPUT = "outputs"
 
 def graph(member: Exportable) -> Any:
     """The fp32 graph as an `onnx.ModelProto`: inputs named as the model's arrays, rows and length free."""
+    return _clean(graph_file(member))
+
+
+def graph_file(member: Exportable) -> Path:
+    """The same as a file, as the exporter wrote it."""
     if "onnx" not in member.made:
         import torch
 
@@ -31,7 +36,8 @@ def graph(member: Exportable) -> Any:
         place = member.workshop / "fp32.onnx"
         made.save(place)
         member.made["onnx"] = place
-    return _clean(member.made["onnx"])
+    found: Path = member.made["onnx"]
+    return found
 
 
 def _clean(place: Path) -> Any:

@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from modelyard.compress.methods._contract import Exportable
-from modelyard.compress.methods._onnx import OUTPUT, quietly
+from modelyard.compress.methods._onnx import OUTPUT, graph_file, quietly
 from modelyard.sessions.openvino import openvino_quietly
 
 Disk = Literal["auto", "fp32", "fp16"]
 
 
 def converted(member: Exportable) -> Any:
-    """A fresh `openvino.Model`: inputs named as the model's arrays and nothing else, rows and length free."""
+    """A fresh `openvino.Model`: inputs named as the model's arrays and nothing else, rows and length free.
+
+    Recurrent layers go through ONNX: OpenVINO reads torch's graphs, but not the loops in them (2026.4).
+    """
     openvino = openvino_quietly()
     if "openvino" not in member.made:
         with quietly():
-            graph = openvino.convert_model(member.program)
+            graph = openvino.convert_model(str(graph_file(member)) if _recurrent(member) else member.program)
         names = set(member.examples)
         for given in graph.inputs:
             (own,) = given.get_names() & names
@@ -28,6 +31,12 @@ def converted(member: Exportable) -> Any:
         graph.outputs[0].get_tensor().set_names({OUTPUT})
         member.made["openvino"] = graph
     return member.made["openvino"].clone()
+
+
+def _recurrent(member: Exportable) -> bool:
+    import torch
+
+    return any(isinstance(layer, torch.nn.RNNBase) for layer in member.module.modules())
 
 
 def save(graph: Any, folder: Path, member: Exportable, disk: Disk) -> dict[str, Any]:

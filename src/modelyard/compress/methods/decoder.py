@@ -13,6 +13,7 @@ class Part(LanguageMethod):
     """A decoder with weights as they are, float32."""
 
     libraries: ClassVar[tuple[str, ...]] = ("torch", "openvino")
+    exact: ClassVar[bool] = True
 
     def export(self, member: Exportable, folder: Path) -> dict[str, Any]:
         """`model.xml` and `model.bin`."""

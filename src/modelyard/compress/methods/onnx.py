@@ -14,6 +14,7 @@ class Part(Method):
 
     session: ClassVar[str] = "onnxruntime"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxscript", "onnxruntime")
+    exact: ClassVar[bool] = True
     extra: ClassVar[str] = "neural"
 
     def export(self, member: Exportable, folder: Path) -> dict[str, Any]:

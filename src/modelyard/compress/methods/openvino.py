@@ -14,6 +14,7 @@ class Part(Method):
 
     session: ClassVar[str] = "openvino"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "openvino")
+    exact: ClassVar[bool] = True
 
     disk: Disk = "auto"
     """Precision of the weights in the file; `auto`: fp16 for classes, fp32 for numbers."""
