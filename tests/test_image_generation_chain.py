@@ -78,7 +78,10 @@ def test_every_stage_leaves_its_record(build: Build) -> None:
 
 def test_a_seed_is_added_and_the_class_is_what_is_asked_for(build: Build) -> None:
     state = json.loads((build.package / "artifact.json").read_text())["state"]
-    assert [(column["name"], column["type"]) for column in state["inputs"]] == [("shape", "category"), ("seed", "number")]
+    assert [(column["name"], column["type"]) for column in state["inputs"]] == [
+        ("shape", "category"),
+        ("seed", "number"),
+    ]
     assert state["shape"] == [1, 16, 16] and state["makes"] == "image"
 
 

@@ -62,7 +62,7 @@ def test_a_crowd_of_real_images_shows_no_trouble(crowd: drawing._Crowd, tmp_path
     found = drawn(crowd, tmp_path, fresh(80), fresh(60))
     assert found.troubles == () and gates.sound(found.troubles).passed
     assert found.figures["sample_accuracy"].value > 0.95 and found.figures["agreement"].value > 0.95
-    assert found.variety == pytest.approx(1.0, abs=0.15)
+    assert found.variety == pytest.approx(1.0, abs=0.3)
     assert found.shares == pytest.approx({"corner": 0.5, "square": 0.5}, abs=0.05)
     assert (tmp_path / found.sheet).read_bytes().startswith(b"\x89PNG")
 

@@ -179,7 +179,9 @@ def test_only_the_turns_own_weights_move() -> None:
         part, module, None, state(), part.loop({}, state(), 8), 0, torch.device("cpu"), answer=module.train()
     )
     stepper.open()
-    examples = Examples({"label": np.arange(8) % 2}, np.random.default_rng(0).integers(0, 256, (8, 256)).astype(np.uint8))
+    examples = Examples(
+        {"label": np.arange(8) % 2}, np.random.default_rng(0).integers(0, 256, (8, 256)).astype(np.uint8)
+    )
 
     def weights() -> dict[str, Any]:
         return {name: each.detach().clone() for name, each in module.named_parameters()}

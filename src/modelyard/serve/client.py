@@ -44,7 +44,12 @@ class RunningService:
         """Status and body of one request, on a connection of its own."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
-            connection.request(method, path, body, ({"Content-Type": "application/json"} if body is not None else {}) | dict(headers or {}))
+            connection.request(
+                method,
+                path,
+                body,
+                ({"Content-Type": "application/json"} if body is not None else {}) | dict(headers or {}),
+            )
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:
