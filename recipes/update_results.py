@@ -44,6 +44,14 @@ MONEY = {
     "saved by the chosen threshold": "money.saved",
     "saved against never": "money.saved_against_never",
 }
+DRAWN = {
+    "kernel distance over the Gaussian's": "drawing.chosen.figures.kernel_ratio",
+    "accuracy of a classifier that learnt from made images alone": "drawing.chosen.figures.sample_accuracy",
+    "of as many real ones": "drawing.real_accuracy",
+    "rarest class where none is asked for": "drawing.chosen.figures.least_share",
+    "near-copies of training images": "drawing.chosen.figures.copied",
+    "of real test images": "drawing.real_copied",
+}
 
 
 class NotABuild(Exception):
@@ -173,6 +181,9 @@ def results(build: Path, asked: str | None = None) -> str:
     lines.append(f"- In brackets: {level:.0%} bootstrap interval; {resampled} of the test are resampled.{size}")
     if text := line(evaluated, MONEY):
         lines.append(f"- Declared cost of a row: {text}.")
+    if text := line(evaluated, DRAWN):
+        lines.append(f"- Made by the chosen model: {text}.")
+        lines.append(f"- Training, all candidates together: {quantity(at(trained, 'run.seconds'))}.")
     served, valued = read(build, "serve"), read(build, "business")
     if text := line(served, SERVED):
         lines.append(f"- Served, one row a request: {text}.")

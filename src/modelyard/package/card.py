@@ -12,6 +12,7 @@ from modelyard.records.compressed import Compressed
 from modelyard.records.evaluated import Evaluated
 from modelyard.records.prepared import Prepared
 
+MADE = {"text": "a text", "image": "an image", None: "a number"}
 MOST_SLICES = 40
 """Rows of the table of groups: the report has them all."""
 
@@ -41,7 +42,7 @@ def write(
     return pages.get_template("MODEL_CARD.md.jinja").render(
         manifest=manifest,
         refused=[gate for gate in manifest.gates if not gate.passed],
-        answers=", ".join(f"`{name}`" for name in state.classes) or f"a {state.makes or 'number'}, `{state.target}`",
+        answers=", ".join(f"`{name}`" for name in state.classes) or f"{MADE[state.makes]}, `{state.target}`",
         inputs=", ".join(f"`{column.name}` ({column.type})" for column in state.inputs),
         target=state.target,
         split_by=prepared.split_by if prepared else "unknown",

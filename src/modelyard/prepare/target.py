@@ -52,6 +52,8 @@ def read(series: polars.Series, task: str | None, declared: str | None) -> Targe
     from modelyard.prepare.inference import numbers_of, plain_text
 
     kind = KINDS[parts.load("tasks", task).kind] if task else DECLARED.get(declared or "")
+    if kind is None and series.dtype == pl.Binary and inference.guess(series).type == "image":
+        kind = "image"
     if kind == "image":
         return Target(
             series.name, "image", inference.convert(series, "image", reading=inference.find_reading(series, "image"))[0]
@@ -84,6 +86,8 @@ def infer_task(target: Target, types: dict[str, str]) -> str:
     """The task for a target and the types of the inputs."""
     if target.kind == "number":
         return "tabular-regression"
+    if target.kind == "image":
+        return "image-generation"
     kinds = set(types.values())
     if "image" in kinds:
         return "image-classification"

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,24 @@ class RunningService:
         self._process, self._log = process, log
         self.pid, self.port, self.cold_start = process.pid, 0, 0.0
 
-    def ask(self, method: str, path: str, body: bytes | None = None, *, timeout: float = 60.0) -> tuple[int, bytes]:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 60.0,
+    ) -> tuple[int, bytes]:
         """Status and body of one request, on a connection of its own."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
-            connection.request(method, path, body, {"Content-Type": "application/json"} if body is not None else {})
+            connection.request(
+                method,
+                path,
+                body,
+                ({"Content-Type": "application/json"} if body is not None else {}) | dict(headers or {}),
+            )
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:
