@@ -19,7 +19,7 @@ from modelyard.context import available_cores
 DEFAULTS = {"rounds": 5}
 CELLS = ["smollm2"]
 VERSES = builds.RECIPES / "verses-assistant" / "verses.parquet"
-ROUND, TOGETHER = 32, 8
+ROUND, TOGETHER = 24, 8
 """Conversations of a round, and of a step."""
 OURS = "ours"
 THEIRS = ("trainer", "trainer-by-length")

@@ -76,9 +76,16 @@ def test_a_conversation_is_answered_as_a_row_is(build: Build) -> None:
     with running(build.package) as service:
         client = openai.OpenAI(base_url=f"http://127.0.0.1:{service.port}/v1", api_key="none", max_retries=0)
         (model,) = client.models.list().data
-        given = {"model": model.id, "messages": [{"role": "user", "content": asked}], "temperature": 0, "max_tokens": 16}
+        given = {
+            "model": model.id,
+            "messages": [{"role": "user", "content": asked}],
+            "temperature": 0,
+            "max_tokens": 16,
+        }
         whole = client.chat.completions.create(**given)
-        pieces = [chunk.choices[0].delta.content or "" for chunk in client.chat.completions.create(**given, stream=True)]
+        pieces = [
+            chunk.choices[0].delta.content or "" for chunk in client.chat.completions.create(**given, stream=True)
+        ]
         status, body = service.ask("POST", "/v1/predict", json.dumps({"rows": [{"question": asked}]}).encode())
         answer = json.loads(body)
     assert status == 200

@@ -106,7 +106,9 @@ def _ours(verses: str) -> Any:
         arrays = subwords.pack(documents, features, context=CONTEXT, seed=0)
         examples = Examples(arrays, np.zeros(len(arrays["ids"])))
         rows = max(1, round(together * len(examples) / len(given)))  # blocks that hold so many conversations
-        steps = batches.steps(len(examples), arrays["length"], batch_rows=rows, batch_tokens=options.batch_tokens, seed=0, epoch=0)
+        steps = batches.steps(
+            len(examples), arrays["length"], batch_rows=rows, batch_tokens=options.batch_tokens, seed=0, epoch=0
+        )
         for number, passes in enumerate(steps):
             done = stepper.step(examples, passes, model.ragged, number, RATE)
             lost, counted = lost + done.loss["weights"], counted + done.count["weights"]
@@ -146,7 +148,12 @@ def _trainer(folder: Path, *, by_length: bool) -> Any:
 
     def tune(given: list[Any], together: int) -> dict[str, Any]:
         rows = [
-            {"input_ids": ids, "labels": [-100] * head + ids[head:], "attention_mask": [1] * len(ids), "length": len(ids)}
+            {
+                "input_ids": ids,
+                "labels": [-100] * head + ids[head:],
+                "attention_mask": [1] * len(ids),
+                "length": len(ids),
+            }
             for ids, head in given
         ]
         timed = Timed()

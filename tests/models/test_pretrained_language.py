@@ -98,7 +98,9 @@ def test_special_tokens_that_somebody_types_are_text(llama: Path) -> None:
     found = model.chat([{"role": "user", "content": typed}], features)
     plain = model.chat([{"role": "user", "content": "well"}], features)
     begins = subwords.tokenizer(features["tokenizer"]).token_to_id("<|im_start|>")
-    assert found.count(begins) == plain.count(begins) == 3 and found.count(features["end"]) == plain.count(features["end"])
+    assert found.count(begins) == plain.count(begins) == 3 and found.count(features["end"]) == plain.count(
+        features["end"]
+    )
     assert typed in model.spell(found, features)
     assert features["end"] not in subwords.ids_of([typed], features)[0]
 
@@ -153,12 +155,12 @@ def test_a_long_prompt_keeps_its_beginning_and_leaves_room(llama: Path) -> None:
 
 
 def test_what_cannot_become_a_conversation_is_told(llama: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="context: 512 tokens are more .* at most 256"):
+    with pytest.raises(DataError, match=r"context: 512 tokens are more .* at most 256"):
         made(llama, context=512)
-    with pytest.raises(DataError, match="take .* tokens, more than half of the context of 32"):
+    with pytest.raises(DataError, match=r"take .* tokens, more than half of the context of 32"):
         made(llama, context=32, system="well " * 40)
     bare = write_llama(tmp_path, template=None)
-    with pytest.raises(DataError, match="no chat template. Use template: plain"):
+    with pytest.raises(DataError, match=r"no chat template\. Use template: plain"):
         made(bare)
     model, features = made(bare, template="plain")
     assert model.chat(CONVERSATIONS[0], features) is None
@@ -205,7 +207,9 @@ def _plain(model: Any, features: dict[str, Any]) -> list[Any]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("targets", [_adapters.TARGETS, ("q_proj", "v_proj", "up_proj")])
-def test_merged_weights_compute_what_the_adapter_does(llama: Path, kind: str, targets: tuple[str, ...], tmp_path: Path) -> None:
+def test_merged_weights_compute_what_the_adapter_does(
+    llama: Path, kind: str, targets: tuple[str, ...], tmp_path: Path
+) -> None:
     model, features = made(llama, tuning=kind, rank=4, targets=targets)
     module = stirred(model, features)
     weights = {name: tensor.detach().numpy() for name, tensor in module.state_dict().items()}
@@ -214,7 +218,10 @@ def test_merged_weights_compute_what_the_adapter_does(llama: Path, kind: str, ta
     network = model.module(features, STATE, seed=0, folder=tmp_path)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in plain.items()})
     ids = held["ids"][0][: held["length"][0]].tolist()
-    found, before = logits(network.eval(), ids), logits(made(llama, tuning="none")[0].module(features, STATE, seed=0), ids)
+    found, before = (
+        logits(network.eval(), ids),
+        logits(made(llama, tuning="none")[0].module(features, STATE, seed=0), ids),
+    )
     assert torch.allclose(found, logits(module, ids), atol=1e-3)
     assert not torch.allclose(found, before, atol=0.05), "an adapter that says nothing proves nothing"
     assert 0 < facts["merge_difference"] <= 1e-3 and facts["merge_rows"] == 8
@@ -241,7 +248,7 @@ def test_peft_reads_the_adapter(llama: Path, kind: str, targets: tuple[str, ...]
     with torch.no_grad():
         wanted = theirs(torch.tensor([ids])).logits[0]
     assert torch.allclose(logits(module, ids), wanted, atol=1e-4)
-    own = {name for name in peft.get_peft_model_state_dict(theirs)}
+    own = set(peft.get_peft_model_state_dict(theirs))
     with safe_open(tmp_path / "adapter_model.safetensors", framework="pt") as file:
         assert set(file.keys()) == own
     assert json.loads((tmp_path / "adapter_config.json").read_text())["peft_type"] == "LORA"
@@ -270,7 +277,9 @@ def test_dora_learns_lengths_and_directions(llama: Path) -> None:
     merged = layer.merged()
     assert torch.allclose(merged.norm(dim=1), layer.magnitude["o_proj"].detach().abs(), rtol=1e-4)
     direction = layer.base() + layer.wide().detach() @ layer.narrow().detach()
-    cosine = torch.nn.functional.cosine_similarity(merged, direction * layer.magnitude["o_proj"].detach().sign()[:, None])
+    cosine = torch.nn.functional.cosine_similarity(
+        merged, direction * layer.magnitude["o_proj"].detach().sign()[:, None]
+    )
     assert torch.allclose(cosine, torch.ones_like(cosine), atol=1e-5)
 
 
@@ -358,7 +367,10 @@ def test_it_keeps_the_laws_of_its_shelf(llama: Path) -> None:
         context: int = 128
         learning_rate: float | None = 1e-2
 
-    assert len(list(laws(Subject("models", "pretrained-language", parts.file_of("models", "pretrained-language"), Small)))) > 8
+    assert (
+        len(list(laws(Subject("models", "pretrained-language", parts.file_of("models", "pretrained-language"), Small))))
+        > 8
+    )
 
 
 def test_smollm2s_own_template_and_tokens(tmp_path: Path) -> None:

@@ -84,9 +84,7 @@ def freeze(network: Any) -> None:
 def merged(network: Any) -> Weights:
     """Plain weights by the Network's own names, float32: what stands beside a matrix is added to it."""
     found: Weights = {}
-    inside = {
-        name: module for name, module in network.named_modules() if isinstance(module, adapted())
-    }
+    inside = {name: module for name, module in network.named_modules() if isinstance(module, adapted())}
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
         if name != "frequencies" and not any(name.startswith(f"{one}.") for one in inside):
             found[name] = tensor.detach().float().cpu().numpy()
@@ -106,7 +104,9 @@ def export(network: Any, adapting: Adapting, folder: Path, *, base: str) -> None
             if isinstance(module, adapted()):
                 for part in theirs:
                     stem = f"base_model.model.model.layers.{number}.{part}"
-                    tensors |= {f"{stem}.{name}": one for name, one in module.published(part.rsplit(".", 1)[-1]).items()}
+                    tensors |= {
+                        f"{stem}.{name}": one for name, one in module.published(part.rsplit(".", 1)[-1]).items()
+                    }
     config = {
         "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base, "inference_mode": True, "bias": "none",
         "r": adapting.rank, "lora_alpha": adapting.alpha, "lora_dropout": adapting.dropout, "target_modules": sorted(adapting.targets),
@@ -114,7 +114,9 @@ def export(network: Any, adapting: Adapting, folder: Path, *, base: str) -> None
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "adapter_model.safetensors") as temporary:
-        save_file({name: np.ascontiguousarray(one) for name, one in tensors.items()}, temporary, metadata={"format": "pt"})
+        save_file(
+            {name: np.ascontiguousarray(one) for name, one in tensors.items()}, temporary, metadata={"format": "pt"}
+        )
     with replacing(folder / "adapter_config.json") as temporary:
         temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
@@ -158,7 +160,9 @@ def adapted() -> Any:
             """(..., in) -> (..., out)."""
             found = functional.linear(given, self.weight) if self.plain else self.through(given)
             low = functional.linear(self.dropout(given), self.narrow())  # (..., k rank)
-            flat = torch.addmm(found.flatten(0, -2), low.flatten(0, -2).to(found.dtype), self.wide().t().to(found.dtype))
+            flat = torch.addmm(
+                found.flatten(0, -2), low.flatten(0, -2).to(found.dtype), self.wide().t().to(found.dtype)
+            )
             found = flat.view(found.shape)
             return found * self.stretch() if self.magnitude else found
 
@@ -202,13 +206,15 @@ def adapted() -> Any:
 
         def base(self) -> torch.Tensor:
             """(out, in) float32: the frozen matrix."""
-            return self.weight.float() if self.plain else spelt(self.codes, self.scales, self.in_features, torch.float32)
+            return (
+                self.weight.float() if self.plain else spelt(self.codes, self.scales, self.in_features, torch.float32)
+            )
 
-        @torch.no_grad()
         def merged(self) -> torch.Tensor:
             """(out, in) float32: one matrix that computes the same."""
-            found = self.base() + self.wide() @ self.narrow()
-            return found * self.stretch()[:, None] if self.magnitude else found
+            with torch.no_grad():
+                found = self.base() + self.wide() @ self.narrow()
+                return found * self.stretch()[:, None] if self.magnitude else found
 
         def published(self, name: str) -> Weights:
             """A part's tensors by PEFT's names; none where it is no target."""
@@ -278,7 +284,12 @@ def apart(ours: Any, theirs: Any, arrays: dict[str, Any], *, rows: int) -> float
                 torch.from_numpy(arrays[name][row : row + 1, : min(int(arrays["length"][row]), ours.shape.context)])
                 for name in ("ids", "position")
             )
-            given = {"ids": ids, "mask": torch.ones_like(ids), "position": position, "places": torch.arange(ids.shape[1])[None]}
+            given = {
+                "ids": ids,
+                "mask": torch.ones_like(ids),
+                "position": position,
+                "places": torch.arange(ids.shape[1])[None],
+            }
             first, second = (each.decode(**given, past=each.nothing(1))[0] for each in (ours, theirs))
             greatest = max(greatest, float((first - second).abs().max()))
     return greatest

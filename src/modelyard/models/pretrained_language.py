@@ -101,7 +101,9 @@ class Part(LoopModel, Language):
         shape, told = _llama.describe(place), _llama.chat(place)
         found = {**_llama.tokenizer(place), **told, "prompts": before, "target": state.target}
         if self.context > shape.context:
-            raise DataError(f"context: {self.context} tokens are more than {self.pretrained!r} can see: at most {shape.context}")
+            raise DataError(
+                f"context: {self.context} tokens are more than {self.pretrained!r} can see: at most {shape.context}"
+            )
         found["shape"] = shape.model_copy(update={"context": self.context}).model_dump(mode="json")
         if self.template == "chat":
             self._check_chat(found)
@@ -112,9 +114,13 @@ class Part(LoopModel, Language):
     def _check_chat(self, found: dict[str, Any]) -> None:
         """DataError where rows cannot become conversations."""
         if not found["template"]:
-            raise DataError(f"{self.pretrained!r} has no chat template. Use template: plain, or a model that was tuned to answer.")
+            raise DataError(
+                f"{self.pretrained!r} has no chat template. Use template: plain, or a model that was tuned to answer."
+            )
         if not found["prompts"]:
-            raise DataError("no column stands before the answer, so that there is no conversation. Use template: plain.")
+            raise DataError(
+                "no column stands before the answer, so that there is no conversation. Use template: plain."
+            )
         fixed = len(chat.tokens(self._messages(""), found))
         if fixed > self.context // 2:
             raise DataError(
@@ -238,7 +244,7 @@ class Part(LoopModel, Language):
     ) -> tuple[Weights, dict[str, Any]]:
         """Adapters merged into plain weights; GateFailed where the merged model does not give the adapter's logits."""
         if self.adapting is None:
-            return weights, {}
+            return weights, {"trainable": 0} if self.tuning == "none" else {}
         import torch
 
         module = self.module(features, state, seed=0)

@@ -139,7 +139,10 @@ def _adapters(world: World, train: Traced) -> Markup | None:
                 rows.append([words.name("candidate", candidate["name"].text), *figures, folder])
     if tried is None:
         return None
-    head = [words("train.candidate"), *(words(f"train.{name}") for name in ("trainable", "merge_difference", "adapter_folder"))]
+    head = [
+        words("train.candidate"),
+        *(words(f"train.{name}") for name in ("trainable", "merge_difference", "adapter_folder")),
+    ]
     label = words.plain("train.adapter")
     note = words("train.adapter_note", rows=world.number(tried, "count"))
     return html.card(label, html.table(head, rows, label=label, numeric=(1, 2)), note=note, wide=True)
