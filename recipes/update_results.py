@@ -174,7 +174,7 @@ def results(build: Path, asked: str | None = None) -> str:
     if not evaluated.get("metrics"):
         raise NotABuild(f"{build / 'evaluate.json'} has no `metrics`")
     shown = columns(evaluated, asked)
-    lines = [*table(evaluated, shown, trained.get("weights") or {}), ""]
+    lines = [*table(evaluated, shown, trained.get("weights") or {}), "", *written(evaluated)]
     level = next((m["level"] for m in evaluated["metrics"].values() if "level" in m), 0.95)
     resampled = "groups" if evaluated.get("grouped") else "rows"
     size = f" {evaluated['rows']:,} rows." if "rows" in evaluated else ""
@@ -218,6 +218,21 @@ def sold(unit: dict[str, Any]) -> str:
     each = quantity(unit["per_request"]).split(" ")[0]
     costs, floor = quantity(unit["cost"]), quantity(unit["price_floor"])
     return f"{unit['lot']:,} {unit['unit']}s ({each} a request) cost {costs}, price floor {floor}"
+
+
+def written(evaluated: dict[str, Any]) -> list[str]:
+    """What language models wrote, where there are references: the chosen one, then every candidate and how far the chosen one is ahead."""
+    found = evaluated.get("writing") or {}
+    if not at(found, "chosen.figures.chrf"):
+        return []
+    heads = [name for figure in ("chrF", "BLEU") for name in (figure, f"chosen minus this, {figure}, paired")]
+    rows = [f"| {found['rows']} answers | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
+    for name, one in {"**chosen**": found["chosen"], **found.get("candidates", {})}.items():
+        cells = [
+            estimate(at(one, f"{kind}.{figure}")) for figure in ("chrf", "bleu") for kind in ("figures", "differences")
+        ]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return [*rows, ""]
 
 
 def replace(text: str, marker: str, new: str, where: Path) -> str:

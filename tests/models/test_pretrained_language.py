@@ -160,7 +160,7 @@ def test_what_cannot_become_a_conversation_is_told(llama: Path, tmp_path: Path) 
     with pytest.raises(DataError, match=r"take .* tokens, more than half of the context of 32"):
         made(llama, context=32, system="well " * 40)
     bare = write_llama(tmp_path, template=None)
-    with pytest.raises(DataError, match=r"no chat template. Use template: plain"):
+    with pytest.raises(DataError, match=r"no chat template\. Use template: plain"):
         made(bare)
     model, features = made(bare, template="plain")
     assert model.chat(CONVERSATIONS[0], features) is None

@@ -93,8 +93,9 @@ class Answers:
         """(B, V) of what follows the answers that are going."""
         if self._state is None and not self._alike:
             self._stepped = list(self.going)
+            found: Array
             found, self._state = self._decoder.read([self._prompts[answer] for answer in self.going])
-            return found  # type: ignore[no-any-return]
+            return found
         if self._state is None:
             first, self._state = self._decoder.start(self._prompts[0])
             self._stepped = list(self.going)

@@ -43,7 +43,8 @@ def run(context: Context) -> Evaluated:
         theirs: dict[str, tuple[Array, Array]] = {}
         for name, folder in answered.items():
             predictor = Predictor.open(store.path(folder))
-            theirs[name] = _answers(predictor, test, known)
+            alone = predictor.generator is not None and trained.weights.get(name) == 1.0  # it is the chosen one
+            theirs[name] = (scores, labels) if alone else _answers(predictor, test, known)
             if draws or (predictor.generator is not None and name not in chosen.task.baselines[:1]):
                 opened[name] = predictor
             advance(1)

@@ -47,7 +47,8 @@ def closing(features: dict[str, Any]) -> int | None:
 
 def _apart(text: str, names: tuple[str, ...], features: dict[str, Any]) -> list[int]:
     """Special tokens of the template, and between them text, in which those of messages are text again."""
-    made, ids = subwords.tokenizer(features["tokenizer"]), list[int]()
+    made = subwords.tokenizer(features["tokenizer"])
+    ids: list[int] = []
     for piece in re.split(f"({'|'.join(map(re.escape, names))})", text):
         whole = MARKED.sub(lambda match: names[int(match.group(1))], piece)
         ids += [made.token_to_id(piece)] if piece in names else made.encode(whole, add_special_tokens=False).ids

@@ -244,7 +244,7 @@ class Part(LoopModel, Language):
     ) -> tuple[Weights, dict[str, Any]]:
         """Adapters merged into plain weights; GateFailed where the merged model does not give the adapter's logits."""
         if self.adapting is None:
-            return weights, {}
+            return weights, {"trainable": 0} if self.tuning == "none" else {}
         import torch
 
         module = self.module(features, state, seed=0)
