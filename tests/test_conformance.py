@@ -106,6 +106,95 @@ def test_a_strangers_model_passes(tmp_path: Path) -> None:
     assert any("neither torch nor scikit-learn" in line for line in lines)
 
 
+LOOP = '''"""A body and a head that learn with an optimiser each, for tests."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from modelyard.features import lookups, table
+from modelyard.models._contract import LoopModel, LoopOptions
+
+
+class Part(LoopModel):
+    """Two optimisers that take turns."""
+
+    tasks: ClassVar[tuple[str, ...]] = ("tabular-regression",)
+    turns: ClassVar[tuple[str, ...]] = ("body", "head")
+
+    width: int = 32
+    """Of the hidden layer."""
+
+    def features(self, rows: Any, target: Any, state: Any, *, seed: int) -> dict[str, Any]:
+        found = {"table": table.fit_dense(rows, state)}
+        found["width"] = int(self.encode(rows.take(slice(0, 1)), found)["dense"].shape[1])
+        return lookups.plain(found)
+
+    def encode(self, rows: Any, features: dict[str, Any]) -> dict[str, Any]:
+        return {"dense": table.encode_dense(rows, features["table"])}
+
+    def module(self, features: dict[str, Any], state: Any, *, seed: int, folder: Any = None) -> Any:
+        import torch
+        from torch import nn
+
+        class Network(nn.Module):
+            calls = 0
+
+            def __init__(self, given: int, width: int) -> None:
+                super().__init__()
+                self.body, self.head = nn.Linear(given, width), nn.Linear(width, state.outputs)
+                nn.init.zeros_(self.head.weight)
+                nn.init.zeros_(self.head.bias)
+
+            def forward(self, dense: Any) -> Any:
+                return self.head(torch.relu(self.body(dense)))
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return Network(features["width"], self.width)
+
+    def loop(self, features: dict[str, Any], state: Any, rows: int) -> LoopOptions:
+        return LoopOptions(learning_rate=0.01, epochs=3, batch_rows=16)
+
+    def groups_of(self, turn: str, module: Any) -> Any:
+        return [(0, [one for name, one in module.named_parameters() if name.startswith(turn)])]
+
+    def moves(self, turn: str, step: int) -> bool:
+        return turn == "body" or step % 2 == 0
+'''
+BROKEN_LOOPS = [
+    ("torch.relu(self.body(dense))", "torch.relu(self.body(dense * 0))", "learnt by heart", "that of knowing nothing is"),
+    ("nn.init.zeros_(self.head.bias)", "nn.init.ones_(self.head.bias)", "knowing nothing", "the first loss is"),
+    ("with torch.random.fork_rng(devices=[]):", "if True:", "disturbs nobody", "fork_rng"),
+    ("torch.relu(self.body(dense))", "torch.relu(self.body(dense) + dense.mean(dim=0).mean())", "alone as it is in a batch", "differs by"),
+    ('return turn == "body" or step % 2 == 0', "Part.seen += 1\n        return turn == \"body\" or Part.seen % 3 == 0", "bit for bit", "differ"),
+    ("torch.relu(self.body(dense))", "torch.relu(self.body(dense)) + 0.5 * torch.compiler.is_exporting()", "What is exported", "answers differ"),
+]  # fmt: skip
+
+
+def _loop_part(folder: Path, old: str = "", new: str = "") -> Path:
+    pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    assert old in LOOP
+    file = folder / "two_turns.py"
+    text = LOOP.replace(old, new) if old else LOOP
+    file.write_text(text.replace("    width: int", "    seen: ClassVar[int] = 0\n    width: int"))
+    return file
+
+
+def test_a_strangers_network_of_two_optimisers_passes(tmp_path: Path) -> None:
+    lines = list(conformance.check_file(_loop_part(tmp_path)))
+    for law in ("learnt by heart", "killed between two checkpoints", "Another seed", "[tabular-regression, onnx]"):
+        assert any(law in line for line in lines), law
+
+
+@pytest.mark.parametrize(("old", "new", "law", "why"), BROKEN_LOOPS, ids=[case[2] for case in BROKEN_LOOPS])
+def test_a_planted_fault_of_a_network_fires(tmp_path: Path, old: str, new: str, law: str, why: str) -> None:
+    with pytest.raises(UserError) as caught:
+        list(conformance.check_file(_loop_part(tmp_path, old, new)))
+    assert "broken law" in str(caught.value) and law in str(caught.value) and why in str(caught.value)
+
+
 @pytest.mark.parametrize(("old", "new", "law", "why"), BROKEN, ids=[case[2] + "-" + case[3] for case in BROKEN])
 def test_a_planted_fault_fires(tmp_path: Path, old: str, new: str, law: str, why: str) -> None:
     assert old in GOOD

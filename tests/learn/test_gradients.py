@@ -13,7 +13,7 @@ import pytest
 from modelyard import parts
 from modelyard.context import Silence
 from modelyard.learn import gradients
-from modelyard.learn.gradients import LOOKS, MOST, VANISHED, Watch
+from modelyard.learn.gradients import FEWEST, LOOKS, MOST, VANISHED, Watch
 from modelyard.rows import Column, Rows
 from modelyard.tasks._contract import State
 
@@ -215,7 +215,8 @@ def test_looks_stay_few() -> None:
         watch.stepped(1.0, finite=True)
     assert MOST // 2 <= len(watch.norms) <= MOST and len(watch.looks["layer"]) == len(watch.norms)
     assert watch.facts("weights")["layers"] == [{"name": "layer", "norm": 1.0, "ratio": 0.5}]
-    assert Watch.over(torch.nn.Linear(2, 2), [], None, 10).every == math.ceil(10 / LOOKS)
+    assert Watch.over(torch.nn.Linear(2, 2), [], None, 10).every == FEWEST
+    assert Watch.over(torch.nn.Linear(2, 2), [], None, 1000).every == math.ceil(1000 / LOOKS)
 
 
 def test_every_reason_has_a_line() -> None:

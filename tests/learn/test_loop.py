@@ -140,6 +140,39 @@ def test_killed_and_resumed_is_unbroken(optimiser: str, text_setting: Make) -> N
     assert equal(again.weights, resumed.weights) and again.curve == resumed.curve and again.facts == resumed.facts
 
 
+def test_two_optimisers_go_on_where_they_were(two_turns: Make) -> None:
+    """Killed at a step where both move, and at one where only the body does."""
+    setting = two_turns()
+    options = {"epochs": 2, "optimiser": "adamw", "rates": {"head": 0.5}}
+    unbroken = setting.run("unbroken", **options)
+    assert {key for epoch in unbroken.curve for key in epoch.losses} == {"body", "head"}
+    for kill in (3, 4):
+        with pytest.raises(Kill):
+            setting.run(f"killed {kill}", checkpoint_seconds=0.0, progress=Killing(kill), **options)
+        saved = checkpoint.load(setting.folder / f"killed {kill}")
+        assert saved is not None and saved[1]["step"] == kill - 1
+        assert {name.split(".")[1] for name in saved[0] if name.startswith("optimiser.")} == {"body", "head"}
+        resumed = setting.run(f"killed {kill}", **options)
+        assert equal(unbroken.weights, resumed.weights)
+        assert unbroken.curve == resumed.curve and unbroken.facts == resumed.facts
+
+
+def test_moments_come_back_laid_out_as_their_weights() -> None:
+    """Of convolutions with channels last; otherwise a resumed training adds them up in another order and gets other bits."""
+    weight = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last).weight
+    optimiser = torch.optim.AdamW([weight])
+    weight.square().sum().backward()
+    optimiser.step()
+    tensors = {
+        name: tensor.clone().contiguous() for name, tensor in checkpoint.optimiser_tensors("all", optimiser).items()
+    }
+    fresh = torch.optim.AdamW([weight])
+    checkpoint.restore_optimiser("all", fresh, tensors)
+    for key in ("exp_avg", "exp_avg_sq"):
+        assert torch.equal(fresh.state[weight][key], optimiser.state[weight][key])
+        assert fresh.state[weight][key].stride() == weight.stride()
+
+
 def test_killed_under_a_budget_trains_the_steps_that_were_planned(
     table_setting: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

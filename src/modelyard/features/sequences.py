@@ -68,7 +68,7 @@ def statistics(rows: Rows, features: dict[str, Any]) -> Array:
             for channel in np.flatnonzero(known.any(axis=0)):
                 result[place, channel, :-1] = _told(values[known[:, channel], channel, None])
         result[place, known.any(axis=0), -1] = len(series)
-    return result.reshape(len(rows), -1)
+    return result.reshape(len(rows), features["channels"] * len(STATISTICS))
 
 
 def _told(values: Array) -> Array:

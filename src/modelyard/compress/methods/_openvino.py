@@ -59,6 +59,11 @@ def _number(graph: Any) -> None:
         operation.set_friendly_name(f"{operation.get_type_name()}_{place}")
 
 
+def recurrent_left(nncf: Any) -> Any:
+    """What NNCF is to leave as it is: recurrent layers, whose weights OpenVINO's CPU plugin takes only as they are (2026.4)."""
+    return nncf.IgnoredScope(types=["LSTMSequence", "GRUSequence", "RNNSequence"], validate=False)
+
+
 @contextmanager
 def nncf_quietly() -> Iterator[Any]:
     """The nncf module, its telemetry, its log and its progress bars off."""

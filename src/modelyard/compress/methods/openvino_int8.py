@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from modelyard.compress.methods._contract import Exportable, Method
-from modelyard.compress.methods._openvino import converted, nncf_quietly, save
+from modelyard.compress.methods._openvino import converted, nncf_quietly, recurrent_left, save
 
 
 class Part(Method):
@@ -32,5 +32,11 @@ class Part(Method):
         ]
         with nncf_quietly() as nncf:
             kind = nncf.ModelType.TRANSFORMER if member.model.ragged else None
-            graph = nncf.quantize(converted(member), nncf.Dataset(chosen), model_type=kind, subset_size=len(chosen))
+            graph = nncf.quantize(
+                converted(member),
+                nncf.Dataset(chosen),
+                model_type=kind,
+                subset_size=len(chosen),
+                ignored_scope=recurrent_left(nncf),
+            )
         return save(graph, folder, member, "auto") | {"precision": self.precision}
