@@ -20,6 +20,7 @@ from modelyard.models._contract import Clock, Examples
 from modelyard.predictor import Artifact, Member
 from modelyard.rows import Column, from_records
 from modelyard.store import write_json
+from tests.toys import png
 
 if TYPE_CHECKING:
     import httpx
@@ -70,6 +71,27 @@ def make_model(folder: Path, *, model: str = "linear") -> Path:
         {name: np.ascontiguousarray(array) for name, array in weights.items()}, folder / "one" / "weights.safetensors"
     )
     Artifact(name="standing", state=state, members=(Member(candidate=model, model=model, folder="one"),)).save(folder)
+    return folder
+
+
+def make_painter(folder: Path) -> Path:
+    """Fit a Gaussian of each class to 40 images and write its artifact."""
+    from safetensors.numpy import save_file
+
+    columns = (Column(name="kind", type="category", values=("a", "b"), example="a"), Column(name="seed", type="number"))
+    rng = np.random.default_rng(0)
+    pictures = np.array([png(rng.integers(0, 256, (16, 16)).astype(np.uint8)) for _ in range(40)], dtype=object)
+    rows = from_records([{"kind": "ab"[number % 2], "seed": number} for number in range(40)], columns)
+    task, part = parts.build("tasks", "image-generation"), parts.build("models", "gaussian")
+    state = task.fit(pictures, "picture", columns, None)
+    pixels = task.encode_target(pictures, state)
+    features = part.features(rows, pixels, state, seed=0)
+    examples = Examples(part.encode(rows, features), pixels)
+    weights = part.fit(examples, examples, state, features, seed=0, threads=1, clock=Clock())
+    (folder / "one").mkdir(parents=True)
+    write_json(folder / "one" / "features.json", features)
+    save_file(weights, folder / "one" / "weights.safetensors")
+    Artifact(name="painter", state=state, members=(Member(candidate="gaussian", model="gaussian", folder="one"),)).save(folder)
     return folder
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from serve_helpers import Running, client, until
+from serve_helpers import Running, client, make_painter, until
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
@@ -54,3 +54,12 @@ def test_a_refused_field_is_marked(launch: Callable[..., Running], model_folder:
     )
     assert re.search(r"<input[^>]*id=\"field0\"[^>]*aria-invalid=\"true\"", shown)
     assert "row 0: age: must be a number" in shown
+
+
+def test_a_made_image_is_shown(launch: Callable[..., Running], tmp_path: Path) -> None:
+    shown = after(
+        launch, make_painter(tmp_path / "model"), tmp_path / "profile", "document.querySelector('button.main').click();"
+    )
+    result = shown[shown.index('id="result"') :]
+    assert re.search(r'<img class="made" alt="answer" src="data:image/png;base64,iVBORw0KGgo[^"]+">', result)
+    assert "Accept: image/png" in shown
