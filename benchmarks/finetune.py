@@ -90,7 +90,15 @@ def report(cells: dict[str, dict[str, Any]]) -> Result:
         ]
         for name, one in told.items()
     ]  # fmt: skip
-    header = ["", "tokens a second", "ours is faster by", "and needs fewer processor seconds by", "peak memory, GB", "steps a round", "loss, nats a token"]
+    header = [
+        "",
+        "tokens a second",
+        "ours is faster by",
+        "and needs fewer processor seconds by",
+        "peak memory, GB",
+        "steps a round",
+        "loss, nats a token",
+    ]
     figures = {
         name: {
             "tokens_a_second": speed[name], "peak": one["peak"], "rounds": one["rounds"],

@@ -206,7 +206,9 @@ def written(evaluated: dict[str, Any]) -> list[str]:
     heads = [name for figure in ("chrF", "BLEU") for name in (figure, f"chosen minus this, {figure}, paired")]
     rows = [f"| {found['rows']} answers | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
     for name, one in {"**chosen**": found["chosen"], **found.get("candidates", {})}.items():
-        cells = [estimate(at(one, f"{kind}.{figure}")) for figure in ("chrf", "bleu") for kind in ("figures", "differences")]
+        cells = [
+            estimate(at(one, f"{kind}.{figure}")) for figure in ("chrf", "bleu") for kind in ("figures", "differences")
+        ]
         rows.append(f"| {name} | {' | '.join(cells)} |")
     return [*rows, ""]
 
