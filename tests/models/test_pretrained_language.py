@@ -15,6 +15,7 @@ from modelyard import parts
 from modelyard.conformance._common import Subject
 from modelyard.conformance._models import laws
 from modelyard.context import Progress, Silence
+from modelyard.decoding.answering import Generator
 from modelyard.errors import DataError, GateFailed
 from modelyard.features import chat, subwords
 from modelyard.learn import checkpoint, loop
@@ -22,6 +23,8 @@ from modelyard.models import _adapters, _llama
 from modelyard.models import pretrained_language as pretrained
 from modelyard.models._contract import Examples
 from modelyard.rows import Column, Rows
+from modelyard.sampling import Generate
+from modelyard.sessions._decoders import TorchDecoder
 from modelyard.store import Store
 from modelyard.tasks._contract import State
 from tests.toys import write_llama
@@ -173,6 +176,21 @@ def test_what_cannot_become_a_conversation_is_told(llama: Path, tmp_path: Path) 
 def test_a_template_reaches_nothing_outside() -> None:
     with pytest.raises(DataError, match="unsafe"):
         chat.render([], {"template": "{{ ''.__class__.__mro__ }}", "specials": {}})
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_answers_written_together_are_those_written_alone(llama: Path, temperature: float) -> None:
+    model, features = made(llama, rank=4)
+    decoder = TorchDecoder(stirred(model, features, 0.5), ends=model.ends(features))
+    generator = Generator(model, features, decoder, Generate(max_tokens=12, temperature=temperature))
+    prompts = [*model.prompts(rows(3), features), *model.prompts(rows(2, "well " * 9 + "{}"), features)]
+    seeds = [3, 1, 4, 1, 5]
+    together = generator.several(prompts, generator.options, seeds)
+    alone = [
+        generator.write(prompt, generator.options.model_copy(update={"seed": seed}))
+        for prompt, seed in zip(prompts, seeds, strict=True)
+    ]
+    assert together == alone and len({one.text for one in alone}) > 2
 
 
 # -- adapters ----------------------------------------------------------------------------------------------------------
