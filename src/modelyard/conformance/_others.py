@@ -58,7 +58,7 @@ def method_is_known(subject: Subject) -> None:
 def method_chooses_models(subject: Subject) -> None:
     """A method says for a model of each kind whether it can export it."""
     for learns in ("fit", "loop"):
-        found = subject.kind().applies(SimpleNamespace(learns=learns, ragged=(), tasks=()))
+        found = subject.kind().applies(SimpleNamespace(learns=learns, ragged=(), tasks=(), recurrent=False))
         demand(isinstance(found, bool), f"`applies` of a {learns} model gave {found!r}")
 
 

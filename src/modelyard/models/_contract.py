@@ -186,6 +186,8 @@ class LoopModel(Model):
 
     most_threads: ClassVar[int | None] = None
     """Threads that its training can use; null: all."""
+    recurrent: ClassVar[bool] = False
+    """Whether layers read one step after another, which rounded activations would lead astray."""
     turns: ClassVar[tuple[str, ...]] = ("weights",)
     """Its optimisers, in the order in which they move within a step."""
 

@@ -26,6 +26,7 @@ class Part(LoopModel):
     tasks: ClassVar[tuple[str, ...]] = ("text-classification", "sequence-classification")
     extra: ClassVar[str | None] = "neural"
     ragged: ClassVar[tuple[str, ...]] = ("ids", "values")
+    recurrent: ClassVar[bool] = True
     most_threads: ClassVar[int | None] = 1
     # one step after another, each a small matrix: 32 series of 20 steps take a GRU 17 ms on one thread; two wait for each other, 119 ms
     # beside other busy processes (2 cores, torch 2.13)

@@ -24,7 +24,7 @@ class Part(Method):
 
     def applies(self, model: Any) -> bool:
         """Token models; a table's numbers need more than bf16's eight bits."""
-        return model.learns == "loop" and bool(model.ragged)
+        return super().applies(model) and bool(model.ragged)
 
     def missing(self) -> str:
         """Libraries, or the processor's matrix unit."""

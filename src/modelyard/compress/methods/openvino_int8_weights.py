@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from modelyard.compress.methods._contract import Exportable, Method
-from modelyard.compress.methods._openvino import converted, nncf_quietly, save
+from modelyard.compress.methods._openvino import converted, nncf_quietly, recurrent_left, save
 
 
 class Part(Method):
@@ -20,10 +20,12 @@ class Part(Method):
 
     def applies(self, model: Any) -> bool:
         """Token models: a table's network is too small to gain from it."""
-        return model.learns == "loop" and bool(model.ragged)
+        return super().applies(model) and bool(model.ragged)
 
     def export(self, member: Exportable, folder: Path) -> dict[str, Any]:
         """`model.xml` and `model.bin`."""
         with nncf_quietly() as nncf:
-            graph = nncf.compress_weights(converted(member), mode=nncf.CompressWeightsMode.INT8_ASYM)
+            graph = nncf.compress_weights(
+                converted(member), mode=nncf.CompressWeightsMode.INT8_ASYM, ignored_scope=recurrent_left(nncf)
+            )
         return save(graph, folder, member, "auto") | {"precision": self.precision}
