@@ -91,7 +91,9 @@ def make_painter(folder: Path) -> Path:
     (folder / "one").mkdir(parents=True)
     write_json(folder / "one" / "features.json", features)
     save_file(weights, folder / "one" / "weights.safetensors")
-    Artifact(name="painter", state=state, members=(Member(candidate="gaussian", model="gaussian", folder="one"),)).save(folder)
+    Artifact(name="painter", state=state, members=(Member(candidate="gaussian", model="gaussian", folder="one"),)).save(
+        folder
+    )
     return folder
 
 
