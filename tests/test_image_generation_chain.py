@@ -55,7 +55,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     pl.DataFrame(shapes(320)).write_parquet(folder / "shapes.parquet")
     blueprint = Blueprint.build(
         name="shapes", task="image-generation", size="tiny", data={"source": str(folder / "shapes.parquet"), "target": "picture"},
-        prepare={"near_duplicates": None}, train={"budget": "5 min", "candidates": {"gan": GAN, "flow": FLOW}},
+        prepare={"near_duplicates": None}, train={"budget": "60 min", "candidates": {"gan": GAN, "flow": FLOW}},
         evaluate={"bootstrap": 100, "gates": {"kernel_ratio": 0.9, "kernel_distance": 5.0}}, compress={"methods": {"onnx": {}, "openvino": {}}},
         serve={"p95": "250 ms", "levels": [5, 20], "level_time": "0.5 s"},
     )  # fmt: skip
