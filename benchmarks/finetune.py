@@ -18,6 +18,7 @@ from modelyard.context import available_cores
 
 DEFAULTS = {"rounds": 4}
 CELLS = ["smollm2"]
+MINUTES = 15.0
 VERSES = builds.RECIPES / "verses-assistant" / "verses.parquet"
 ROUND, TOGETHER = 16, 8
 """Conversations of a round, and of a step."""

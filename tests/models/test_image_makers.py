@@ -178,7 +178,7 @@ def test_only_the_turns_own_weights_move() -> None:
     stepper = Stepper(
         part, module, None, state(), part.loop({}, state(), 8), 0, torch.device("cpu"), answer=module.train()
     )
-    stepper.open()
+    stepper.open(1)
     examples = Examples(
         {"label": np.arange(8) % 2}, np.random.default_rng(0).integers(0, 256, (8, 256)).astype(np.uint8)
     )

@@ -20,7 +20,6 @@ from modelyard.models._contract import Clock, Examples
 from modelyard.predictor import Artifact, Member
 from modelyard.rows import Column, from_records
 from modelyard.store import write_json
-from tests.toys import png
 
 if TYPE_CHECKING:
     import httpx
@@ -77,6 +76,8 @@ def make_model(folder: Path, *, model: str = "linear") -> Path:
 def make_painter(folder: Path) -> Path:
     """Fit a Gaussian of each class to 40 images and write its artifact."""
     from safetensors.numpy import save_file
+
+    from modelyard.features.images import png
 
     columns = (Column(name="kind", type="category", values=("a", "b"), example="a"), Column(name="seed", type="number"))
     rng = np.random.default_rng(0)
