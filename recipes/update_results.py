@@ -183,7 +183,8 @@ def results(build: Path, asked: str | None = None) -> str:
         lines.append(f"- Declared cost of a row: {text}.")
     if text := line(evaluated, DRAWN):
         lines.append(f"- Made by the chosen model: {text}.")
-        lines.append(f"- Training, all candidates together: {quantity(at(trained, 'run.seconds'))}.")
+        seconds = sum(one.get("timings", {}).get("total", 0.0) for one in trained.get("candidates", []))
+        lines.append(f"- Training, all candidates together: {seconds:.0f} s.")
     served, valued = read(build, "serve"), read(build, "business")
     if text := line(served, SERVED):
         lines.append(f"- Served, one row a request: {text}.")
