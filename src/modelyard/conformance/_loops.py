@@ -72,6 +72,7 @@ def by_heart(trial: Trial) -> ByHeart:
             if step % 10 == 0:
                 loss = _loss(trial, module, held)
         weights = {name: tensor.detach().numpy().copy() for name, tensor in module.state_dict().items()}
+    weights = model.finished(weights, trial.features, toy.state, held.arrays, trial.folder / "heart")[0]
     return ByHeart(rows, float(loss), known, step, weights)
 
 
