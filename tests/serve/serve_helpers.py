@@ -81,7 +81,7 @@ def make_painter(folder: Path) -> Path:
 
     columns = (Column(name="kind", type="category", values=("a", "b"), example="a"), Column(name="seed", type="number"))
     rng = np.random.default_rng(0)
-    pictures = np.array([png(rng.integers(0, 256, (16, 16)).astype(np.uint8)) for _ in range(40)], dtype=object)
+    pictures = np.array([png(rng.integers(0, 256, (16, 16, 1)).astype(np.uint8)) for _ in range(40)], dtype=object)
     rows = from_records([{"kind": "ab"[number % 2], "seed": number} for number in range(40)], columns)
     task, part = parts.build("tasks", "image-generation"), parts.build("models", "gaussian")
     state = task.fit(pictures, "picture", columns, None)
