@@ -7,17 +7,21 @@ row alone, in a batch, in torch and in an exported graph begins with the same nu
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
 
-from modelyard.errors import DataError
-from modelyard.models._contract import Arrays, Model
+from modelyard.errors import DataError, MissingExtra
+from modelyard.models._contract import Arrays, LoopModel, Model, Weights
+from modelyard.records.trained import Work
 from modelyard.rows import Array, Rows
 from modelyard.tasks._contract import State
 
 SEED = "seed"
 """The input that fixes a row's noise; a row without one has the seed 0."""
+AVERAGE = "average."
+"""Under which names the weights stand that answer."""
 NOISE, CLASS = 0, 1
 """Streams of a seed: of its noise, and of its class where none is asked for."""
 
@@ -58,6 +62,36 @@ class ImageMaker(Model):
     def numbers(self, features: dict[str, Any]) -> int:
         """How many numbers of noise an image is made from: by default as many as it has pixels."""
         return math.prod(features["shape"])
+
+
+class ImageNetwork(LoopModel, ImageMaker):
+    """One that learns by gradient and answers with a running mean of itself. Abstract: a model brings its network."""
+
+    @abstractmethod
+    def network(self, features: dict[str, Any]) -> Any:
+        """A fresh `torch.nn.Module`: `forward(noise, label)` -> (n, D), more arguments for the loss of each row."""
+
+    def module(self, features: dict[str, Any], state: State, *, seed: int, folder: Any = None) -> Any:
+        """The network, its weights drawn from the seed alone."""
+        try:
+            import torch
+        except ImportError:
+            raise MissingExtra("a generative network", "images") from None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.network(features)
+
+    def work(self, weights: Weights, features: dict[str, Any], state: State) -> Work:
+        """Of the running mean, which answers; FLOPs as torch counts them while one image is made."""
+        import torch
+        from torch.utils.flop_counter import FlopCounterMode
+
+        network = self.module(features, state, seed=0).eval()
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            network(torch.zeros(1, self.numbers(features)), torch.zeros(1, dtype=torch.int64))
+        own = {name: array for name, array in weights.items() if name.startswith(AVERAGE)}
+        found = super().work(own, features, state)
+        return found.model_copy(update={"flops_per_row": float(counter.get_total_flops())})
 
 
 def _labels(rows: Rows, seeds: Array, features: dict[str, Any]) -> Array:

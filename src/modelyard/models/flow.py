@@ -13,19 +13,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from modelyard.errors import MissingExtra
 from modelyard.models import _flow, _gan
-from modelyard.models._contract import Examples, LoopModel, LoopOptions, Lost, Weights
-from modelyard.models._imaging import ImageMaker
-from modelyard.records.trained import Work
+from modelyard.models._contract import Examples, LoopOptions, Lost
+from modelyard.models._imaging import ImageNetwork
 from modelyard.rows import Array, Rows
 from modelyard.tasks._contract import State
 
-AVERAGE = "average."
-"""Under which names the weights stand that answer."""
 
-
-class Part(LoopModel, ImageMaker):
+class Part(ImageNetwork):
     """Flow matching."""
 
     tasks: ClassVar[tuple[str, ...]] = ("image-generation",)
@@ -73,15 +68,9 @@ class Part(LoopModel, ImageMaker):
         noise = np.broadcast_to(arrays["noise"][:1] * 0, (len(rows), self.numbers(features)))
         return Examples({"noise": noise, "label": self.labels(rows, features)}, target)
 
-    def module(self, features: dict[str, Any], state: State, *, seed: int, folder: Any = None) -> Any:
+    def network(self, features: dict[str, Any]) -> Any:
         """`forward(noise, label)` -> (n, D); with `real` images, the loss of each row."""
-        try:
-            import torch
-        except ImportError:
-            raise MissingExtra("a generative network", "images") from None
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return _network()(features, self)
+        return _network()(features, self)
 
     def loop(self, features: dict[str, Any], state: State, rows: int) -> LoopOptions:
         """Its own options."""
@@ -118,18 +107,6 @@ class Part(LoopModel, ImageMaker):
     def first_loss(self, features: dict[str, Any], task: Any, state: State) -> float:
         """A velocity of 0 errs by image - noise: the mean square of the image, and 1 of the noise."""
         return 1.0 + float(features["power"])
-
-    def work(self, weights: Weights, features: dict[str, Any], state: State) -> Work:
-        """Of the running mean alone; FLOPs as torch counts them while one image is made."""
-        import torch
-        from torch.utils.flop_counter import FlopCounterMode
-
-        network = self.module(features, state, seed=0).eval()
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            network(torch.zeros(1, self.numbers(features)), torch.zeros(1, dtype=torch.int64))
-        own = {name: array for name, array in weights.items() if name.startswith(AVERAGE)}
-        found = super().work(own, features, state)
-        return found.model_copy(update={"flops_per_row": float(counter.get_total_flops())})
 
 
 @cache

@@ -12,18 +12,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from modelyard.errors import MissingExtra
 from modelyard.models import _gan
-from modelyard.models._contract import LoopModel, LoopOptions, Lost, Weights
-from modelyard.models._imaging import ImageMaker
-from modelyard.records.trained import Epoch, Work
+from modelyard.models._contract import LoopOptions, Lost
+from modelyard.models._imaging import ImageNetwork
+from modelyard.records.trained import Epoch
 from modelyard.tasks._contract import State
 
-AVERAGE = "average."
-"""Under which names the weights stand that answer."""
 
-
-class Part(LoopModel, ImageMaker):
+class Part(ImageNetwork):
     """A generative adversarial network (Goodfellow et al. 2014)."""
 
     tasks: ClassVar[tuple[str, ...]] = ("image-generation",)
@@ -68,15 +64,9 @@ class Part(LoopModel, ImageMaker):
     def numbers(self, features: dict[str, Any]) -> int:
         return self.noise
 
-    def module(self, features: dict[str, Any], state: State, *, seed: int, folder: Any = None) -> Any:
+    def network(self, features: dict[str, Any]) -> Any:
         """`forward(noise, label)` -> (n, D); with `real` images and a `turn`, the loss of each row."""
-        try:
-            import torch
-        except ImportError:
-            raise MissingExtra("a generative network", "images") from None
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return _network()(features, self)
+        return _network()(features, self)
 
     @property
     def bounded(self) -> bool:
@@ -131,18 +121,6 @@ class Part(LoopModel, ImageMaker):
         found = _gan.signs(critic, made, [], loss=self.loss, last=1)
         broken = facts.get("stopped") == "loss_not_finite"
         return tuple(dict.fromkeys((*(("loss_not_finite",) if broken else ()), *found)))
-
-    def work(self, weights: Weights, features: dict[str, Any], state: State) -> Work:
-        """Of the generator alone; FLOPs as torch counts them while one image is made."""
-        import torch
-        from torch.utils.flop_counter import FlopCounterMode
-
-        network = self.module(features, state, seed=0).eval()
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            network(torch.zeros(1, self.noise), torch.zeros(1, dtype=torch.int64))
-        own = {name: array for name, array in weights.items() if name.startswith(AVERAGE)}
-        found = super().work(own, features, state)
-        return found.model_copy(update={"flops_per_row": float(counter.get_total_flops())})
 
 
 @cache
