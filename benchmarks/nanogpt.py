@@ -25,8 +25,8 @@ CELLS = ["verses"]
 HELD, SEED = 0.05, 0
 """Share of the chapters that are held out, drawn with this seed."""
 PEER, OURS, PIECES = "nanogpt", "ours", "ours-pieces"
-SHARE = 0.5
-"""Of nanoGPT's time that ours gets: the bar."""
+SHARE, GIVEN = 0.5, 0.47
+"""Of nanoGPT's time: the most that ours may take, and what it is told to take; a budget is kept to a few percent."""
 MINUTES = 8.0
 
 
@@ -58,7 +58,7 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
             harness.say(f"round {number + 1} of {settings['rounds']}")
             peer = running[PEER].do("train", folder=str(folder), seed=number, threads=threads)
             found[PEER].append(peer)
-            for name, share in ((OURS, SHARE), (PIECES, 1.0)):
+            for name, share in ((OURS, GIVEN), (PIECES, 1.0)):
                 kind = "characters" if name == OURS else "bpe"
                 given = {"seconds": share * peer["seconds"], "seed": number, "threads": threads, "tokenizer": kind}
                 found[name].append(running[name].do("train", folder=str(folder), **given))

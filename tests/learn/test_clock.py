@@ -60,12 +60,31 @@ def play(
     return step, hand.now
 
 
+def plans(store: Store) -> list[dict[str, int]]:
+    """All that were made."""
+    found = (store.decided(f"c.steps{number}") for number in ("", ".2", ".3", ".4"))
+    return [one for one in found if one is not None]
+
+
 @pytest.mark.parametrize("seconds", [30.0, 150.0, 500.0])
 def test_budget_is_used_and_kept(hand: Time, tmp_path: Path, seconds: float) -> None:
     steps, used = play(hand, Store(tmp_path), seconds=seconds)
     assert 0.85 * seconds <= used <= 1.02 * seconds
     assert Store(tmp_path).decided("c.stop") is None  # a steady machine needs no stop
-    assert Store(tmp_path).decided("c.steps")["steps"] == steps
+    assert plans(Store(tmp_path))[-1]["steps"] == steps
+
+
+def test_slow_first_steps_do_not_shorten_the_training(hand: Time, tmp_path: Path) -> None:
+    """A plan of six steps that prepare kernels is made anew, in time for the rate to follow it."""
+    steps, used = play(hand, Store(tmp_path), seconds=200, cost=lambda step: 3.0 if step < 8 else 0.5)
+    made = plans(Store(tmp_path))
+    assert made[0]["steps"] < 100 < 250 < steps == made[-1]["steps"]
+    assert 0.85 * 200 <= used <= 1.02 * 200
+
+
+def test_the_first_plan_comes_before_warm_up_is_over(hand: Time, tmp_path: Path) -> None:
+    play(hand, Store(tmp_path), seconds=100, most=100_000, cost=lambda step: 0.05)
+    assert plans(Store(tmp_path))[0]["at"] <= 0.015 * 2000
 
 
 def test_enough_time_means_every_epoch(hand: Time, tmp_path: Path) -> None:

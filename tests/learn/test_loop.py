@@ -176,7 +176,7 @@ def test_moments_come_back_laid_out_as_their_weights() -> None:
 def test_killed_under_a_budget_trains_the_steps_that_were_planned(
     table_setting: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every forward pass takes a second. The killed run had decided its plan and no more: nothing replays an end or a stop."""
+    """Every forward pass takes a second. The killed run had decided plans and no more: nothing replays an end or a stop."""
     setting, now = table_setting(), [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
 
@@ -194,11 +194,12 @@ def test_killed_under_a_budget_trains_the_steps_that_were_planned(
     for kill in (30, 5):
         with pytest.raises(Kill):
             run("killed", progress=Killing(kill))
-    plan = store.decided("candidate.steps")
-    assert store.decided("candidate.end") is None and 50 < plan["steps"] < 100
+    assert store.decided("candidate.end") is None and 50 < store.decided("candidate.steps")["steps"] < 100
     resumed, unbroken = run("killed"), run("unbroken")
     assert store.decided("candidate.stop") is None
-    assert resumed.facts["steps"] == plan["steps"] and resumed.facts["stopped"] == "budget"
+    plans = [store.decided(f"candidate.steps{number}") for number in ("", ".2", ".3", ".4")]
+    assert resumed.facts["steps"] == [plan for plan in plans if plan][-1]["steps"]
+    assert resumed.facts["stopped"] == "budget"
     assert 90 <= resumed.timings["total"] <= 105
     assert equal(resumed.weights, unbroken.weights) and resumed.curve == unbroken.curve
 

@@ -25,6 +25,8 @@ SMALLEST = 300
 """Words of a byte-pair vocabulary: 256 bytes, the end, and some merges."""
 BYTES_A_WORD = 400
 """Training bytes that each entry of a vocabulary is chosen from where its size is not given: enough to learn what follows it."""
+AT_ONCE = 64
+"""Texts given to a tokenizer at a time: what it notes of each token takes about 100 bytes, far more than its number."""
 
 
 def fit(texts: Sequence[str], *, kind: Kind, size: int | None) -> dict[str, Any]:
@@ -92,7 +94,11 @@ def read(text: str) -> Any:
 def ids_of(texts: Sequence[str], features: dict[str, Any]) -> list[list[int]]:
     """Token ids of texts; what looks like a special token in a text is text."""
     made = tokenizer(features["tokenizer"])
-    return [found.ids for found in made.encode_batch_fast(list(texts), add_special_tokens=False)]
+    return [
+        found.ids
+        for start in range(0, len(texts), AT_ONCE)
+        for found in made.encode_batch_fast(list(texts[start : start + AT_ONCE]), add_special_tokens=False)
+    ]
 
 
 def text_of(ids: Iterable[int], features: dict[str, Any]) -> str:
@@ -138,7 +144,10 @@ def _joined(columns: Sequence[Array], count: int) -> list[str]:
 
 
 def encode(found: Sequence[tuple[list[int], int]], features: dict[str, Any], *, context: int) -> dict[str, Array]:
-    """One row a document, padded: (n, L) each and `length` (n,). One longer than the context stands there in pieces, a segment each."""
+    """One row a document, padded: (n, L) each and `length` (n,).
+
+    One longer than the context stands there in pieces of `context + 1` tokens, a segment each.
+    """
     cut = [_pieces(ids, prompt, context) for ids, prompt in found]
     length = np.array([sum(len(ids) for ids, _ in pieces) for pieces in cut], dtype=np.int64)
     arrays = _empty(len(cut), int(length.max(initial=2)), features["end"])
@@ -193,7 +202,7 @@ def pack(
 
 def _empty(count: int, width: int, end: int) -> dict[str, Array]:
     arrays = {
-        name: np.zeros((count, width), dtype=np.int64) for name in ("ids", "segment", "position", "counted", "bytes")
+        name: np.zeros((count, width), dtype=np.int32) for name in ("ids", "segment", "position", "counted", "bytes")
     }
     arrays["ids"][:] = end
     return arrays

@@ -1,6 +1,7 @@
-"""A wall-clock budget in steps: measured on the first real steps, decided once, written down before it is used.
+"""A wall-clock budget in steps: measured on the first real steps, corrected while the rate still hardly falls, written down before it is used.
 
     <name>.steps       {"at": 6, "steps": 180}    from step 6 on, 180 steps are planned (none: all epochs fitted easily)
+    <name>.steps.2     {"at": 20, "steps": 205}   measured on more of them, it is 205
     <name>.stop        {"at": 120, "steps": 150}  the clock threatened: from step 120 on, the rate falls to 0 at step 150
     <name>.end         150                        training is over: with this decision a repetition measures nothing
 
@@ -20,13 +21,19 @@ Decide = Callable[[str, Callable[[], Any]], Any]
 SKIPPED = 2
 """The first steps of a process prepare kernels and are not typical."""
 MEASURED = 6
-"""The plan is made after at least so many steps, or when half the time is gone."""
-LOOKING = 0.04
-"""... and not before this share of the time: six steps of a millisecond would tell nothing."""
+"""The first plan is made after at least so many steps, or when half the time is gone."""
+PLANNING = (0.01, 0.05, 0.15, 0.35)
+"""... and not before the first of these shares of the time; at the others it is made anew, if twice as many steps have been measured.
+Until there is a plan, warm-up is stretched over all epochs and the rate is next to nothing: a late first plan wastes steps and ends in a
+jump. A plan of the first steps alone is wrong by a third: they are slower than the rest."""
+PLANNED = 0.45
+"""From this share of the time on the rate falls too fast for another plan; stops do what is left to do."""
 RESERVE = 0.97
 """Share of the time that is planned for; the rest is for checkpoints and noise."""
 THREAT = 1.05
 """A predicted overrun by this factor shortens the training: half of the 10 % within which a budget is to be kept."""
+STOPS = 9
+"""Most stops."""
 CALM = 0.1
 """Share of the planned steps between two decisions: a few slow steps are noise, and each stop bends the schedule."""
 FORWARD = 0.4
@@ -67,13 +74,16 @@ class Clock:
     """Seconds used up to `started` (before a kill)."""
     started: float = field(default_factory=time.monotonic)
     plans: list[dict[str, int]] = field(default_factory=list)
-    """The decisions in force, in order: the plan, then the stops."""
+    """Those in force, in order; the last one holds."""
+    stops: list[dict[str, int]] = field(default_factory=list)
+    """Those in force, in order."""
     step_seconds: float = 0.0
     step_works: float = 0.0
     validation_seconds: float = 0.0
     begun: int = 0
     """The step this process began with."""
-    _pending: list[dict[str, int]] = field(default_factory=list)
+    _pending: list[tuple[str, dict[str, int]]] = field(default_factory=list)
+    """Kinds and decisions that an earlier process took, in order."""
     _over: bool = False
     _recent: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=20))
     """(seconds, work) of the latest steps measured."""
@@ -83,14 +93,13 @@ class Clock:
         if self.seconds is None:
             return
         self._over = peek(self.decide, f"{self.name}.end") is not None
-        for name in (
-            f"{self.name}.steps",
-            f"{self.name}.stop",
-            *(f"{self.name}.stop.{number}" for number in range(2, 10)),
-        ):
-            found = peek(self.decide, name)
-            if found is not None:
-                self._pending.append(found)
+        for kind, most in (("steps", len(PLANNING)), ("stop", STOPS)):
+            found = (peek(self.decide, self._named(kind, number)) for number in range(most))
+            self._pending += [(kind, decision) for decision in found if decision is not None]
+        self._pending.sort(key=lambda one: one[1]["at"])
+
+    def _named(self, kind: str, number: int) -> str:
+        return f"{self.name}.{kind}" + (f".{number + 1}" if number else "")
 
     def elapsed(self) -> float:
         """Seconds used, those before a kill included."""
@@ -124,52 +133,53 @@ class Clock:
 
     def look(self, step: int) -> None:
         """Called before each step with the number of steps done: replays or takes the decisions of this moment."""
-        while self._pending and self._pending[0]["at"] <= step:
-            self._apply(self._pending.pop(0))
+        while self._pending and self._pending[0][1]["at"] <= step:
+            self._apply(*self._pending.pop(0))
         seconds = self.seconds
         if seconds is None or self._over or self._pending:
             return
-        if not self.plans:
-            enough = step >= MEASURED and self.elapsed() >= LOOKING * seconds
-            if enough or (step > 0 and self.elapsed() > seconds / 2):
-                self._apply(
-                    self.decide(
-                        f"{self.name}.steps", lambda: {"at": step, "steps": self._affordable(step, seconds * RESERVE)}
-                    )
-                )
-        elif step < self.planned and self._calm(step) and self._predicted(step, self.planned) > seconds * THREAT:
-            number = len(self.plans)
-            name = f"{self.name}.stop" if number == 1 else f"{self.name}.stop.{number}"
-            if number < 10:
-                self._apply(self.decide(name, lambda: {"at": step, "steps": self._affordable(step, seconds)}))
+        gone = self.elapsed() / seconds
+        if self._planning(step, gone):
+            self._take("steps", self.plans, lambda: {"at": step, "steps": self._affordable(step, self.most, RESERVE)})
+        elif gone >= PLANNING[-1] and self.plans and step < self.planned and len(self.stops) < STOPS:
+            if self._calm(step, gone) and self._predicted(step, self.planned) > seconds * THREAT:
+                self._take("stop", self.stops, lambda: {"at": step, "steps": self._affordable(step, self.planned, 1.0)})
 
-    def _calm(self, step: int) -> bool:
+    def _planning(self, step: int, gone: float) -> bool:
+        """Whether a plan is due when a share of the time is gone."""
+        if not self.plans:
+            return (step >= MEASURED and gone >= PLANNING[0]) or (step > 0 and gone > 0.5)
+        due = sum(share <= gone for share in PLANNING)
+        return len(self.plans) < due and gone < PLANNED and bool(self._recent) and step >= 2 * self.plans[-1]["at"]
+
+    def _calm(self, step: int, gone: float) -> bool:
         """Whether enough has been measured since the last decision for another; near the end every step is looked at."""
-        assert self.seconds is not None
-        return bool(self._recent) and (
-            step - self.plans[-1]["at"] >= max(len(self._recent) // 2, CALM * self.planned)
-            or self.elapsed() > 0.9 * self.seconds
-        )
+        last = (self.stops or self.plans)[-1]["at"]
+        enough = step - last >= max(len(self._recent) // 2, CALM * self.planned)
+        return bool(self._recent) and (enough or gone > 0.9)
+
+    def _take(self, kind: str, taken: list[dict[str, int]], choose: Callable[[], dict[str, int]]) -> None:
+        self._apply(kind, self.decide(self._named(kind, len(taken)), choose))
 
     def damping(self, step: int) -> float:
         """Share of the learning rate that the stops in force leave: a line to 0 from the moment each was decided."""
         share = 1.0
-        for stop in self.plans[1:]:
+        for stop in self.stops:
             share *= max(0.0, (stop["steps"] - step) / max(1, stop["steps"] - stop["at"]))
         return share
 
     def schedule(self) -> int:
-        """Steps over which the schedule runs: the plan's, whatever stops came after."""
-        return self.plans[0]["steps"] if self.plans else self.most
+        """Steps over which the schedule runs: the last plan's, whatever stops came after."""
+        return self.plans[-1]["steps"] if self.plans else self.most
 
     def end(self, step: int) -> None:
         """Training is over; a repetition with these decisions measures nothing."""
         if self.seconds is not None:
             self.decide(f"{self.name}.end", lambda: step)
 
-    def _apply(self, plan: dict[str, int]) -> None:
-        self.plans.append(plan)
-        self.planned = min(self.planned, plan["steps"])
+    def _apply(self, kind: str, decision: dict[str, int]) -> None:
+        (self.plans if kind == "steps" else self.stops).append(decision)
+        self.planned = min(each["steps"] for each in (self.plans[-1:] + self.stops))
 
     def _rate(self, step: int) -> float:
         """Seconds for a unit of work: the mean of all steps' and the latest steps' rate, or all time over all steps until one is measured."""
@@ -184,12 +194,13 @@ class Clock:
         each = self.validation_seconds or self.validation_work * rate * FORWARD
         return self.elapsed() + (total - step) * self.step_work * rate + validations * each
 
-    def _affordable(self, step: int, seconds: float) -> int:
-        """The most steps, up to those planned, that end within `seconds`."""
-        low, high = step, self.planned
+    def _affordable(self, step: int, most: int, share: float) -> int:
+        """The most steps, up to `most`, that end within a share of the time."""
+        assert self.seconds is not None
+        low, high = step, most
         while low < high:
             middle = (low + high + 1) // 2
-            if self._predicted(step, middle) <= seconds:
+            if self._predicted(step, middle) <= share * self.seconds:
                 low = middle
             else:
                 high = middle - 1

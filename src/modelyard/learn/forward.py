@@ -18,7 +18,9 @@ from modelyard.rows import Array
 from modelyard.store import replacing
 
 ROWS = 64
-"""Rows of a pass without gradients, where rows have no token budget to say."""
+"""Most rows of a pass without gradients, where rows have no token budget to say..."""
+TOKENS = 4_096
+"""... and most tokens, unless one row has more: what lies between two layers of a small network then still fits a processor's cache."""
 
 
 @contextmanager
@@ -69,7 +71,8 @@ def outputs(
         size = max(rows, ROWS)
         passes = [every[start : start + size] for start in range(0, len(every), size)]
     else:
-        passes = batches.passes(every, length, tokens or ROWS * int(length.max(initial=1)))
+        longest = int(length.max(initial=1))
+        passes = batches.passes(every, length, tokens or min(ROWS * longest, max(longest, TOKENS)))
     with torch.inference_mode(), precision.autocast(number_format, device):
         found = [
             forward(**tensors(batches.take(arrays, part, ragged), device)).float().cpu().numpy() for part in passes

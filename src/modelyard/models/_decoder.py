@@ -235,22 +235,32 @@ def network() -> Any:
             self, ids: torch.Tensor, segment: torch.Tensor, position: torch.Tensor, counted: torch.Tensor,
             bytes: torch.Tensor, length: torch.Tensor | None = None,
         ) -> torch.Tensor:  # fmt: skip
-            """(B, L) each -> (B, 3): nats, tokens and bytes of what is counted. A place sees its own segment, up to itself."""
-            inside = segment[:, :-1]
-            mask = None
-            if bool((inside > 1).any()):  # several documents in a row; one alone, and what fills it up, needs no mask
+            """(B, L) each -> (B, 3): nats, tokens and bytes of what is counted. A place sees its own segment, up to itself.
+
+            A row longer than the context + 1 is so many rows of context + 1 beside each other, none of which sees another.
+            """
+            rows, block = len(ids), self.shape.context + 1
+            if ids.shape[1] > block:
+                ids, segment, position, counted, bytes = (
+                    functional.pad(part, (0, -part.shape[1] % block)).view(-1, block)
+                    for part in (ids, segment, position, counted, bytes)
+                )
+            inside, mask = segment[:, :-1], None
+            if bool(((inside != inside[:, :1]) & (inside > 0)).any()):
+                # several documents in a row; one alone, and what fills it up, needs no mask
                 width = inside.shape[1]
                 causal = torch.ones(width, width, dtype=torch.bool, device=ids.device).tril()
                 mask = ((inside[:, :, None] == inside[:, None, :]) & causal)[:, None]  # (B, 1, L - 1, L - 1)
             steps, _ = self._through(ids[:, :-1], position[:, :-1], mask)
             weight = counted[:, 1:].float()
-            wanted, chosen = ids[:, 1:], weight > 0
+            wanted, chosen = ids[:, 1:].long(), weight > 0
             if not bool(chosen.all()):  # scores of what is not counted cost as much as those of what is
                 nats = torch.zeros_like(weight).masked_scatter(chosen, self._nats(steps[chosen], wanted[chosen]))
             else:
                 nats = self._nats(steps, wanted)
             nats = nats * weight
-            return torch.stack([nats.sum(1), weight.sum(1), (bytes[:, 1:] * counted[:, 1:]).float().sum(1)], dim=1)
+            found = torch.stack([nats.sum(1), weight.sum(1), (bytes[:, 1:] * counted[:, 1:]).float().sum(1)], dim=1)
+            return found.unflatten(0, (rows, -1)).sum(1)
 
         def _nats(self, steps: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
             """(..., W), (...) -> (...) negative log-probabilities of the wanted tokens."""

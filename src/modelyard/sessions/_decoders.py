@@ -119,7 +119,9 @@ class Reader(ABC):
     def _nats(self, arrays: Arrays, most: int) -> Array:
         """(B,) summed over what is counted; at most so many places of a row at a time."""
         width = int(arrays["length"].max()) - 1
-        ids, position = (_filled(arrays[name][:, :width], _rounded(width)) for name in ("ids", "position"))
+        ids, position = (
+            _filled(arrays[name][:, :width].astype(np.int64), _rounded(width)) for name in ("ids", "position")
+        )
         wanted, counted = arrays["ids"][:, 1 : width + 1], arrays["counted"][:, 1 : width + 1]
         mask = np.ones_like(ids)  # what fills up stands behind, where nothing that counts sees it
         held, nats = self.nothing(len(ids)), np.zeros(len(ids))
