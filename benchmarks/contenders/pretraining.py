@@ -77,8 +77,8 @@ def _loss(module: Any, features: dict[str, Any], model: Any, place: Path, *, cha
     found = [(each, 1) if characters else ([features["end"], *each], 1) for each in ids]
     scores = np.concatenate(
         [
-            _scored(module, subwords.encode(found[start : start + 64], features, context=model.context))
-            for start in range(0, len(found), 64)
+            _scored(module, subwords.encode(found[start : start + 16], features, context=model.context))
+            for start in range(0, len(found), 16)
         ]
     )
     nats, tokens, size = scores.sum(axis=0)

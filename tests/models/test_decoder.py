@@ -182,6 +182,24 @@ def test_logits_made_in_parts_have_the_same_loss_and_gradients(monkeypatch: pyte
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(gradients, same, strict=True))
 
 
+def test_gradients_are_those_of_differences(network: Any) -> None:
+    """Turned heads and gated layers have gradients written by hand; what they answer while learning is what they answer without."""
+    network = network.double()
+    block, shape = network.blocks[0], network.shape
+    steps = torch.randn(2, 5, shape.width, dtype=torch.float64)
+    angles = torch.arange(5)[None, :, None, None] * network.frequencies.repeat(2)
+    turns = (angles.cos(), angles.sin()) if shape.blocks == "modern" else None
+
+    def answer(steps: Any) -> Any:
+        return block(steps, turns, None)[0]
+
+    plain = answer(steps)
+    assert torch.allclose(answer(steps.requires_grad_()), plain, atol=1e-12)
+    assert torch.autograd.gradcheck(answer, (steps,), fast_mode=True)
+    weight = block.attention.all.weight
+    assert torch.autograd.gradcheck(lambda _: answer(steps.detach()).sum(), (weight,), fast_mode=True)
+
+
 def test_bf16_changes_little(network: Any) -> None:
     given = arrays([[16], [10]], torch.stack(texts(16, 16)))
     with torch.no_grad():

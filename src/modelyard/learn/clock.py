@@ -141,9 +141,8 @@ class Clock:
         gone = self.elapsed() / seconds
         if self._planning(step, gone):
             self._take("steps", self.plans, lambda: {"at": step, "steps": self._affordable(step, self.most, RESERVE)})
-        elif gone >= PLANNING[-1] and self.plans and step < self.planned and len(self.stops) < STOPS:
-            if self._calm(step, gone) and self._predicted(step, self.planned) > seconds * THREAT:
-                self._take("stop", self.stops, lambda: {"at": step, "steps": self._affordable(step, self.planned, 1.0)})
+        elif self._threatened(step, gone) and self._predicted(step, self.planned) > seconds * THREAT:
+            self._take("stop", self.stops, lambda: {"at": step, "steps": self._affordable(step, self.planned, 1.0)})
 
     def _planning(self, step: int, gone: float) -> bool:
         """Whether a plan is due when a share of the time is gone."""
@@ -152,8 +151,10 @@ class Clock:
         due = sum(share <= gone for share in PLANNING)
         return len(self.plans) < due and gone < PLANNED and bool(self._recent) and step >= 2 * self.plans[-1]["at"]
 
-    def _calm(self, step: int, gone: float) -> bool:
-        """Whether enough has been measured since the last decision for another; near the end every step is looked at."""
+    def _threatened(self, step: int, gone: float) -> bool:
+        """Whether a stop may be due: enough has been measured since the last decision; near the end every step is looked at."""
+        if gone < PLANNING[-1] or not self.plans or step >= self.planned or len(self.stops) == STOPS:
+            return False
         last = (self.stops or self.plans)[-1]["at"]
         enough = step - last >= max(len(self._recent) // 2, CALM * self.planned)
         return bool(self._recent) and (enough or gone > 0.9)

@@ -58,8 +58,8 @@ class Part(LoopModel, Language):
     """L2: decoupled for adamw, in the gradient for the others."""
     schedule: Literal["cosine", "linear", "constant", "step"] = "cosine"
     """Learning rate after warm-up."""
-    warmup: float = Field(0.05, ge=0, lt=1)
-    """Share of the steps over which the learning rate rises."""
+    warmup: float = Field(0.1, ge=0, lt=1)
+    """Share of the steps over which the learning rate rises; twice the usual, because a budget buys few steps."""
     epochs: int = Field(20, ge=1)
     """Passes over the data at most; the budget may buy fewer."""
     batch_rows: int = Field(32, ge=1)
