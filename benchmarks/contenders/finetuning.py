@@ -100,7 +100,7 @@ def _ours(verses: str) -> Any:
     module = model.module(features, state, seed=0).train()
     options = model.loop(features, state, 1)
     stepper = Stepper(model, module, task, state, options, 0, torch.device("cpu"), answer=module)
-    stepper.open()
+    stepper.open(per_epoch=1_000)
 
     def tune(given: list[Any], together: int) -> dict[str, Any]:
         began, lost, counted = time.perf_counter(), 0.0, 0.0
