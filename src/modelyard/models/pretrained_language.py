@@ -30,6 +30,8 @@ PARITY = 1e-3
 """Most that a logit of the merged model may differ from the adapter's, float32."""
 TRIED = 8
 """Validation rows on which that is measured."""
+ROUNDED = 8
+"""Lengths are rounded up to a multiple of it (`learn.batches`)."""
 ADAPTER = "adapter"
 """Folder of the adapter in PEFT's format, beside the merged weights."""
 
@@ -235,9 +237,15 @@ class Part(LoopModel, Language):
         return LoopOptions(
             optimiser=self.optimiser, learning_rate=rate, weight_decay=self.weight_decay, betas=(0.9, 0.95),
             schedule=self.schedule, warmup=self.warmup, epochs=0 if self.tuning == "none" else self.epochs,
-            batch_rows=self.batch_rows, batch_tokens=self.batch_tokens, patience=self.patience,
+            batch_rows=self.batch_rows, batch_tokens=self._pass(), patience=self.patience,
             precision="fp32" if self.tuning == "none" else self.precision, validations_per_epoch=self.validations_per_epoch,
         )  # fmt: skip
+
+    def _pass(self) -> int | None:
+        """Places of a forward pass that holds as many whole blocks as `batch_tokens` says: a block has a place more than the context."""
+        if self.batch_tokens is None:
+            return None
+        return self.batch_tokens + ROUNDED * (self.batch_tokens // self.context)
 
     def finished(
         self, weights: Weights, features: dict[str, Any], state: State, held: Arrays, folder: Path
