@@ -27,8 +27,9 @@ class Part(Task):
     metrics: ClassVar[tuple[str, ...]] = ("bits_per_byte", "perplexity")
     baselines: ClassVar[tuple[str, ...]] = ("dummy", "ngram")
     combines: ClassVar[bool] = False
-    tolerance: ClassVar[float] = 0.02
-    """Nats a token: a perplexity of 10 may become 10.2."""
+    tolerance: ClassVar[float] = 0.1
+    """Nats a token of one text, most of it chance: int8 weights of SmolLM2 move a verse of 40 tokens by 0.015 typically, 1 to 3 % of them by
+    more than 0.05, and all verses together by 0.002. The mean is held by `compress.max_drop`."""
 
     def added(self, inputs: Mapping[str, str]) -> dict[str, str]:
         """Where the data hold no prompt, a request may still begin the text."""
