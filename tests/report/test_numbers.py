@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from modelyard.report.catalogue import Words
 from modelyard.report.charts import compact
 from modelyard.report.numbers import fixed, metric_decimals, read, show, significant, sizes, steps
+from modelyard.report.traced import Traced
 
 EN, ZH = Words("en").plain, Words("zh").plain
 
@@ -112,3 +113,7 @@ def test_an_estimate_shows_its_bounds_with_the_same_decimals() -> None:
         and metric_decimals(23865, 22100, 25400) == 0
         and metric_decimals(0.0008, -0.0007, 0.002) == 4
     )
+
+
+def test_units_of_two_words_are_read() -> None:
+    assert Traced("55.6 input_token/request", "serve.json#x").number == 55.6

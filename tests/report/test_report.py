@@ -236,7 +236,7 @@ def test_what_is_wrong_with_a_gradient_is_said(reason: str, language: str, tmp_p
     ]
     shown = {"layer": "3.20 × 10⁻⁸", "steps": "4", "clipped": "75.0", "unclipped": "75.0", "not_finite": "clip", "": ""}
     assert len(said) == bool(reason) and (not reason or shown[reason] in said[0])
-    sound = {"en": "the gradient is sound", "zh": "梯度正常"}[language]
+    sound = {"en": "is sound, of a typical", "zh": "梯度正常"}[language]
     assert any(sound in node.text for node in tree.walk() if node.name == "p") == (not reason)
     plot = world.words.plain("train.gradient_depth")
     assert [node for node in tree.walk() if node.name == "svg" and node.attributes.get("aria-label") == plot]

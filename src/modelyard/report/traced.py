@@ -15,8 +15,8 @@ from urllib.parse import quote, unquote
 
 from modelyard.units import quantity
 
-_WRITTEN = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?( [A-Za-z1][A-Za-z0-9/*]*)?$")
-"""A quantity as records write it: `0.012 s`, `5.6`; a version such as `1.0.0` is none."""
+_WRITTEN = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?( [A-Za-z1][A-Za-z0-9_/*]*)?$")
+"""A quantity as records write it: `0.012 s`, `5.6`, `55 input_token/request`; a version such as `1.0.0` is none."""
 _STEPS = (" / ", " + ")
 
 

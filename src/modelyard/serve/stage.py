@@ -17,7 +17,7 @@ from modelyard.records._base import Derived, Gate
 from modelyard.records.served import Latency, Level, Refusal, Served, Streamed
 from modelyard.serve import client, load, streaming
 from modelyard.serve.refusals import try_bad_requests
-from modelyard.serve.sweep import highest, knee, level, open_ended, sweep
+from modelyard.serve.sweep import highest, knee, lasting, level, open_ended, sweep
 from modelyard.units import Quantity, canonical
 
 LONGEST = {"tiny": 3.0, "small": 45.0, "base": 90.0, "large": 180.0}
@@ -26,6 +26,8 @@ USUAL_LEVEL = 3.0
 """Seconds of a level unless the blueprint says otherwise."""
 TINY_LEVEL = 0.5
 """Seconds of a level where the size is tiny and the blueprint does not say: a check that everything runs, not a measurement."""
+ANSWERS = 100
+"""... and at least as long as so many answers take one after the other."""
 SETTLE = 10.0
 """Seconds that a level may wait until the service has worked off the one before it."""
 SAMPLE = 200
@@ -60,12 +62,13 @@ def run(context: Context) -> Served:
         stream = _stream(context, served, description, bodies)
         ended_one_by_one = clock()
         advance(0.1)
-        stop = clock() + longest
+        stop = clock() + max(longest, ANSWERS * latency.p50.value)
 
         def measure(rate: float) -> Level:
             served.settle(SETTLE)
             seed = context.blueprint.train.seed
-            seconds = min(level_time, load.MOST_REQUESTS / rate / 2)
+            seconds = level_time if context.blueprint.size == "tiny" else lasting(rate, level_time)
+            seconds = min(seconds, load.MOST_REQUESTS / rate / 2)
             grace = max(1.0, 2 * target)
             result = load.drive({**plan, "rate": rate, "seconds": seconds, "seed": seed, "grace": grace})
             advance(0.9 * min((level_time + 0.5) / longest, 0.2))
@@ -220,4 +223,4 @@ def _gates(context: Context, levels: list[Level], latency: Latency, refusals: tu
 
 
 def _ms(time: Quantity) -> str:
-    return f"{time.to('ms'):.3g} ms"
+    return f"{time.to('ms'):.3g} ms" if time.value < 1 else f"{time.value:.3g} s"

@@ -18,6 +18,11 @@ LEAST_RATE = 0.5
 """Requests a second below which a level of seconds would hold too few requests to say anything."""
 BISECTIONS = 3
 """Halvings, on a log scale, of the factor 2 between the last sustained rate and the first broken one: to within 9 %."""
+FEWEST = 20
+"""Requests of a level at least, however long they take: of a service that answers twice in a second, five requests in three seconds
+begin no queue at a rate that it cannot keep up."""
+LONGEST_LEVEL = 60.0
+"""Seconds."""
 KEPT_UP = 0.9
 """Share of the offered rate at which answers must come. Less would let a queue grow for the whole level."""
 FAR_OFF = 3.0
@@ -51,6 +56,11 @@ def level(result: dict[str, Any], *, rate: float, seconds: float, target: float,
         sender_delay=_seconds(result["sender_delay"]),
         sustained=sustained,
     )
+
+
+def lasting(rate: float, level_time: float) -> float:
+    """Seconds that a level lasts: `level_time`, or longer where that holds too few requests."""
+    return max(level_time, min(FEWEST / rate, LONGEST_LEVEL))
 
 
 def sweep(
