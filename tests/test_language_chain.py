@@ -37,7 +37,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
         "heads": 2,
         "width": 48,
         "dropout": 0.0,
-        "epochs": 12,
+        "epochs": 18,
         "batch_rows": 8,
     }
     blueprint = Blueprint.build(
