@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from modelyard import parts
 from modelyard.conformance._common import demand
+from modelyard.conformance._trial import FEW, LEARNT, Trial
 from modelyard.context import Silence
-from modelyard.models._contract import Examples, Weights
-from modelyard.rows import Array, Rows
+from modelyard.rows import Array
 
-if TYPE_CHECKING:
-    from modelyard.conformance._models import Trial
-
-FEW = 8
-"""Rows that are learnt by heart."""
-MOST_STEPS = 1000
-LEARNT = 0.1
-"""Share of the loss of knowing nothing that is left of rows learnt by heart."""
 AGREE = 0.75
 """Share of the rows learnt by heart that a method which rounds answers as trained: of eight, two may stand on the edge."""
 ROUNDED = 0.25
@@ -30,63 +22,6 @@ ROUNDED = 0.25
 
 
 # -- learning -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ByHeart:
-    """What a model learnt of a few rows until it knew them."""
-
-    rows: Rows
-    loss: float
-    known: float
-    """The loss of knowing nothing; of a model that knew something before, its own at the beginning."""
-    steps: int
-    weights: Weights
-
-
-def by_heart(trial: Trial) -> ByHeart:
-    """Steps of the training loop over one batch, until its loss is a tenth of that of knowing nothing."""
-    import torch
-
-    from modelyard.learn import forward
-    from modelyard.learn.stepping import Stepper
-
-    toy, model, device = trial.toy, trial.model, torch.device("cpu")
-    rows, target = toy.train.take(slice(0, FEW)), toy.train_target[:FEW]
-    with forward.settings(1, 0, device):
-        module = model.module(trial.features, toy.state, seed=0)
-        examples = model.examples(rows, target, trial.features, seed=0)
-        held = Examples(trial.encode(rows), target)
-        options = trial.options(len(examples), weight_decay=0.0, l1=0.0, schedule="constant", warmup=0.0)
-        stepper = Stepper(model, module, toy.task, toy.state, options, 0, device, answer=module)
-        stepper.open(MOST_STEPS)
-        known = float(model.first_loss(trial.features, toy.task, toy.state))
-        known = known if np.isfinite(known) else _loss(trial, module, held)
-        enough = LEARNT * known
-        loss, step, passes = np.inf, 0, [np.arange(len(examples))]
-        while step < MOST_STEPS and not loss <= enough:
-            model.thaw(module, step)
-            module.train()
-            stepper.step(examples, passes, tuple(model.ragged), step, options.learning_rate)
-            step += 1
-            if step % 10 == 0:
-                loss = _loss(trial, module, held)
-        weights = {name: tensor.detach().numpy().copy() for name, tensor in module.state_dict().items()}
-    weights = model.finished(weights, trial.features, toy.state, held.arrays, trial.folder / "heart")[0]
-    return ByHeart(rows, float(loss), known, step, weights)
-
-
-def _loss(trial: Trial, module: Any, examples: Examples) -> float:
-    """The mean loss of examples in evaluation mode."""
-    import torch
-
-    module.eval()
-    with torch.inference_mode():
-        outputs = module(**{name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in examples.arrays.items()})
-        target = torch.from_numpy(np.ascontiguousarray(examples.target))
-        target = target if trial.toy.state.classes else target.float()
-        sums, counts = trial.toy.task.losses(outputs, target, trial.toy.state)
-    return float(sums.sum() / counts.sum())
 
 
 def learns_by_heart(trial: Trial) -> None:
