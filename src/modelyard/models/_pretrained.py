@@ -34,7 +34,9 @@ def snapshot(name: str, files: Sequence[str], *, what: str, extra: str, cure: st
         return Path(snapshot_download(name, allow_patterns=list(files)))
     except Exception as error:  # the hub's client raises many kinds: no network, no such repository, no right
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise MissingDownload(f"{what} could not be fetched: {reason} {cure}") from None
+        raise MissingDownload(
+            f"{what} could not be fetched: {reason.removeprefix('Got: ').rstrip('.')}. {cure}"
+        ) from None
 
 
 class quiet:
