@@ -99,7 +99,7 @@ def open_package(path: Path, *, force: bool = False) -> OpenedPackage:
     try:
         folder = unpacked or path
         verify(folder)
-        manifest = _manifest(folder)
+        manifest = read_manifest(folder)
         failed = tuple(gate for gate in (*manifest.gates, *later_gates(folder)) if not gate.passed)
         if failed and not force:
             reasons = "; ".join(f"{gate.name} demanded {gate.demanded}, measured {gate.measured}" for gate in failed)
@@ -114,7 +114,8 @@ def open_package(path: Path, *, force: bool = False) -> OpenedPackage:
     return opened
 
 
-def _manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> Manifest:
+    """What `package.json` of a folder says; PackageError where it is of another version or broken."""
     values = _json(folder, MANIFEST)
     made = values.get("format") if isinstance(values, dict) else None
     if made != FORMAT:
@@ -215,7 +216,7 @@ def later_gates(folder: Path) -> tuple[Gate, ...]:
 
 def archive_of(folder: Path) -> Path:
     """Where a package's archive stands: beside its folder, named after the service."""
-    manifest = _manifest(folder)
+    manifest = read_manifest(folder)
     return folder.parent / f"{manifest.name}-{manifest.version}.tar.gz"
 
 

@@ -154,3 +154,19 @@ def start(command: list[str], log: Path, *, environment: dict[str, str] | None =
         time.sleep(0.05)
     process.kill()
     raise AssertionError(log.read_text())
+
+
+def make_package(model: Path, folder: Path, *, version: str = "1.0.0", name: str = "standing") -> Path:
+    """A package of a bare model, as the package stage would leave it, without licence and wheels."""
+    import shutil
+
+    from modelyard.packages import MANIFEST, Manifest, write_hashes
+
+    shutil.copytree(model, folder)
+    manifest = Manifest(
+        name=name, version=version, task="tabular-classification", modelyard="0.1.0", max_rows=256, max_body=2**20, p95=0.1,
+        examples=(ROW,),
+    )  # fmt: skip
+    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+    write_hashes(folder)
+    return folder

@@ -16,13 +16,12 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from modelyard.errors import RequestError
 from modelyard.rows import Rows, from_records
-from modelyard.serve.engine import Answers, Engine
-from modelyard.serve.limits import Limits
+from modelyard.serve.deployed import Service
+from modelyard.serve.engine import Engine
 from modelyard.serve.lines import say, say_failure
 from modelyard.serve.meters import CONTENT_TYPE, Meters
 from modelyard.serve.openapi import describe, example_row
@@ -45,21 +44,6 @@ _PATHS = ("/v1/predict", "/healthz", "/readyz", "/metrics", "/openapi.json", "/d
 _PROBES = ("/healthz", "/readyz", "/metrics")
 """Asked every few seconds by machines; a line for each good answer would bury the rest."""
 _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
-
-
-@dataclass(frozen=True)
-class Service:
-    """What is served."""
-
-    name: str
-    version: str
-    predictor: Answers
-    description: str = ""
-    limits: Limits = field(default_factory=Limits)
-    examples: tuple[Mapping[str, Any], ...] = ()
-    """Rows for the description and the page; by default one made of the columns' examples."""
-    source: Any = None
-    """What the predictor came from, kept alive with it (an archive's unpacked folder goes when nobody holds it)."""
 
 
 class App:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelyard.predictor import Predictor
-from modelyard.serve.app import Service
+from modelyard.serve.deployed import Service
 from modelyard.serve.limits import Limits
 
 if TYPE_CHECKING:

@@ -1,0 +1,98 @@
+"""One version of one model, opened and ready to answer: its engine, and OpenAI's endpoints where it writes texts.
+
+It knows nothing about other versions (`fleet`) or HTTP routes (`app`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelyard.rows import from_records
+from modelyard.serve.engine import Answers, Engine
+from modelyard.serve.limits import Limits
+from modelyard.serve.meters import Meters
+from modelyard.serve.openapi import example_row
+
+
+@dataclass(frozen=True)
+class Service:
+    """What is served."""
+
+    name: str
+    version: str
+    predictor: Answers
+    description: str = ""
+    limits: Limits = field(default_factory=Limits)
+    examples: tuple[Mapping[str, Any], ...] = ()
+    """Rows for the description and the page; by default one made of the columns' examples."""
+    source: Any = None
+    """What the predictor came from, kept alive with it (an archive's unpacked folder goes when nobody holds it)."""
+
+
+class Deployed:
+    """A service that answers. `ready` once it is warm."""
+
+    def __init__(self, service: Service, meters: Meters) -> None:
+        self.service, self.limits = service, service.limits
+        self.name, self.version = service.name, service.version
+        self.engine = Engine(service.predictor, service.limits)
+        self.state = service.predictor.state
+        self.inputs = self.state.inputs
+        self.ready = False
+        self.hash = ""
+        """Of the placed package that it was opened from; empty for one that was not placed."""
+        self.completions = self._completions(meters)
+        self._users = 0
+        self._retired = False
+        self._lock = threading.Lock()
+
+    def warm(self) -> None:
+        """Answer an example until the code is loaded, then say ready; blocks."""
+        examples = self.service.examples[:1] or (example_row(self.inputs),)
+        if self.completions is not None:
+            self.completions.warm()
+        self.engine.warm(from_records(examples, self.inputs))
+        self.ready = True
+
+    def __enter__(self) -> Deployed:
+        """A request uses it: it is not closed before that ends."""
+        with self._lock:
+            self._users += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            last = self._retired and self._users == 0
+        if last:
+            self.engine.close()
+
+    def retire(self) -> None:
+        """Another version has taken its place: close when the last request has its answer."""
+        with self._lock:
+            self._retired = True
+            idle = self._users == 0
+        if idle:
+            self.engine.close()
+
+    def _completions(self, meters: Meters) -> Any:
+        """OpenAI's endpoints, where the model writes texts; they share the engine's thread."""
+        generator = getattr(self.service.predictor, "generator", None)
+        if generator is None:
+            return None
+        from modelyard.serve.completions import Completions
+
+        return Completions(
+            generator, name=self.name, limits=self.limits, thread=self.engine.thread, registry=meters.registry,
+            ready=lambda: self.ready,
+        )  # fmt: skip
+
+
+async def warmed(deployed: Deployed) -> Deployed:
+    """The same, warm; the event loop goes on meanwhile."""
+    await asyncio.get_running_loop().run_in_executor(None, deployed.warm)
+    return deployed
