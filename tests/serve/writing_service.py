@@ -115,10 +115,10 @@ class Speaking(App):
     def __init__(self, service: Service, generator: Speaker, limits: GenerationLimits) -> None:
         super().__init__(service)
         self.completions = Completions(
-            generator, name=service.name, limits=service.limits, thread=self.engine.thread,
+            generator, name=service.name, limits=service.limits, thread=self.fleet.entry(None).live.engine.thread,
             registry=self.meters.registry, ready=lambda: self.ready, generation=limits,
         )  # fmt: skip
-        self._routes.router.routes.extend(self.completions.routes())
+        self._routes.router.routes[:0] = self.completions.routes()
 
     def warm(self) -> None:
         self.completions.warm()

@@ -1,6 +1,6 @@
 """The HTTP service as an ASGI application: `/v1/predict`, health, metrics, its description and a page to try it.
 
-    Front (request id, counts, log, last resort) -> Starlette routes -> reading -> engine -> answer
+    Front (request id, counts, log, last resort) -> Starlette routes -> reading -> fleet -> engine -> answer
 
 Plain Starlette, not FastAPI: the request is described by data, not by Python types, so FastAPI's validation would only run a
 second time. It knows nothing about sockets and processes; `server` does.
@@ -15,16 +15,17 @@ import json
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from modelyard.errors import RequestError
-from modelyard.rows import Rows, from_records
-from modelyard.serve.deployed import Service
-from modelyard.serve.engine import Engine
+from modelyard.rows import Column, Rows
+from modelyard.serve.deployed import Deployed, Service
+from modelyard.serve.deployment import DeploymentFile
+from modelyard.serve.fleet import Entry, Fleet
 from modelyard.serve.lines import say, say_failure
 from modelyard.serve.meters import CONTENT_TYPE, Meters
-from modelyard.serve.openapi import describe, example_row
 from modelyard.serve.reading import (
     check_headers,
     is_form,
@@ -40,73 +41,71 @@ from modelyard.serve.refusing import Refused, invalid_rows
 Json = dict[str, Any]
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-_PATHS = ("/v1/predict", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/")
+_PATHS = ("/v1/predict", "/v1/models", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/")
+_OF_A_MODEL = re.compile(r"/v1/models/[^/]+(/predict|/openapi\.json)?")
 _PROBES = ("/healthz", "/readyz", "/metrics")
 """Asked every few seconds by machines; a line for each good answer would bury the rest."""
 _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 
 
 class App:
-    """The ASGI application. `ready` and `draining` are what `/readyz` tells."""
+    """The ASGI application. `draining` is what `/readyz` tells; `file` is the deployment that the fleet follows, `open_` opens what
+    it names."""
 
-    def __init__(self, service: Service) -> None:
-        self.service, self.limits = service, service.limits
-        self.engine = Engine(service.predictor, service.limits)
-        self.meters = Meters(name=service.name, version=service.version)
-        self.ready = self.draining = False
-        self.completions = _completions(self)
-        self.paths = (*(self.completions.paths if self.completions is not None else ()), *_PATHS)
-        state = service.predictor.state
-        self.inputs = state.inputs
-        self.description = describe(
-            name=service.name,
-            version=service.version,
-            description=service.description,
-            state=state,
-            limits=service.limits,
-            examples=service.examples,
+    def __init__(
+        self, *services: Service, file: DeploymentFile | None = None, open_: Callable[[Path], Service] | None = None
+    ) -> None:
+        first = services[0]
+        self.limits = first.limits
+        self.meters = Meters(name=first.name, version=first.version)
+        opened = {service.name: Deployed(service, self.meters) for service in services}
+        self.fleet = Fleet(
+            opened, file=file, open_=None if open_ is None else lambda folder: Deployed(open_(folder), self.meters)
         )
-        if self.completions is not None:
-            from modelyard.serve import asking
-
-            told = asking.describe()
-            self.description["paths"] |= told["paths"]
-            self.description["components"]["schemas"] |= told["schemas"]
-        self._model = {"name": service.name, "version": service.version}
+        self.draining = False
+        self.completions = opened[first.name].completions
+        self.paths = (*(self.completions.paths[:2] if self.completions is not None else ()), *_PATHS)
         self._routes = _routes(self)
 
+    @property
+    def ready(self) -> bool:
+        """Whether every model is warm."""
+        return self.fleet.ready
+
     def warm(self) -> None:
-        """Answer an example until the code is loaded, then say ready; blocks."""
-        examples = self.service.examples[:1] or (example_row(self.inputs),)
-        if self.completions is not None:
-            self.completions.warm()
-        self.engine.warm(from_records(examples, self.inputs))
-        self.ready = True
+        """Answer examples until the code is loaded, then be ready; blocks."""
+        self.fleet.warm()
 
     async def predict(self, request: Any) -> Any:
-        """POST /v1/predict."""
-        if not self.ready:
+        """POST /v1/predict and /v1/models/NAME/predict."""
+        entry = self.fleet.entry(request.path_params.get("model"))
+        if not entry.live.ready:
             raise Refused(503, "not_ready", "the model is still being loaded. Try again.", headers={"Retry-After": "1"})
         clock = time.perf_counter
         begun = clock()
         check_headers(request.headers)
         body = await read_body(request.stream(), request.headers.get("content-length"), self.limits)
         read = clock()
-        rows = self._rows(body, request.headers)
-        picture = self.service.predictor.state.makes == "image" and wants_picture(request.headers)
-        if picture and len(rows) != 1:
-            raise Refused(
-                406, "one_row_a_picture", f"a PNG answers one row (got {len(rows)}). Accept application/json for more."
-            )
-        checked = clock()
+        picture = entry.live.state.makes == "image" and wants_picture(request.headers)
+
+        def rows_for(inputs: Sequence[Column]) -> Rows:
+            rows = self._rows(body, request.headers, inputs)
+            if picture and len(rows) != 1:
+                raise Refused(
+                    406,
+                    "one_row_a_picture",
+                    f"a PNG answers one row (got {len(rows)}). Accept application/json for more.",
+                )
+            return rows
+
         try:
-            answered = await self.engine.answer(rows)
+            answered, deployed, rows = await self.fleet.answer(entry, rows_for, token=request.scope["request_id"])
         except RequestError as error:  # an image is opened only when it is encoded
             raise invalid_rows(list(error.faults)) from None
         done = clock()
         content = {
             "answers": answered.answers,
-            "model": self._model,
+            "model": {"name": deployed.name, "version": deployed.version},
             "usage": answered.usage,
             "request_id": request.scope["request_id"],
         }
@@ -118,18 +117,26 @@ class App:
             ) from None
         request.scope["rows"] = len(rows)
         self.meters.rows(len(rows), answered.usage)
-        spans = (read - begun, checked - read, answered.waited, answered.computed, clock() - done)
+        checked = done - read - answered.waited - answered.computed
+        spans = (read - begun, checked, answered.waited, answered.computed, clock() - done)
         for stage, seconds in zip(("read", "check", "wait", "predict", "write"), spans, strict=True):
             self.meters.stage(stage, seconds)
         return response
 
-    def _rows(self, body: bytes, headers: Mapping[str, str]) -> Rows:
+    def _rows(self, body: bytes, headers: Mapping[str, str], inputs: Sequence[Column]) -> Rows:
         """The rows of a body: an image, a form, or JSON."""
         if is_upload(headers):
-            return read_upload(body, self.inputs)
+            return read_upload(body, inputs)
         if is_form(headers):
-            return read_form(body, headers["content-type"], self.inputs)
-        return read_rows(body, self.inputs, self.limits)
+            return read_form(body, headers["content-type"], inputs)
+        return read_rows(body, inputs, self.limits)
+
+    def path_of(self, path: str) -> str:
+        """A path as it is counted: few different ones, however many are asked for."""
+        if path in self.paths:
+            return path
+        found = _OF_A_MODEL.fullmatch(path)
+        return f"/v1/models/{{model}}{found[1] or ''}" if found else "other"
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI: every HTTP request gets an id, is counted and logged, and ends in an answer."""
@@ -159,7 +166,7 @@ class App:
                 await _refusal(_internal(), identity)(scope, receive, answer)
         finally:
             seconds = time.perf_counter() - began
-            path = scope["path"] if scope["path"] in self.paths else "other"
+            path = self.path_of(scope["path"])
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self.meters.end(path, status, seconds)
             facts = {
@@ -176,22 +183,11 @@ class App:
                 say("request", **facts)
 
 
-def create_app(service: Service) -> App:
-    """The application of a service; it warms up when the server starts its lifespan."""
-    return App(service)
-
-
-def _completions(app: App) -> Any:
-    """OpenAI's endpoints, where the model writes texts; they share the engine's thread."""
-    generator = getattr(app.service.predictor, "generator", None)
-    if generator is None:
-        return None
-    from modelyard.serve.completions import Completions
-
-    return Completions(
-        generator, name=app.service.name, limits=app.limits, thread=app.engine.thread, registry=app.meters.registry,
-        ready=lambda: app.ready,
-    )  # fmt: skip
+def create_app(
+    *services: Service, file: DeploymentFile | None = None, open_: Callable[[Path], Service] | None = None
+) -> App:
+    """The application of some models, the first one asked by default; it warms up when the server starts its lifespan."""
+    return App(*services, file=file, open_=open_)
 
 
 def _routes(app: App) -> Any:
@@ -202,8 +198,6 @@ def _routes(app: App) -> Any:
     from starlette.routing import Route
 
     from modelyard.serve.page import page, policy
-
-    html = page(app.description)
 
     async def health(request: Any) -> Any:
         return _json({"status": "ok"})
@@ -216,10 +210,17 @@ def _routes(app: App) -> Any:
         return Response(app.meters.text(), headers={"content-type": CONTENT_TYPE})
 
     async def openapi(request: Any) -> Any:
-        return _json(app.description)
+        return _json(app.fleet.entry(request.path_params.get("model")).live.description)
 
     async def docs(request: Any) -> Any:
+        html = page(app.fleet.entry(None).live.description)
         return HTMLResponse(html, headers={"content-security-policy": policy(html)})
+
+    async def models(request: Any) -> Any:
+        return _json({"object": "list", "data": [_listed(entry) for entry in app.fleet.entries.values()]})
+
+    async def model(request: Any) -> Any:
+        return _json(_listed(app.fleet.entry(request.path_params["model"])))
 
     async def home(request: Any) -> Any:
         return RedirectResponse("/docs")
@@ -252,15 +253,22 @@ def _routes(app: App) -> Any:
     @contextlib.asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         warming = asyncio.get_running_loop().run_in_executor(None, _warm, app)
+        following = asyncio.create_task(app.fleet.follow()) if app.fleet.follows else None
         yield
+        if following is not None:
+            following.cancel()
         await warming
-        app.engine.close()
+        app.fleet.close()
 
     from starlette.requests import ClientDisconnect
 
     routes = [
         Route("/v1/predict", app.predict, methods=["POST"]),
-        *(app.completions.routes() if app.completions is not None else ()),
+        *(app.completions.routes()[:2] if app.completions is not None else ()),
+        Route("/v1/models", models),
+        Route("/v1/models/{model}", model),
+        Route("/v1/models/{model}/predict", app.predict, methods=["POST"]),
+        Route("/v1/models/{model}/openapi.json", openapi),
         Route("/healthz", health),
         Route("/readyz", ready),
         Route("/metrics", metrics),
@@ -272,6 +280,20 @@ def _routes(app: App) -> Any:
     starlette = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
     starlette.router.redirect_slashes = False
     return starlette
+
+
+def _listed(entry: Entry) -> Json:
+    """A model as OpenAI's clients list it, and what is ours."""
+    live = entry.live
+    return {
+        "id": live.name,
+        "object": "model",
+        "created": live.since,
+        "owned_by": "modelyard",
+        "version": live.version,
+        "task": live.state.task,
+        "ready": live.ready,
+    }
 
 
 def _warm(app: App) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from modelyard.rows import from_records
 from modelyard.serve.engine import Answers, Engine
 from modelyard.serve.limits import Limits
 from modelyard.serve.meters import Meters
-from modelyard.serve.openapi import example_row
+from modelyard.serve.openapi import describe, example_row
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,13 @@ class Deployed:
         self.state = service.predictor.state
         self.inputs = self.state.inputs
         self.ready = False
+        self.since = int(time.time())
+        """When it was opened, in seconds since 1970."""
         self.hash = ""
         """Of the placed package that it was opened from; empty for one that was not placed."""
         self.completions = self._completions(meters)
+        self.description = self._described()
+        """Of its API, as an OpenAPI document."""
         self._users = 0
         self._retired = False
         self._lock = threading.Lock()
@@ -78,6 +83,20 @@ class Deployed:
             idle = self._users == 0
         if idle:
             self.engine.close()
+
+    def _described(self) -> dict[str, Any]:
+        service = self.service
+        found = describe(
+            name=self.name, version=self.version, description=service.description, state=self.state, limits=self.limits,
+            examples=service.examples,
+        )  # fmt: skip
+        if self.completions is not None:
+            from modelyard.serve import asking
+
+            told = asking.describe()
+            found["paths"] |= told["paths"]
+            found["components"]["schemas"] |= told["schemas"]
+        return found
 
     def _completions(self, meters: Meters) -> Any:
         """OpenAI's endpoints, where the model writes texts; they share the engine's thread."""

@@ -83,6 +83,11 @@ class Fleet:
         """What could not be opened here, or was rolled back, and why."""
 
     @property
+    def follows(self) -> bool:
+        """Whether there is a document to follow."""
+        return self._file is not None
+
+    @property
     def ready(self) -> bool:
         """Whether every model's live version is warm."""
         return bool(self.entries) and all(entry.live.ready for entry in self.entries.values())
