@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from modelyard.errors import ModelyardError, UserError
+from modelyard.serve.commands import app as models
 
 app = typer.Typer(
     name="yard", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
@@ -128,19 +129,33 @@ for _name, _text in {
 
 @app.command()
 def serve(
-    package: Annotated[Path, typer.Argument(help="A package: the folder or archive that a build left.")],
+    packages: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Packages: the folders or archives that builds left.", metavar="PACKAGE..."),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the port.")] = 1,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for what is served and what it did; versions are swapped through it (`yard models`)."
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Serve a package whose gates failed.")] = False,
 ) -> None:
-    """Serve a package over HTTP: /v1/predict, /healthz, /readyz, /metrics, /docs."""
+    """Serve packages over HTTP: /v1/predict, /healthz, /readyz, /metrics, /docs.
+
+    With `--state DIR` versions can be tried, promoted and taken back while it runs: see `yard models --help`.
+    """
     from modelyard.serve.server import serve as start
 
     def listening(url: str) -> None:
         typer.echo(f"serving on {url}  (docs: {url}/docs)")
 
-    raise SystemExit(start(package, host=host, port=port, workers=workers, force=force, listening=listening))
+    raise SystemExit(
+        start(*(packages or ()), host=host, port=port, workers=workers, state=state, force=force, listening=listening)
+    )
 
 
 @app.command()
@@ -249,6 +264,9 @@ class Screen:
             if outer is None:
                 bars.stop()
                 self._bars = None
+
+
+app.add_typer(models, name="models")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def opened(folder: Path, *, fault: str = "") -> Deployed:
     service = open_service(folder, force=True)
     if fault:
         predictor: Any = Odd(service.predictor, fault=fault)  # type: ignore[arg-type]
-        service = Service(name=service.name, version=service.version, predictor=predictor)
+        service = Service(name=service.name, version=service.version, predictor=predictor, hash=service.hash)
     deployed = Deployed(service, METERS)
     deployed.warm()
     return deployed
@@ -59,7 +59,6 @@ async def fleet_of(state: Path, *, first: str = "", fault: str = "") -> tuple[Fl
     file = DeploymentFile(state)
     live = file.read().models["standing"].live
     deployed = opened(file.state / live.folder, fault=first)
-    deployed.hash = live.hash
     fleet = Fleet({"standing": deployed}, file=file, open_=lambda folder: opened(folder, fault=fault))
     await fleet.converge(file.read())
     return fleet, file

@@ -30,6 +30,8 @@ class Service:
     limits: Limits = field(default_factory=Limits)
     examples: tuple[Mapping[str, Any], ...] = ()
     """Rows for the description and the page; by default one made of the columns' examples."""
+    hash: str = ""
+    """SHA-256 of the package's hashes; empty for what was never packaged."""
     source: Any = None
     """What the predictor came from, kept alive with it (an archive's unpacked folder goes when nobody holds it)."""
 
@@ -46,8 +48,7 @@ class Deployed:
         self.ready = False
         self.since = int(time.time())
         """When it was opened, in seconds since 1970."""
-        self.hash = ""
-        """Of the placed package that it was opened from; empty for one that was not placed."""
+        self.hash = service.hash
         self.completions = self._completions(meters)
         self.description = self._described()
         """Of its API, as an OpenAPI document."""

@@ -111,6 +111,12 @@ class DeploymentFile:
                 f"{self.path} cannot be read: {error}. Mend it, or remove it and place the packages again."
             ) from None
 
+    def live(self) -> list[Path]:
+        """Folders of the live versions, the default model's first."""
+        deployment = self.read()
+        names = sorted(deployment.models, key=lambda name: name != deployment.default)
+        return [self.state / deployment.models[name].live.folder for name in names]
+
     def stamp(self) -> tuple[int, int]:
         """Changes whenever the document does."""
         try:

@@ -283,7 +283,6 @@ class Fleet:
             say_failure(error, while_doing=f"opening {placed.folder}")
             self._broken[placed] = f"it could not be opened: {error}"
             return None
-        deployed.hash = placed.hash
         return deployed
 
 

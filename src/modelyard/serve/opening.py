@@ -40,6 +40,8 @@ def open_model(package: Path, *, force: bool = False) -> OpenedPackage | Bare:
 
 def open_service(package: Path, *, force: bool = False, limits: Limits | None = None) -> Service:
     """A package or a bare artifact as a service; its limits are those it was packaged with, unless given. PackageError as above."""
+    from modelyard.packages import HASHES, sha256
+
     opened = open_model(package, force=force)
     if isinstance(opened, Bare):
         name = opened.predictor.artifact.name
@@ -52,5 +54,6 @@ def open_service(package: Path, *, force: bool = False, limits: Limits | None = 
         predictor=opened.predictor,
         limits=limits or Limits(max_rows=manifest.max_rows, max_body=manifest.max_body),
         examples=manifest.examples,
+        hash=sha256(opened.folder / HASHES),
         source=opened,
     )

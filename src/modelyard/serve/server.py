@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,51 +39,78 @@ TICK = 0.1
 
 
 def serve(
-    package: Path,
-    *,
+    *packages: Path,
     host: str = "127.0.0.1",
     port: int = 8000,
     workers: int = 1,
     force: bool = False,
     limits: Limits | None = None,
+    state: Path | None = None,
     listening: Callable[[str], None] | None = None,
 ) -> int:
-    """Serve a package until SIGTERM or SIGINT; returns the exit status, 0 after a clean drain.
+    """Serve packages until SIGTERM or SIGINT; returns the exit status, 0 after a clean drain.
 
-    `listening` is called with the address once connections are accepted (port 0 takes a free one). `force` serves a package that
-    a gate refused. PackageError where it is broken, UserError where the port is taken; both before anything listens.
+    With a `state` folder the packages are placed in it as the live versions of their models, and what is placed, tried and taken back
+    there later (`modelyard.serve.deployment`) is followed; without packages, what stands there is served. `listening` is called with
+    the address once connections are accepted (port 0 takes a free one). `force` serves a package that a gate refused. PackageError
+    where one is broken, UserError where the port is taken; both before anything listens.
     """
     if workers < 1:
         raise UserError(f"workers: must be at least 1 (got {workers})")
     configure()
+    if state is None and not packages:
+        raise UserError("no package to serve. Name one, or a state folder that holds some (--state).")
+    if state is not None:
+        _place(packages, state, force=force)
+    work = functools.partial(_application, packages, state=state, force=force, limits=limits)
     if workers == 1:
-        application = _application(package, force=force, limits=limits)
+        application = work()
         with _bound(host, port) as sock:
             return _serve_here(application, sock, listening=listening)
-    _refuse_broken(package, force=force)
+    _refuse_broken(packages, state=state, force=force)
     with _bound(host, port) as sock, _shared_meters():
-        return _supervise(
-            lambda: _serve_here(_application(package, force=force, limits=limits), sock), sock, workers, listening
-        )
+        return _supervise(lambda: _serve_here(work(), sock), sock, workers, listening)
 
 
-def _application(package: Path, *, force: bool, limits: Limits | None) -> Any:
+def _place(packages: Sequence[Path], state: Path, *, force: bool) -> None:
+    """The packages as live versions in the state folder."""
+    from modelyard.serve.deployment import DeploymentFile
+
+    file = DeploymentFile(state)
+    for package in packages:
+        file.place(package, now=time.time(), force=force)
+    if not file.read().models:
+        raise UserError(f"{state} holds no model yet. Name a package to serve.")
+
+
+def _application(packages: Sequence[Path], *, state: Path | None, force: bool, limits: Limits | None) -> Any:
+    """The application: of the packages themselves, or of what is placed in the state folder, the default first."""
     from modelyard.serve.app import create_app
+    from modelyard.serve.deployment import DeploymentFile
     from modelyard.serve.opening import open_service
 
-    return create_app(open_service(package, force=force, limits=limits))
+    def open_(folder: Path) -> Any:
+        return open_service(folder, force=force or state is not None, limits=limits)
+
+    if state is None:
+        return create_app(*(open_(package) for package in packages))
+    file = DeploymentFile(state)
+    return create_app(*(open_(folder) for folder in file.live()), file=file, open_=open_)
 
 
-def _refuse_broken(package: Path, *, force: bool) -> None:
-    """Open the package once in a child, so that its error is told once. Not here: opened models start threads, and those do not
+def _refuse_broken(packages: Sequence[Path], *, state: Path | None, force: bool) -> None:
+    """Open the packages once in a child, so that their error is told once. Not here: opened models start threads, and those do not
     survive the fork of a worker."""
+    from modelyard.serve.deployment import DeploymentFile
     from modelyard.serve.opening import open_model
 
+    folders = packages if state is None else DeploymentFile(state).live()
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            open_model(package, force=force)
+            for folder in folders:
+                open_model(folder, force=force or state is not None)
         except ModelyardError as error:
             os.write(writer, str(error).encode()[:4000])  # less than a pipe holds
         finally:
@@ -289,11 +317,12 @@ def _end_with_parent(pipe: int) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """`python -m modelyard.serve.server PACKAGE [--host H] [--port P] [--workers N] [--force]`."""
+    """`python -m modelyard.serve.server PACKAGE... [--state DIR] [--host H] [--port P] [--workers N] [--force]`."""
     import argparse
 
     parser = argparse.ArgumentParser(prog="python -m modelyard.serve.server")
-    parser.add_argument("package", type=Path)
+    parser.add_argument("packages", type=Path, nargs="*")
+    parser.add_argument("--state", type=Path)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--workers", type=int, default=1)
@@ -305,7 +334,14 @@ def main(arguments: list[str] | None = None) -> int:
     if given.with_parent:
         threading.Thread(target=_end_with_parent, args=(0,), daemon=True).start()
     try:
-        return serve(given.package, host=given.host, port=given.port, workers=given.workers, force=given.force)
+        return serve(
+            *given.packages,
+            host=given.host,
+            port=given.port,
+            workers=given.workers,
+            force=given.force,
+            state=given.state,
+        )
     except ModelyardError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
