@@ -7,7 +7,7 @@ counts of all stand in one folder of memory-mapped files (prometheus-client's mu
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 LATENCY = (0.001, 0.002, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -87,14 +87,25 @@ class Meters:
 
     def text(self) -> bytes:
         """The exposition, of all workers together."""
-        from prometheus_client import CollectorRegistry, generate_latest
+        from prometheus_client import generate_latest
+
+        return bytes(generate_latest(self._together()))
+
+    def samples(self) -> Iterator[tuple[str, dict[str, str], float]]:
+        """The same as (name, labels, value)."""
+        for metric in self._together().collect():
+            for sample in metric.samples:
+                yield sample.name, sample.labels, sample.value
+
+    def _together(self) -> Any:
+        from prometheus_client import CollectorRegistry
         from prometheus_client.multiprocess import MultiProcessCollector
 
         if FOLDER not in os.environ:
-            return bytes(generate_latest(self.registry))
+            return self.registry
         together = CollectorRegistry()
         MultiProcessCollector(together)
-        return bytes(generate_latest(together))
+        return together
 
 
 def forget(pid: int) -> None:

@@ -34,5 +34,5 @@ def policy(html: str) -> str:
 
     return (
         f"default-src 'none'; script-src {hashes(scripts)}; style-src {hashes(styles)}; connect-src 'self'; "
-        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "img-src data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
