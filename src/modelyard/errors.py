@@ -10,7 +10,9 @@
     │   ├── MissingDownload    something must be fetched and may not be, or is not there
     │   ├── PackageError       a package is changed, broken or refused
     │   ├── RequestError       rows given to a model do not fit its schema
+    │   ├── AccountError       a customer, key, plan or month is not there or not allowed
     │   └── Busy               another process holds this build
+    ├── DatabaseFault          the accounts' database is full, locked, gone or of another version; says which
     ├── GateFailed             exit 3: the build is sound, its result is not good enough
     └── UnitError              two quantities of different kinds were mixed (also a TypeError)
 
@@ -81,8 +83,20 @@ class RequestError(UserError):
         super().__init__("\n".join(f"row {row}: {field}: {message}" for row, field, message in self.faults))
 
 
+class AccountError(UserError):
+    """A customer, key, plan or month that was named is not there, or may not be used so."""
+
+
 class Busy(UserError):
     """Another process holds this build."""
+
+
+class DatabaseFault(ModelyardError):
+    """The accounts' database cannot be used; nothing was half-written. `kind` is full, locked, gone, version or broken."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        self.kind = kind
+        super().__init__(message)
 
 
 class GateFailed(ModelyardError):

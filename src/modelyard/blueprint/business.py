@@ -132,6 +132,18 @@ class Plan(Frozen):
     """Price of one more request; null: requests beyond the included volume are refused."""
     prices: dict[str, Annotated[float, Field(ge=0)]] = {}
     """What use costs besides, by unit of sale: a million tokens (`input token`, `output token`), a thousand of any other (`image`, `request`)."""
+    quota: Literal["hard", "soft"] | None = None
+    """Beyond the included volume, `hard` refuses and `soft` answers at the overage price; null: soft where there is an overage price."""
+    limits: dict[str, Annotated[int, Field(ge=0)]] = {}
+    """Units of sale a month, at most (`request`, `output token`): a request that could go beyond is refused."""
+    rate_limit: float | None = Field(None, gt=0)
+    """Requests a second of one customer, over time; null: no limit."""
+    burst: int | None = Field(None, ge=1)
+    """Requests at once before `rate_limit` refuses; null: ten seconds' worth."""
+    trial_days: int = Field(0, ge=0, le=366)
+    """First days for which the monthly price is not charged; use beyond the included volume is."""
+    batch_discount: float = Field(0.0, ge=0, le=1)
+    """Share taken off what use costs in batch jobs: 0.5 is half the price."""
     share: float = Field(ge=0, le=1)
     """Share of all customers on this plan; the shares of all plans sum to 1."""
     usage: Annotated[Range, Assumed("request/customer/month", "depends")]
@@ -145,6 +157,14 @@ class Plan(Frozen):
             raise ValueError("an overage price needs an included volume: give included, or leave overage out")
         if self.included == 0 and self.overage is None:
             raise ValueError("includes no requests and sells none: give included or an overage price")
+        if self.quota == "hard" and self.overage is not None:
+            raise ValueError("a hard quota sells nothing beyond the included volume: leave overage or quota out")
+        if self.quota == "soft" and self.overage is None:
+            raise ValueError(
+                "a soft quota needs an overage price (0: nothing is charged): give overage, or quota: hard"
+            )
+        if self.burst is not None and self.rate_limit is None:
+            raise ValueError("a burst needs a rate: give rate_limit, or leave burst out")
         return self
 
 

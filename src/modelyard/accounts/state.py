@@ -1,0 +1,84 @@
+"""The state folder of a service: where its database, its encryption key and its admin token lie.
+
+    state/accounts.db      the database, unless an address of PostgreSQL is given
+    state/answers.key      32 bytes in base64: encrypts kept answers; or the environment's MODELYARD_ANSWERS_KEY
+    state/admin.token      what the admin API asks for; or MODELYARD_ADMIN_TOKEN
+
+The folder is 0700 and the files 0600, written once. Replicas share the database and must share the key by the environment.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import secrets
+from pathlib import Path
+
+from modelyard.accounts.answers import Box
+from modelyard.accounts.database import Durability
+from modelyard.errors import UserError
+
+FOLDER = "MODELYARD_STATE"
+DATABASE = "MODELYARD_DATABASE"
+KEY = "MODELYARD_ANSWERS_KEY"
+TOKEN = "MODELYARD_ADMIN_TOKEN"
+DURABILITY = "MODELYARD_DURABILITY"
+
+
+class State:
+    """A state folder; made where it is not there. Default: MODELYARD_STATE, or `state` here."""
+
+    def __init__(self, folder: Path | str | None = None) -> None:
+        self.folder = Path(folder or os.environ.get(FOLDER) or "state")
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"the state folder {self.folder} cannot be made: {error.strerror}. Name another: --state FOLDER") from None  # fmt: skip
+
+    @property
+    def database(self) -> str:
+        """The database's address."""
+        return os.environ.get(DATABASE) or f"sqlite:///{self.folder / 'accounts.db'}"
+
+    @property
+    def durability(self) -> Durability:
+        """`process` or `power`, see `database`."""
+        given = os.environ.get(DURABILITY, "process")
+        if given == "power":
+            return "power"
+        if given != "process":
+            raise UserError(f"{DURABILITY} must be process or power (got {given!r})")
+        return "process"
+
+    def box(self) -> Box:
+        """What encrypts kept answers."""
+        text = os.environ.get(KEY) or self._secret("answers.key", base64.b64encode(secrets.token_bytes(32)).decode())
+        try:
+            return Box(base64.b64decode(text, validate=True))
+        except binascii.Error:
+            raise UserError(
+                f"the encryption key of kept answers ({KEY} or answers.key) is no base64 of 32 bytes"
+            ) from None
+
+    def admin_token(self) -> str:
+        """What the admin API asks for."""
+        return os.environ.get(TOKEN) or self._secret("admin.token", secrets.token_urlsafe(32))
+
+    def _secret(self, name: str, new: str) -> str:
+        """A file's text; written first where it is not there. Two processes that start at once end with one secret."""
+        path = self.folder / name
+        if not path.exists():
+            part = self.folder / f".{name}.{secrets.token_hex(4)}"
+            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w") as file:
+                file.write(new + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(part, path)  # fails where another was faster
+            except FileExistsError:
+                pass
+            finally:
+                part.unlink()
+        return path.read_text().strip()
