@@ -19,12 +19,15 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelyard.errors import RequestError
+from modelyard.errors import ModelyardError, RequestError
 from modelyard.rows import Column, Rows
+from modelyard.serve.admin import Admin, AuditLog
 from modelyard.serve.deployed import Deployed, Service
 from modelyard.serve.deployment import DeploymentFile
 from modelyard.serve.fleet import Entry, Fleet
+from modelyard.serve.gate import Answer, Gate, Used, idempotency_of
 from modelyard.serve.lines import say, say_failure
+from modelyard.serve.live import PREDICTING, Live
 from modelyard.serve.meters import CONTENT_TYPE, Meters
 from modelyard.serve.reading import (
     check_headers,
@@ -41,7 +44,7 @@ from modelyard.serve.refusing import Refused, invalid_rows
 Json = dict[str, Any]
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-_PATHS = ("/v1/predict", "/v1/models", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/")
+_PATHS = ("/v1/predict", "/v1/models", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/console", "/")
 _OF_A_MODEL = re.compile(r"/v1/models/[^/]+(/predict|/openapi\.json)?")
 _PROBES = ("/healthz", "/readyz", "/metrics")
 """Asked every few seconds by machines; a line for each good answer would bury the rest."""
@@ -53,15 +56,25 @@ class App:
     it names."""
 
     def __init__(
-        self, *services: Service, file: DeploymentFile | None = None, open_: Callable[[Path], Service] | None = None
+        self,
+        *services: Service,
+        file: DeploymentFile | None = None,
+        open_: Callable[[Path], Service] | None = None,
+        gate: Gate | None = None,
     ) -> None:
         first = services[0]
         self.limits = first.limits
+        self.gate = gate or Gate()
         self.meters = Meters(name=first.name, version=first.version)
-        opened = {service.name: Deployed(service, self.meters) for service in services}
+        self.live = Live(self.meters)
+        opened = {service.name: Deployed(service, self.meters, self.gate) for service in services}
         self.fleet = Fleet(
-            opened, file=file, open_=None if open_ is None else lambda folder: Deployed(open_(folder), self.meters)
+            opened,
+            file=file,
+            open_=None if open_ is None else lambda folder: Deployed(open_(folder), self.meters, self.gate),
         )
+        log = AuditLog(None if file is None else file.state)
+        self.admin = Admin(self.gate, self.fleet, self.live, file=file, log=log)
         self.draining = False
         self.completions = opened[first.name].completions
         self.paths = (*(self.completions.paths[:2] if self.completions is not None else ()), *_PATHS)
@@ -69,8 +82,8 @@ class App:
 
     @property
     def ready(self) -> bool:
-        """Whether every model is warm."""
-        return self.fleet.ready
+        """Whether every model is warm, and the ledger can be written."""
+        return self.fleet.ready and self.gate.healthy
 
     def warm(self) -> None:
         """Answer examples until the code is loaded, then be ready; blocks."""
@@ -83,12 +96,19 @@ class App:
             raise Refused(503, "not_ready", "the model is still being loaded. Try again.", headers={"Retry-After": "1"})
         clock = time.perf_counter
         begun = clock()
+        caller = await self.gate.caller(request.headers, "predict")
+        request.scope["key"] = caller.shown
         check_headers(request.headers)
+        idempotency = idempotency_of(request.headers)
         body = await read_body(request.stream(), request.headers.get("content-length"), self.limits)
-        read = clock()
+        read = checked = clock()
         picture = entry.live.state.makes == "image" and wants_picture(request.headers)
+        known: list[tuple[Sequence[Column], Rows]] = []
 
         def rows_for(inputs: Sequence[Column]) -> Rows:
+            for columns, rows in known:
+                if columns == inputs:
+                    return rows
             rows = self._rows(body, request.headers, inputs)
             if picture and len(rows) != 1:
                 raise Refused(
@@ -96,32 +116,44 @@ class App:
                     "one_row_a_picture",
                     f"a PNG answers one row (got {len(rows)}). Accept application/json for more.",
                 )
+            known.append((inputs, rows))
             return rows
 
-        try:
-            answered, deployed, rows = await self.fleet.answer(entry, rows_for, token=request.scope["request_id"])
-        except RequestError as error:  # an image is opened only when it is encoded
-            raise invalid_rows(list(error.faults)) from None
-        done = clock()
-        content = {
-            "answers": answered.answers,
-            "model": {"name": deployed.name, "version": deployed.version},
-            "usage": answered.usage,
-            "request_id": request.scope["request_id"],
-        }
-        try:
-            response = _picture(answered.answers[0]) if picture else _json(content)
-        except ValueError:  # a value so far out that arithmetic overflowed: no answer is better than NaN
-            raise invalid_rows(
-                [(_endless(answered.answers), None, "has values so extreme that the model has no finite answer")]
-            ) from None
-        request.scope["rows"] = len(rows)
-        self.meters.rows(len(rows), answered.usage)
-        checked = done - read - answered.waited - answered.computed
-        spans = (read - begun, checked, answered.waited, answered.computed, clock() - done)
-        for stage, seconds in zip(("read", "check", "wait", "predict", "write"), spans, strict=True):
-            self.meters.stage(stage, seconds)
-        return response
+        async def work() -> tuple[Answer, Used]:
+            nonlocal checked
+            checked = clock()
+            try:
+                answered, deployed, rows = await self.fleet.answer(entry, rows_for, token=request.scope["request_id"])
+            except RequestError as error:  # an image is opened only when it is encoded
+                raise invalid_rows(list(error.faults)) from None
+            done = clock()
+            content = {
+                "answers": answered.answers,
+                "model": {"name": deployed.name, "version": deployed.version},
+                "usage": answered.usage,
+                "request_id": request.scope["request_id"],
+            }
+            try:
+                answer = _picture(answered.answers[0]) if picture else Answer(_dumped(content))
+            except ValueError:  # a value so far out that arithmetic overflowed: no answer is better than NaN
+                raise invalid_rows(
+                    [(_endless(answered.answers), None, "has values so extreme that the model has no finite answer")]
+                ) from None
+            request.scope["rows"] = len(rows)
+            self.meters.rows(len(rows), answered.usage)
+            self.meters.stage("wait", answered.waited)
+            self.meters.stage("predict", answered.computed)
+            self.meters.stage("write", clock() - done)
+            units = {"request": len(rows)} | dict(answered.usage)
+            return answer, Used(units, deployed.name, deployed.version)
+
+        count = len(rows_for(entry.live.inputs))
+        answer = await self.gate.metered(
+            caller, work, idempotency=idempotency, body=body, bound=entry.live.bound(count)
+        )
+        self.meters.stage("read", read - begun)
+        self.meters.stage("check", checked - read)
+        return _sent(answer)
 
     def _rows(self, body: bytes, headers: Mapping[str, str], inputs: Sequence[Column]) -> Rows:
         """The rows of a body: an image, a form, or JSON."""
@@ -135,6 +167,8 @@ class App:
         """A path as it is counted: few different ones, however many are asked for."""
         if path in self.paths:
             return path
+        if path.startswith("/admin/"):
+            return "/admin"
         found = _OF_A_MODEL.fullmatch(path)
         return f"/v1/models/{{model}}{found[1] or ''}" if found else "other"
 
@@ -166,6 +200,7 @@ class App:
                 await _refusal(_internal(), identity)(scope, receive, answer)
         finally:
             seconds = time.perf_counter() - began
+            ms = round(seconds * 1e3, 3)
             path = self.path_of(scope["path"])
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self.meters.end(path, status, seconds)
@@ -174,20 +209,25 @@ class App:
                 "method": method,
                 "path": path,
                 "status": status,
-                "ms": round(seconds * 1e3, 3),
+                "ms": ms,
             }
             if "rows" in scope:
                 facts["rows"] = scope["rows"]
             facts |= scope.get("usage", {})
+            if scope.get("key"):
+                facts["key"] = scope["key"]
+            if path in PREDICTING:
+                self.live.add(
+                    request_id=identity, path=path, status=status, ms=ms, rows=scope.get("rows"),
+                    key=scope.get("key", ""),
+                )  # fmt: skip
             if path not in _PROBES or status >= 500:
                 say("request", **facts)
 
 
-def create_app(
-    *services: Service, file: DeploymentFile | None = None, open_: Callable[[Path], Service] | None = None
-) -> App:
+def create_app(*services: Service, **how: Any) -> App:
     """The application of some models, the first one asked by default; it warms up when the server starts its lifespan."""
-    return App(*services, file=file, open_=open_)
+    return App(*services, **how)
 
 
 def _routes(app: App) -> Any:
@@ -197,6 +237,7 @@ def _routes(app: App) -> Any:
     from starlette.responses import HTMLResponse, RedirectResponse, Response
     from starlette.routing import Route
 
+    from modelyard.serve.console import console
     from modelyard.serve.page import page, policy
 
     async def health(request: Any) -> Any:
@@ -207,6 +248,8 @@ def _routes(app: App) -> Any:
         return _json({"status": status}, status=200 if status == "ready" else 503)
 
     async def metrics(request: Any) -> Any:
+        if not app.gate.open:
+            app.gate.check_admin(request.headers)
         return Response(app.meters.text(), headers={"content-type": CONTENT_TYPE})
 
     async def openapi(request: Any) -> Any:
@@ -222,8 +265,12 @@ def _routes(app: App) -> Any:
     async def model(request: Any) -> Any:
         return _json(_listed(app.fleet.entry(request.path_params["model"])))
 
+    async def desk(request: Any) -> Any:
+        html = console()
+        return HTMLResponse(html, headers={"content-security-policy": policy(html)})
+
     async def home(request: Any) -> Any:
-        return RedirectResponse("/docs")
+        return RedirectResponse("/docs" if app.gate.open else "/console")
 
     async def refused(request: Any, error: Refused) -> Any:
         return _refusal(error, request.scope["request_id"])
@@ -253,12 +300,15 @@ def _routes(app: App) -> Any:
     @contextlib.asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
         warming = asyncio.get_running_loop().run_in_executor(None, _warm, app)
+        beginning = asyncio.create_task(_begin(app.gate))
         following = asyncio.create_task(app.fleet.follow()) if app.fleet.follows else None
         yield
         if following is not None:
             following.cancel()
         await warming
         app.fleet.close()
+        beginning.cancel()
+        await app.gate.stop()
 
     from starlette.requests import ClientDisconnect
 
@@ -274,6 +324,8 @@ def _routes(app: App) -> Any:
         Route("/metrics", metrics),
         Route("/openapi.json", openapi),
         Route("/docs", docs),
+        Route("/console", desk),
+        *app.admin.routes(),
         Route("/", home),
     ]
     handlers: Any = {Refused: refused, HTTPException: misrouted, ClientDisconnect: gone, Exception: broken}
@@ -303,6 +355,17 @@ def _warm(app: App) -> None:
         say_failure(error, while_doing="warming up")
 
 
+async def _begin(gate: Gate) -> None:
+    """Start the accounts' till; while the database cannot be used the service is not ready, and tries again."""
+    while True:
+        try:
+            await asyncio.to_thread(gate.start)
+            return
+        except ModelyardError as error:
+            say_failure(error, while_doing="opening the accounts")
+            await asyncio.sleep(1.0)
+
+
 def _identity(headers: list[tuple[bytes, bytes]]) -> str:
     """The client's request id where it is a plain one, else a new one."""
     for name, value in headers:
@@ -314,21 +377,30 @@ def _identity(headers: list[tuple[bytes, bytes]]) -> str:
     return os.urandom(12).hex()
 
 
+def _dumped(content: Any) -> bytes:
+    """JSON; ValueError where a number is not finite."""
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+    return text.encode("utf-8", "replace")
+
+
 def _json(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
     """A JSON response; ValueError where a number is not finite."""
     from starlette.responses import Response
 
-    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
-    return Response(
-        text.encode("utf-8", "replace"), status, headers={**(headers or {}), "content-type": "application/json"}
-    )
+    return Response(_dumped(content), status, headers={**(headers or {}), "content-type": "application/json"})
 
 
-def _picture(answer: Mapping[str, Any]) -> Any:
+def _picture(answer: Mapping[str, Any]) -> Answer:
     """The PNG of an answer itself."""
+    return Answer(base64.b64decode(answer["answer"]), media="image/png")
+
+
+def _sent(answer: Answer) -> Any:
+    """An answer as a response; one that was given before says so."""
     from starlette.responses import Response
 
-    return Response(base64.b64decode(answer["answer"]), headers={"content-type": "image/png"})
+    again = {"idempotent-replayed": "true"} if answer.replayed else {}
+    return Response(answer.body, answer.status, headers={**again, "content-type": answer.media})
 
 
 def _plain(value: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 
 from modelyard.rows import from_records
 from modelyard.serve.engine import Answers, Engine
+from modelyard.serve.gate import Gate
 from modelyard.serve.limits import Limits
 from modelyard.serve.meters import Meters
 from modelyard.serve.openapi import describe, example_row
@@ -39,7 +40,8 @@ class Service:
 class Deployed:
     """A service that answers. `ready` once it is warm."""
 
-    def __init__(self, service: Service, meters: Meters) -> None:
+    def __init__(self, service: Service, meters: Meters, gate: Gate | None = None) -> None:
+        self._gate = gate or Gate()
         self.service, self.limits = service, service.limits
         self.name, self.version = service.name, service.version
         self.engine = Engine(service.predictor, service.limits)
@@ -84,6 +86,12 @@ class Deployed:
             idle = self._users == 0
         if idle:
             self.engine.close()
+
+    def bound(self, rows: int) -> dict[str, int]:
+        """The most of each unit of sale that so many rows can use."""
+        generator = getattr(self.service.predictor, "generator", None)
+        each = 1 if generator is None else generator.context
+        return {"request": rows} | dict.fromkeys(self.service.predictor.task.units, rows * each)
 
     def _described(self) -> dict[str, Any]:
         service = self.service

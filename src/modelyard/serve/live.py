@@ -28,7 +28,15 @@ class Live:
     def add(self, *, request_id: str, path: str, status: int, ms: float, rows: int | None, key: str) -> None:
         """A request has been answered; `key` is what may be shown of the key."""
         self._recent.appendleft(
-            {"at": time.time(), "id": request_id, "path": path, "status": status, "ms": ms, "rows": rows or "", "key": key}
+            {
+                "at": time.time(),
+                "id": request_id,
+                "path": path,
+                "status": status,
+                "ms": ms,
+                "rows": rows or "",
+                "key": key,
+            }
         )
 
     def taken(self) -> dict[str, Any]:

@@ -18,11 +18,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from modelyard.errors import ModelyardError, PackageError, UserError
 from modelyard.serve.limits import Limits
 from modelyard.serve.lines import configure, say, say_failure
+
+if TYPE_CHECKING:
+    from modelyard.serve.deployment import DeploymentFile
 
 BACKLOG = 512
 """Connections the kernel holds while none is accepted."""
@@ -81,6 +84,22 @@ def _place(packages: Sequence[Path], state: Path, *, force: bool) -> None:
         file.place(package, now=time.time(), force=force)
     if not file.read().models:
         raise UserError(f"{state} holds no model yet. Name a package to serve.")
+    _offer(file)
+
+
+def _offer(file: DeploymentFile) -> None:
+    """The plans of every live package on offer; makes the accounts' tables where there are none."""
+    from modelyard.accounts.database import open_database
+    from modelyard.accounts.plans import Plan, add_plan
+    from modelyard.accounts.state import State
+    from modelyard.packages import read_manifest
+
+    folder = State(file.state)
+    with open_database(folder.database, durability=folder.durability) as database, database.write() as held:
+        for package in file.live():
+            for plan in read_manifest(package).plans:
+                add_plan(held, Plan.model_validate(plan))
+    folder.admin_token()
 
 
 def _application(packages: Sequence[Path], *, state: Path | None, force: bool, limits: Limits | None) -> Any:
@@ -95,7 +114,20 @@ def _application(packages: Sequence[Path], *, state: Path | None, force: bool, l
     if state is None:
         return create_app(*(open_(package) for package in packages))
     file = DeploymentFile(state)
-    return create_app(*(open_(folder) for folder in file.live()), file=file, open_=open_)
+    return create_app(*(open_(folder) for folder in file.live()), file=file, open_=open_, gate=_gate(state))
+
+
+def _gate(state: Path) -> Any:
+    """The accounts of the state folder, for this process; nothing is opened before the till starts."""
+    from modelyard.accounts.database import Database
+    from modelyard.accounts.state import State
+    from modelyard.accounts.till import Till
+    from modelyard.serve.gate import Gate
+
+    folder = State(state)
+    return Gate(
+        Till(Database(folder.database, durability=folder.durability), folder.box()), admin_token=folder.admin_token()
+    )
 
 
 def _refuse_broken(packages: Sequence[Path], *, state: Path | None, force: bool) -> None:
