@@ -53,7 +53,9 @@ class Entry:
     @classmethod
     def of(cls, row: tuple[Any, ...]) -> Entry:
         """From a row of `select`."""
-        return cls(*row[:7], json.loads(row[7]), *row[8:])
+        values = list(row)
+        values[7] = json.loads(row[7])
+        return cls(*values)
 
 
 def select(where: str) -> str:

@@ -197,10 +197,10 @@ class Database:
             kind = _sqlite_fault(error)
             raise DatabaseFault(kind, CURES[kind].format(wait=WAIT, why=error)) from error
         except Exception as error:
-            kind = _postgres_fault(error)
-            if kind is None:
+            found = _postgres_fault(error)
+            if found is None:
                 raise
-            raise DatabaseFault(kind, CURES[kind].format(wait=WAIT, why=str(error).strip())) from error
+            raise DatabaseFault(found, CURES[found].format(wait=WAIT, why=str(error).strip())) from error
 
 
 def open_database(

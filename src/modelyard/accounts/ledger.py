@@ -21,7 +21,7 @@ from modelyard.accounts.answers import Box
 from modelyard.accounts.chain import append, canonical
 from modelyard.accounts.customers import customer as find_customer
 from modelyard.accounts.database import Transaction
-from modelyard.accounts.plans import TARIFFS, Plan, subscription
+from modelyard.accounts.plans import TARIFFS, Plan, first_month, subscription
 from modelyard.accounts.times import SECOND, check_month, month_of, next_month, starts
 from modelyard.accounts.writers import Writer
 from modelyard.errors import AccountError
@@ -134,7 +134,9 @@ def reserve(
     earlier = _earlier(held, writer, box, customer, once, body=body, request=request)
     if earlier is not None:
         return earlier
-    month = month_of(held.now)
+    month = max(
+        month_of(held.now), first_month(held, customer) or ""
+    )  # a clock that went back bills no time before the first
     refused = _limited(held, customer, month, bound)
     if refused is not None:
         return refused
@@ -343,7 +345,9 @@ OF_WRITER = (
 
 
 def reservation(row: tuple[Any, ...]) -> Reserved:
-    return Reserved(*row[:8], json.loads(row[8]))
+    values = list(row)
+    values[8] = json.loads(row[8])
+    return Reserved(*values)
 
 
 def reap(held: Transaction) -> int:

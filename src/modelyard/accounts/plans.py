@@ -206,6 +206,12 @@ def subscription(held: Transaction, customer_id: str, month: str) -> Subscriptio
     return Subscription(_read(body), digest, since, _read(rows[0][2]).trial_days)
 
 
+def first_month(held: Transaction, customer_id: str) -> str | None:
+    """The month of the first plan."""
+    row = held.one("SELECT min(month) FROM subscriptions WHERE customer = ?", (customer_id,))
+    return None if row is None else row[0]
+
+
 @lru_cache(256)
 def _read(body: str) -> Plan:
     return Plan.model_validate_json(body)

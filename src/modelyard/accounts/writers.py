@@ -71,7 +71,7 @@ def hold(held: Transaction, writer: Writer) -> None:
         last = held.one(
             "SELECT number, hash, time FROM entries WHERE writer = ? ORDER BY number DESC LIMIT 1", (writer.id,)
         )
-        writer.number, writer.head, writer.time = last or (0, START, 0)  # type: ignore[assignment]
+        writer.number, writer.head, writer.time = last or (0, START, 0)
         writer.unanchored, writer.stale = 0, False
 
 
@@ -100,19 +100,21 @@ def end(held: Transaction, id: str) -> None:
 
 def dead_writers(held: Transaction) -> list[str]:
     """Open writers whose lease ran out, or whose process on this host is gone."""
-    here = host()
     return [
         id
         for id, where, process, began, lease in held.all(
             "SELECT id, host, process, started, lease FROM writers WHERE state = 'open' ORDER BY id"
         )
-        if is_dead(held.now, lease, where == here and started(process) != began)
+        if lease < held.now or _gone(where, process, began)
     ]
 
 
-def is_dead(now: int, lease: int, gone: bool) -> bool:
-    """Whether its process is gone, or its lease ran out; so does one from before the clock went back, and the living renew theirs."""
-    return gone or lease < now
+def _gone(where: str, process: int, began: str) -> bool:
+    """Whether a process of this host ended, or another one has its number now."""
+    if where != host():
+        return False
+    now = started(process)
+    return now == "" or now != began
 
 
 def dead(held: Transaction, id: str) -> bool:
@@ -120,7 +122,7 @@ def dead(held: Transaction, id: str) -> bool:
     found = held.one("SELECT host, process, started, lease, state FROM writers WHERE id = ?", (id,))
     if found is None or found[4] != "open":
         return True
-    return is_dead(held.now, found[3], found[0] == host() and started(found[1]) != found[2])
+    return bool(found[3] < held.now) or _gone(*found[:3])
 
 
 def shorten(held: Transaction) -> None:
