@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from modelyard.accounts import commands as accounts
 from modelyard.errors import ModelyardError, UserError
 from modelyard.serve.commands import app as models
 
@@ -218,6 +219,9 @@ def schema() -> None:
     from modelyard.store import to_json
 
     typer.echo(to_json(json_schema()))
+
+
+accounts.mount(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -43,7 +43,9 @@ class Line:
     amount: Decimal
 
 
-def charge(plan: Plan, usage: Usage, *, days: int, days_charged: int, of: int, included: int | None) -> tuple[Line, ...]:
+def charge(
+    plan: Plan, usage: Usage, *, days: int, days_charged: int, of: int, included: int | None
+) -> tuple[Line, ...]:
     """The lines of a month of `of` days, in which the plan held `days` and is charged for `days_charged`; `included` requests are free.
 
     >>> plan = Plan(name="a", currency="USD", price=Decimal(29), included=1000, overage=Decimal("0.001"))

@@ -128,7 +128,9 @@ def to_html(given: Invoice, *, seller: str = "", language: str = "en") -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     words = WORDS[language]
     template = environment.from_string((files("modelyard.accounts") / "invoice.html").read_text(encoding="utf-8"))
-    return template.render(invoice=given.describe(), seller=seller, words=words, lines=_told(given, words), language=language)
+    return template.render(
+        invoice=given.describe(), seller=seller, words=words, lines=_told(given, words), language=language
+    )
 
 
 def to_pdf(given: Invoice, *, seller: str = "") -> bytes:
@@ -178,7 +180,11 @@ def _told(given: Invoice, words: Mapping[str, str]) -> list[dict[str, str]]:
     found = []
     for line in given.lines:
         what = words[f"line_{line.kind}"].format(
-            plan=given.plan, unit=line.unit, days=line.quantity, of=line.lot, share=f"{line.price * 100:f}".rstrip("0").rstrip(".")
+            plan=given.plan,
+            unit=line.unit,
+            days=line.quantity,
+            of=line.lot,
+            share=f"{line.price * 100:f}".rstrip("0").rstrip("."),
         )
         batch = words["batch"] if line.tariff == "batch" and line.kind != "discount" else ""
         per = "" if line.lot == 1 or line.kind == "price" else f" / {line.lot:,}"
