@@ -66,8 +66,6 @@ class Manifest(Frozen):
     """Rows as the API takes them."""
     answers: tuple[dict[str, Any], ...] = ()
     """What it answers to the examples."""
-    plans: tuple[dict[str, Any], ...] = ()
-    """What customers can buy, as `modelyard.accounts.plans.Plan` reads it."""
 
     @property
     def refused(self) -> bool:

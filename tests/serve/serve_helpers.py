@@ -156,8 +156,20 @@ def start(command: list[str], log: Path, *, environment: dict[str, str] | None =
     raise AssertionError(log.read_text())
 
 
+BLUEPRINT = """
+name: standing
+data: {source: rows.csv, target: standing}
+business:
+  plans:
+  - {name: free, price: 0, included: 20, share: 0.5, usage: 10}
+  - {name: pro, price: 29, included: 1000, overage: 0.001, batch_discount: 0.5, share: 0.3, usage: 500}
+  - {name: slow, price: 5, rate_limit: 2, burst: 3, share: 0.1, usage: 100}
+  - {name: endless, price: 99, share: 0.1, usage: 100}
+"""
+
+
 def make_package(model: Path, folder: Path, *, version: str = "1.0.0", name: str = "standing") -> Path:
-    """A package of a bare model, as the package stage would leave it, without licence and wheels."""
+    """A package of a bare model, as the package stage would leave it, without licence and wheels; its build's blueprint beside it."""
     import shutil
 
     from modelyard.packages import MANIFEST, Manifest, write_hashes
@@ -169,4 +181,17 @@ def make_package(model: Path, folder: Path, *, version: str = "1.0.0", name: str
     )  # fmt: skip
     write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
     write_hashes(folder)
+    (folder.parent / "blueprint.resolved.yaml").write_text(BLUEPRINT, encoding="utf-8")
     return folder
+
+
+def make_key(state: Path, *, plan: str = "endless") -> str:
+    """A key of a new customer, made in the state folder of a running service."""
+    from modelyard.accounts import customers, keys, plans
+    from modelyard.accounts.database import open_database
+    from modelyard.accounts.state import State
+
+    with open_database(State(state).database) as database, database.write() as held:
+        customer = customers.add_customer(held, "Somebody")
+        plans.subscribe(held, customer.id, plans.find_plan(held, plan))
+        return keys.issue(held, customer.id)[1]

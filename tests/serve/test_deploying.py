@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from serve_helpers import ROW, Running, client, make_package, until
+from serve_helpers import ROW, Running, client, make_key, make_package, until
 
 from modelyard.cli import app
 from modelyard.errors import PackageError, UserError
@@ -27,7 +27,8 @@ def versions(model_folder: Path, tmp_path: Path) -> list[Path]:
 class Callers:
     """Clients that ask without a pause, and remember what they were told."""
 
-    def __init__(self, url: str, *, count: int = 3) -> None:
+    def __init__(self, url: str, state: Path, *, count: int = 3) -> None:
+        self._key = make_key(state)
         self.url, self.told, self.failures = url, list[str](), list[str]()
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask) for _ in range(count)]
@@ -43,7 +44,7 @@ class Callers:
             thread.join()
 
     def _ask(self) -> None:
-        with httpx.Client(timeout=30) as session:
+        with httpx.Client(timeout=30, headers={"Authorization": f"Bearer {self._key}"}) as session:
             while not self._stop.is_set():
                 answer = session.post(f"{self.url}/v1/predict", json={"row": ROW})
                 if answer.status_code == 200:
@@ -71,7 +72,7 @@ def test_a_new_version_takes_over_under_load_and_no_request_fails(
     )
     until(lambda: client().get(f"{running.url}/readyz").status_code == 200)
     file = DeploymentFile(state)
-    with Callers(running.url) as callers:
+    with Callers(running.url, state) as callers:
         until(lambda: len(callers.told) > 50)
         file.try_out(versions[1], now=time.time(), percent=50)
         until(lambda: "2.0.0" in callers.told)
@@ -96,13 +97,17 @@ def test_it_serves_again_what_the_state_folder_holds(versions: list[Path], tmp_p
     state = tmp_path / "state"
     file = DeploymentFile(state)
     file.place(versions[0], now=1.0)
-    file.place(versions[1], now=2.0)
+    running = launch("-m", "modelyard.serve.server", str(versions[1]), "--state", str(state), "--port", "0")
+    running.process.terminate()
+    assert running.process.wait(timeout=30) == 0
     running = launch("-m", "modelyard.serve.server", "--state", str(state), "--port", "0")
     until(lambda: client().get(f"{running.url}/readyz").status_code == 200)
     listed = client().get(f"{running.url}/v1/models").json()
     assert [(model["id"], model["version"]) for model in listed["data"]] == [("standing", "2.0.0")]
-    assert client().post(f"{running.url}/v1/models/standing/predict", json={"row": ROW}).status_code == 200
-    assert client().post(f"{running.url}/v1/models/other/predict", json={"row": ROW}).status_code == 404
+    headers = {"Authorization": f"Bearer {make_key(state)}"}
+    for model, status in (("standing", 200), ("other", 404)):
+        answer = client().post(f"{running.url}/v1/models/{model}/predict", json={"row": ROW}, headers=headers)
+        assert answer.status_code == status
 
 
 def test_nothing_to_serve_is_said(tmp_path: Path) -> None:

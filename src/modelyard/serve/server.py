@@ -54,7 +54,8 @@ def serve(
     """Serve packages until SIGTERM or SIGINT; returns the exit status, 0 after a clean drain.
 
     With a `state` folder the packages are placed in it as the live versions of their models, and what is placed, tried and taken back
-    there later (`modelyard.serve.deployment`) is followed; without packages, what stands there is served. `listening` is called with
+    there later (`modelyard.serve.deployment`) is followed; without packages, what stands there is served. Then every request needs a
+    customer's key; the plans on offer are those of the builds that the packages lie in. `listening` is called with
     the address once connections are accepted (port 0 takes a free one). `force` serves a package that a gate refused. PackageError
     where one is broken, UserError where the port is taken; both before anything listens.
     """
@@ -84,21 +85,24 @@ def _place(packages: Sequence[Path], state: Path, *, force: bool) -> None:
         file.place(package, now=time.time(), force=force)
     if not file.read().models:
         raise UserError(f"{state} holds no model yet. Name a package to serve.")
-    _offer(file)
+    _offer(packages, file)
 
 
-def _offer(file: DeploymentFile) -> None:
-    """The plans of every live package on offer; makes the accounts' tables where there are none."""
+def _offer(packages: Sequence[Path], file: DeploymentFile) -> None:
+    """The plans of the builds that the packages lie in; makes the accounts' tables where there are none."""
     from modelyard.accounts.database import open_database
-    from modelyard.accounts.plans import Plan, add_plan
+    from modelyard.accounts.plans import add_plan, from_blueprint
     from modelyard.accounts.state import State
-    from modelyard.packages import read_manifest
 
     folder = State(file.state)
     with open_database(folder.database, durability=folder.durability) as database, database.write() as held:
-        for package in file.live():
-            for plan in read_manifest(package).plans:
-                add_plan(held, Plan.model_validate(plan))
+        for blueprint in (package.parent / "blueprint.resolved.yaml" for package in packages):
+            if blueprint.is_file():
+                from modelyard.blueprint import Blueprint
+
+                business = Blueprint.load(blueprint).business
+                for plan in business.plans:
+                    add_plan(held, from_blueprint(plan, business.currency))
     folder.admin_token()
 
 

@@ -366,7 +366,7 @@ const customers = async (place) => {
           button(words.revoke, () => confirmed(words.sureRevoke(key.shown), [], () => ask(`/admin/keys/${key.id}/revoke`, { method: "POST", body: {} }), "danger"), "danger")),
       })), { free: ["scopes"] }), make("div", { class: "buttons" }, button(words.newKey, () => attempt(async () => shownOnce((await ask(path + "/keys", { method: "POST", body: {} })).key)), "main"),
         customer.closed ? null : button(words.closeCustomer, () => confirmed(words.sureClose(customer.name), [], () => ask(path + "/close", { method: "POST", body: {} }), "danger"), "danger"))),
-      panel(words.usage, make("label", { for: "month" }, words.month), month, used, make("div", { class: "buttons" }, ...["html", "csv", "json"].map((format) => button(`${words.invoice} ${format.toUpperCase()}`, () => invoice(format))))));
+      panel(words.usage, make("label", { for: "month" }, words.month), month, used, make("div", { class: "buttons" }, ...["html", "pdf", "csv", "json"].map((format) => button(`${words.invoice} ${format.toUpperCase()}`, () => invoice(format))))));
     await use();
   };
   await detail();

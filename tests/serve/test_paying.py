@@ -1,0 +1,258 @@
+"""A real server with accounts: who is let in, what is billed, and what happens when it is killed."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from serve_helpers import ROW, Running, make_package, until
+
+Launch = Callable[..., Running]
+
+
+class Business:
+    """A served package with accounts, and its administrator."""
+
+    def __init__(self, launch: Launch, package: Path, state: Path, *, workers: int = 1) -> None:
+        self._launch, self._command, self.state = launch, [
+            "-m", "modelyard.serve.server", str(package), "--state", str(state), "--workers", str(workers),
+        ], state  # fmt: skip
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        """Start it, on the same port as before."""
+        self.running = self._launch(*self._command, "--port", str(self.port))
+        self.url = self.running.url
+        self.port = int(self.url.rpartition(":")[2])
+        token = (self.state / "admin.token").read_text().strip()
+        self.admin = httpx.Client(base_url=self.url, timeout=30, headers={"Authorization": f"Bearer {token}"})
+        until(lambda: self.admin.get("/readyz").status_code == 200)
+
+    def kill(self) -> None:
+        """kill -9 of every process."""
+        self.running.process.kill()
+        self.running.process.wait()
+
+    def customer(self, plan: str, **key: Any) -> tuple[str, httpx.Client]:
+        """A new customer's id, and a client with a key of theirs."""
+        made = self.admin.post("/admin/customers", json={"name": f"Customer of {plan}", "plan": plan})
+        assert made.status_code == 200, made.text
+        issued = self.admin.post(f"/admin/customers/{made.json()['id']}/keys", json=key)
+        assert issued.status_code == 200, issued.text
+        return made.json()["id"], self.client(issued.json()["key"])
+
+    def client(self, key: str) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=30, headers={"Authorization": f"Bearer {key}"})
+
+    def used(self, customer: str, *, tariff: str = "standard") -> int:
+        """Requests billed this month."""
+        lines = self.admin.get(f"/admin/customers/{customer}/usage").json()["usage"]
+        return sum(line["used"] for line in lines if line["unit"] == "request" and line["tariff"] == tariff)
+
+
+@pytest.fixture(scope="module")
+def package(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_package(model_folder, tmp_path_factory.mktemp("package") / "v1")
+
+
+@pytest.fixture(scope="module")
+def business(package: Path, tmp_path_factory: pytest.TempPathFactory, launch: Launch) -> Iterator[Business]:
+    yield Business(launch, package, tmp_path_factory.mktemp("state"))
+
+
+def ask(client: httpx.Client, *, once: str | None = None, row: Any = None) -> httpx.Response:
+    headers = {} if once is None else {"Idempotency-Key": once}
+    return client.post("/v1/predict", json={"row": row or ROW}, headers=headers)
+
+
+def test_nobody_is_let_in_without_a_key_that_is_right(business: Business) -> None:
+    _, client = business.customer("pro")
+    key = client.headers["Authorization"].removeprefix("Bearer ")
+    assert ask(client).status_code == 200
+    wrong = key[:-1] + ("a" if key[-1] != "a" else "b")
+    for bad in ("yard_", "yard_nobody_nothing", wrong, key.replace("yard", "card"), "x" * 5000, key + "\u00e9"):
+        answer = httpx.post(
+            f"{business.url}/v1/predict", json={"row": ROW}, headers={"Authorization": f"Bearer {bad}".encode()}
+        )
+        assert answer.status_code == 401 and answer.headers["www-authenticate"].startswith("Bearer"), bad[:50]
+        assert key[-20:] not in answer.text
+    assert httpx.post(f"{business.url}/v1/predict", json={"row": ROW}).json()["error"]["type"] == "no_key"
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/admin/live", "/admin/models", "/admin/customers", "/admin/plans", "/admin/customers/x/keys"]
+)
+def test_a_customers_key_opens_nothing_of_the_administrators(business: Business, path: str) -> None:
+    _, client = business.customer("pro")
+    assert client.get(path).status_code == 401
+    assert httpx.get(business.url + path).status_code == 401
+    assert business.admin.get(path).status_code in (200, 422)
+
+
+def test_health_docs_and_console_need_no_key(business: Business) -> None:
+    for path in ("/healthz", "/readyz", "/docs", "/openapi.json", "/console", "/v1/models"):
+        assert httpx.get(business.url + path).status_code == 200, path
+
+
+def test_what_is_answered_is_billed_once_whatever_is_repeated(business: Business) -> None:
+    customer, client = business.customer("pro")
+    first = ask(client, once="order 17")
+    again = ask(client, once="order 17")
+    assert (first.status_code, again.content) == (200, first.content)
+    assert again.headers["idempotent-replayed"] == "true" and "idempotent-replayed" not in first.headers
+    other = ask(client, once="order 17", row={**ROW, "age": 43})
+    assert (other.status_code, other.json()["error"]["type"]) == (422, "idempotency_conflict")
+    assert business.used(customer) == 1
+    client.post("/v1/predict", json={"rows": [ROW] * 5})
+    assert business.used(customer) == 6
+
+
+def test_what_fails_is_not_billed(business: Business) -> None:
+    customer, client = business.customer("pro")
+    for body in ({"row": {"age": "old"}}, {"rows": []}, {"row": {"stranger": 1}}):
+        assert client.post("/v1/predict", json=body, headers={"Idempotency-Key": "bad"}).status_code == 422
+    assert client.post("/v1/predict", content=b"{").status_code == 400
+    assert business.used(customer) == 0
+    assert ask(client, once="bad").status_code == 200  # a refused request leaves its key free
+
+
+def test_a_quota_holds_under_a_hundred_callers_at_once(business: Business) -> None:
+    customer, client = business.customer("free")
+    statuses: list[int] = []
+
+    def call() -> None:
+        with httpx.Client(base_url=business.url, timeout=60, headers=client.headers) as mine:
+            statuses.append(ask(mine).status_code)
+
+    threads = [threading.Thread(target=call) for _ in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    billed = business.used(customer)
+    assert statuses.count(200) == billed <= 20
+    assert set(statuses) == {200, 429}
+    refused = ask(client)
+    assert (refused.status_code, refused.json()["error"]["type"]) == (429, "quota_exceeded")
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+def test_a_rate_limit_says_when_to_come_back(business: Business) -> None:
+    _, client = business.customer("slow")
+    answers = [ask(client) for _ in range(8)]
+    assert [answer.status_code for answer in answers[:3]] == [200] * 3
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused and refused[0].json()["error"]["type"] == "rate_limited"
+    time.sleep(int(refused[-1].headers["retry-after"]))
+    assert ask(client).status_code == 200
+
+
+def test_keys_are_rotated_revoked_and_scoped(business: Business) -> None:
+    customer, client = business.customer("pro")
+    _, reader = business.customer("pro", scopes=["usage"])
+    assert (ask(reader).status_code, ask(reader).json()["error"]["type"]) == (403, "scope")
+    (key,) = business.admin.get(f"/admin/customers/{customer}/keys").json()["keys"]
+    rotated = business.admin.post(f"/admin/keys/{key['id']}/rotate", json={}).json()["key"]
+    assert ask(client).status_code == 200 and ask(business.client(rotated)).status_code == 200
+    business.admin.post(f"/admin/keys/{key['id']}/revoke", json={})
+    assert ask(client).json()["error"]["type"] == "revoked"
+    assert ask(business.client(rotated)).status_code == 200
+    business.admin.post(f"/admin/customers/{customer}/close", json={})
+    assert ask(business.client(rotated)).status_code == 401
+
+
+def test_no_secret_is_written_anywhere(business: Business) -> None:
+    _, client = business.customer("pro")
+    assert ask(client, once="secret order").status_code == 200
+    secret = client.headers["Authorization"].rpartition("_")[2].encode()
+    token = (business.state / "admin.token").read_text().strip().encode()
+    for file in business.state.rglob("*"):
+        if file.is_file() and file.name not in ("admin.token", "answers.key") and "packages" not in file.parts:
+            content = file.read_bytes()
+            # the answers are kept encrypted, and what was asked is kept nowhere
+            assert not any(word in content for word in (secret, token, b"probabilities", b"paid on time")), file.name
+    log = business.running.log.read_text()
+    assert secret.decode() not in log and token.decode() not in log
+    actions = [json.loads(line)["action"] for line in (business.state / "admin.jsonl").read_text().splitlines()]
+    assert {"add_customer", "issue_key"} <= set(actions)
+
+
+def test_the_invoice_is_the_ledgers(business: Business) -> None:
+    customer, client = business.customer("pro")
+    for number in range(3):
+        ask(client, once=f"line {number}")
+    invoice = business.admin.get(f"/admin/customers/{customer}/invoice").json()
+    assert business.used(customer) == 3
+    assert json.dumps(invoice).count("29") and invoice["currency"] == "USD"
+    for form, kind in (("html", "text/html"), ("csv", "text/csv"), ("pdf", "application/pdf")):
+        answer = business.admin.get(f"/admin/customers/{customer}/invoice?format={form}")
+        assert answer.status_code == 200 and answer.headers["content-type"].startswith(kind)
+    assert business.admin.get(f"/admin/customers/{customer}/invoice?format=exe").status_code == 422
+
+
+def test_the_administrators_mistakes_are_told(business: Business) -> None:
+    def refused(path: str, body: Any) -> str:
+        answer = business.admin.post(path, json=body)
+        assert answer.status_code == 422, answer.text
+        return str(answer.json()["error"]["message"])
+
+    assert "no plan 'prp'" in refused("/admin/customers", {"name": "A", "plan": "prp"})
+    assert "stranger" in refused("/admin/customers", {"name": "A", "plan": "pro", "stranger": 1})
+    assert "no customer" in refused("/admin/customers/nobody/keys", {})
+    assert "no scope 'everything'" in refused(
+        f"/admin/customers/{business.customer('pro')[0]}/keys", {"scopes": ["everything"]}
+    )
+    assert "no model" in refused("/admin/models/nothing/promote", {})
+    assert "no trial" in refused("/admin/models/standing/promote", {})
+
+
+def test_sums_are_right_after_many_kills(package: Path, tmp_path: Path, launch: Launch) -> None:
+    """Clients repeat each request with its key until it succeeds, while the service is killed again and again."""
+    business = Business(launch, package, tmp_path / "state")
+    customer, client = business.customer("pro")
+    stop, received = threading.Event(), dict[str, bytes]()
+
+    def caller(name: int) -> None:
+        number = 0
+        while not stop.is_set():
+            key = f"{name}-{number}"
+            while key not in received:
+                try:
+                    with httpx.Client(base_url=business.url, timeout=5, headers=client.headers) as mine:
+                        answer = ask(mine, once=key)
+                except httpx.HTTPError:
+                    time.sleep(0.02)
+                    continue
+                if answer.status_code == 200:
+                    received[key] = answer.content
+                else:
+                    assert answer.status_code in (409, 429, 503), answer.text
+                    time.sleep(0.02)
+            number += 1
+
+    threads = [threading.Thread(target=caller, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in range(4):
+        time.sleep(0.4 + 0.11 * number)
+        business.kill()
+        business.start()
+    time.sleep(0.3)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert business.used(customer) == len(received) > 20
+    some = sorted(received)[:: max(1, len(received) // 10)]
+    assert all(ask(client, once=key).content == received[key] for key in some)
+    assert business.used(customer) == len(received)
+    with sqlite3.connect(business.state / "accounts.db") as database:
+        (entries,) = database.execute("SELECT count(*) FROM entries WHERE kind = 'use'").fetchone()
+    assert entries == len(received)
