@@ -143,19 +143,51 @@ def serve(
             help="Folder for what is served and what it did; versions are swapped through it (`yard models`)."
         ),
     ] = None,
+    open_to_all: Annotated[
+        bool,
+        typer.Option(
+            "--open", help="Without a state folder, listen on other addresses than this machine's: nobody needs a key."
+        ),
+    ] = False,
+    origin: Annotated[
+        list[str] | None, typer.Option(help="A site whose pages may ask from a browser; may be repeated.")
+    ] = None,
+    docs: Annotated[bool, typer.Option("--docs/--no-docs", help="Whether /docs is open to everybody.")] = True,
+    certificate: Annotated[Path | None, typer.Option(help="PEM file: speak HTTPS.")] = None,
+    certificate_key: Annotated[
+        Path | None, typer.Option(help="PEM file of its key, where it is not in the same file.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Serve a package whose gates failed.")] = False,
 ) -> None:
-    """Serve packages over HTTP: /v1/predict, /healthz, /readyz, /metrics, /docs.
+    """Serve packages over HTTP: /v1/predict, /healthz, /readyz, /metrics, /docs, /console.
 
-    With `--state DIR` versions can be tried, promoted and taken back while it runs: see `yard models --help`.
+    With `--state DIR` every request needs a customer's key and is billed (`yard customers --help`), and versions are tried, promoted and
+    taken back while it runs (`yard models --help`). Without, it answers anybody on this machine: for trying out.
     """
     from modelyard.serve.server import serve as start
+
+    if state is None and not open_to_all and host not in ("127.0.0.1", "localhost", "::1"):
+        raise UserError(
+            f"on {host} anybody could ask without a key. Give --state DIR, so that customers have keys, or --open if that is meant."
+        )
 
     def listening(url: str) -> None:
         typer.echo(f"serving on {url}  (docs: {url}/docs)")
 
     raise SystemExit(
-        start(*(packages or ()), host=host, port=port, workers=workers, state=state, force=force, listening=listening)
+        start(
+            *(packages or ()),
+            host=host,
+            port=port,
+            workers=workers,
+            state=state,
+            force=force,
+            listening=listening,
+            origins=origin or (),
+            docs=docs,
+            certificate=certificate,
+            certificate_key=certificate_key,
+        )
     )
 
 

@@ -44,7 +44,18 @@ from modelyard.serve.refusing import Refused, invalid_rows
 Json = dict[str, Any]
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-_PATHS = ("/v1/predict", "/v1/models", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/console", "/")
+_PATHS = (
+    "/v1/predict",
+    "/v1/models",
+    "/v1/usage",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/docs",
+    "/console",
+    "/",
+)
 _OF_A_MODEL = re.compile(r"/v1/models/[^/]+(/predict|/openapi\.json)?")
 _PROBES = ("/healthz", "/readyz", "/metrics")
 """Asked every few seconds by machines; a line for each good answer would bury the rest."""
@@ -53,7 +64,8 @@ _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-sto
 
 class App:
     """The ASGI application. `draining` is what `/readyz` tells; `file` is the deployment that the fleet follows, `open_` opens what
-    it names."""
+    it names. `origins` are the sites whose pages may ask from a browser; without `docs` the description needs the administrator's
+    token."""
 
     def __init__(
         self,
@@ -61,6 +73,8 @@ class App:
         file: DeploymentFile | None = None,
         open_: Callable[[Path], Service] | None = None,
         gate: Gate | None = None,
+        origins: Sequence[str] = (),
+        docs: bool = True,
     ) -> None:
         first = services[0]
         self.limits = first.limits
@@ -78,7 +92,8 @@ class App:
         self.draining = False
         self.completions = opened[first.name].completions
         self.paths = (*(self.completions.paths[:2] if self.completions is not None else ()), *_PATHS)
-        self._routes = _routes(self)
+        self.docs = docs
+        self._routes = _from_elsewhere(_routes(self), origins)
 
     @property
     def ready(self) -> bool:
@@ -162,6 +177,16 @@ class App:
         if is_form(headers):
             return read_form(body, headers["content-type"], inputs)
         return read_rows(body, inputs, self.limits)
+
+    def check_docs(self, request: Any) -> None:
+        """401 where the description is closed, and it is not the administrator who asks."""
+        if not self.docs:
+            self.gate.check_admin(request.headers)
+
+    async def usage(self, request: Any) -> Any:
+        """GET /v1/usage: what the caller's customer used this month, and the plan's limits."""
+        caller = await self.gate.caller(request.headers, "usage")
+        return _json(await self.gate.usage(caller))
 
     def path_of(self, path: str) -> str:
         """A path as it is counted: few different ones, however many are asked for."""
@@ -253,9 +278,11 @@ def _routes(app: App) -> Any:
         return Response(app.meters.text(), headers={"content-type": CONTENT_TYPE})
 
     async def openapi(request: Any) -> Any:
+        app.check_docs(request)
         return _json(app.fleet.entry(request.path_params.get("model")).live.description)
 
     async def docs(request: Any) -> Any:
+        app.check_docs(request)
         html = page(app.fleet.entry(None).live.description)
         return HTMLResponse(html, headers={"content-security-policy": policy(html)})
 
@@ -315,6 +342,7 @@ def _routes(app: App) -> Any:
     routes = [
         Route("/v1/predict", app.predict, methods=["POST"]),
         *(app.completions.routes()[:2] if app.completions is not None else ()),
+        *(() if app.gate.open else (Route("/v1/usage", app.usage),)),
         Route("/v1/models", models),
         Route("/v1/models/{model}", model),
         Route("/v1/models/{model}/predict", app.predict, methods=["POST"]),
@@ -346,6 +374,22 @@ def _listed(entry: Entry) -> Json:
         "task": live.state.task,
         "ready": live.ready,
     }
+
+
+def _from_elsewhere(routes: Any, origins: Sequence[str]) -> Any:
+    """Cross-origin requests from the named sites alone; without any, a browser lets no other site's page ask."""
+    if not origins:
+        return routes
+    from starlette.middleware.cors import CORSMiddleware
+
+    return CORSMiddleware(
+        routes,
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID"],
+        expose_headers=["X-Request-ID", "Retry-After", "Idempotent-Replayed"],
+        max_age=600,
+    )
 
 
 def _warm(app: App) -> None:

@@ -137,6 +137,25 @@ class Gate:
         if not hmac.compare_digest(sha256(given.encode()).digest(), self._admin):
             raise Refused(401, "not_the_administrator", "the administrator's token is needed.", headers=CHALLENGE)
 
+    async def usage(self, caller: Caller) -> dict[str, Any]:
+        """What the caller's customer used this month: the number that quota and invoice read."""
+        assert self.till is not None
+        from modelyard.accounts import ledger, plans
+        from modelyard.accounts.times import month_of
+
+        def read(held: Any) -> dict[str, Any]:
+            month = month_of(held.now)
+            sold = plans.subscription(held, caller.customer, month)
+            return {
+                "month": month,
+                "plan": sold.plan.name if sold else None,
+                "limits": sold.limits(month) if sold else {},
+                "usage": ledger.usage(held, caller.customer, month),
+            }
+
+        with _ledger_told():
+            return await self.till.run(read)
+
     async def reserve(
         self, caller: Caller, *, idempotency: str | None, body: bytes, bound: Mapping[str, int], scope: str = "predict",
         tariff: str = "standard",

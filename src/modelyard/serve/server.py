@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -49,6 +49,10 @@ def serve(
     force: bool = False,
     limits: Limits | None = None,
     state: Path | None = None,
+    origins: Sequence[str] = (),
+    docs: bool = True,
+    certificate: Path | None = None,
+    certificate_key: Path | None = None,
     listening: Callable[[str], None] | None = None,
 ) -> int:
     """Serve packages until SIGTERM or SIGINT; returns the exit status, 0 after a clean drain.
@@ -57,8 +61,10 @@ def serve(
     there later (`modelyard.serve.deployment`) is followed; without packages, what stands there is served. Then every request needs a
     customer's key; the plans on offer are those of the builds that the packages lie in. `listening` is called with
     the address once connections are accepted (port 0 takes a free one). `force` serves a package that a gate refused. PackageError
-    where one is broken, UserError where the port is taken; both before anything listens.
+    where one is broken, UserError where the port is taken; both before anything listens. `origins` are sites whose pages may ask from a
+    browser; without `docs` the description needs the administrator's token; with a `certificate` (and its key) it speaks HTTPS.
     """
+    tls = _tls(certificate, certificate_key)
     if workers < 1:
         raise UserError(f"workers: must be at least 1 (got {workers})")
     configure()
@@ -66,14 +72,16 @@ def serve(
         raise UserError("no package to serve. Name one, or a state folder that holds some (--state).")
     if state is not None:
         _place(packages, state, force=force)
-    work = functools.partial(_application, packages, state=state, force=force, limits=limits)
+    work = functools.partial(
+        _application, packages, state=state, force=force, limits=limits, origins=origins, docs=docs
+    )
     if workers == 1:
         application = work()
         with _bound(host, port) as sock:
-            return _serve_here(application, sock, listening=listening)
+            return _serve_here(application, sock, listening=listening, tls=tls)
     _refuse_broken(packages, state=state, force=force)
     with _bound(host, port) as sock, _shared_meters():
-        return _supervise(lambda: _serve_here(work(), sock), sock, workers, listening)
+        return _supervise(lambda: _serve_here(work(), sock, tls=tls), sock, workers, listening, tls=bool(tls))
 
 
 def _place(packages: Sequence[Path], state: Path, *, force: bool) -> None:
@@ -106,7 +114,29 @@ def _offer(packages: Sequence[Path], file: DeploymentFile) -> None:
     folder.admin_token()
 
 
-def _application(packages: Sequence[Path], *, state: Path | None, force: bool, limits: Limits | None) -> Any:
+def _tls(certificate: Path | None, key: Path | None) -> dict[str, Any]:
+    """uvicorn's options for HTTPS; UserError where the files cannot be used, before anything listens."""
+    if certificate is None:
+        if key is not None:
+            raise UserError(
+                "a key of a certificate was given, and no certificate. Give both: --certificate FILE --certificate-key FILE"
+            )
+        return {}
+    import ssl
+
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password="")
+    except (OSError, ssl.SSLError) as error:
+        raise UserError(
+            f"the certificate {certificate} cannot be used: {error.strerror or error}. It must be PEM, its key beside it or given by "
+            "--certificate-key, without a password."
+        ) from None
+    return {"ssl_certfile": str(certificate)} | ({"ssl_keyfile": str(key)} if key is not None else {})
+
+
+def _application(
+    packages: Sequence[Path], *, state: Path | None, force: bool, limits: Limits | None, **how: Any
+) -> Any:
     """The application: of the packages themselves, or of what is placed in the state folder, the default first."""
     from modelyard.serve.app import create_app
     from modelyard.serve.deployment import DeploymentFile
@@ -116,9 +146,9 @@ def _application(packages: Sequence[Path], *, state: Path | None, force: bool, l
         return open_service(folder, force=force or state is not None, limits=limits)
 
     if state is None:
-        return create_app(*(open_(package) for package in packages))
+        return create_app(*(open_(package) for package in packages), **how)
     file = DeploymentFile(state)
-    return create_app(*(open_(folder) for folder in file.live()), file=file, open_=open_, gate=_gate(state))
+    return create_app(*(open_(folder) for folder in file.live()), file=file, open_=open_, gate=_gate(state), **how)
 
 
 def _gate(state: Path) -> Any:
@@ -178,16 +208,24 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
         yield sock
 
 
-def address(sock: socket.socket) -> str:
+def address(sock: socket.socket, *, tls: bool = False) -> str:
     """`http://127.0.0.1:8000` of a bound socket; a wildcard is shown as this machine."""
     host, port = sock.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{host}:{port}"
+    return f"http{'s' if tls else ''}://{host}:{port}"
 
 
-def _serve_here(application: Any, sock: socket.socket, *, listening: Callable[[str], None] | None = None) -> int:
+def _serve_here(
+    application: Any,
+    sock: socket.socket,
+    *,
+    listening: Callable[[str], None] | None = None,
+    tls: Mapping[str, Any] | None = None,
+) -> int:
     """Run uvicorn in this process on a bound socket."""
     import uvicorn
+
+    url = address(sock, tls=bool(tls))
 
     class Server(uvicorn.Server):
         """uvicorn that drains on a signal and ends with status 0 (its own raises the signal again)."""
@@ -220,9 +258,9 @@ def _serve_here(application: Any, sock: socket.socket, *, listening: Callable[[s
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
-            say("listening", url=address(sock), pid=os.getpid())
+            say("listening", url=url, pid=os.getpid())
             if listening:
-                listening(address(sock))
+                listening(url)
 
     config = uvicorn.Config(
         application,
@@ -235,6 +273,7 @@ def _serve_here(application: Any, sock: socket.socket, *, listening: Callable[[s
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=int(application.limits.drain_time),
+        **dict(tls or {}),
     )
     Server(config).run(sockets=[sock])
     say("stopped", in_flight=application.meters.in_flight)
@@ -255,12 +294,17 @@ def _shared_meters() -> Iterator[None]:
 
 
 def _supervise(
-    work: Callable[[], int], sock: socket.socket, workers: int, listening: Callable[[str], None] | None
+    work: Callable[[], int],
+    sock: socket.socket,
+    workers: int,
+    listening: Callable[[str], None] | None,
+    *,
+    tls: bool = False,
 ) -> int:
     """Fork `workers` processes that accept from one socket; start a dead one again; pass SIGTERM on and wait for all."""
     from modelyard.serve.meters import forget
 
-    url = address(sock)
+    url = address(sock, tls=tls)
     sock.listen(BACKLOG)
     children: dict[int, float] = {}
     stopping = False
@@ -359,6 +403,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m modelyard.serve.server")
     parser.add_argument("packages", type=Path, nargs="*")
     parser.add_argument("--state", type=Path)
+    parser.add_argument("--certificate", type=Path)
+    parser.add_argument("--certificate-key", type=Path)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--workers", type=int, default=1)
@@ -377,6 +423,8 @@ def main(arguments: list[str] | None = None) -> int:
             workers=given.workers,
             force=given.force,
             state=given.state,
+            certificate=given.certificate,
+            certificate_key=given.certificate_key,
         )
     except ModelyardError as error:
         sys.stderr.write(f"{error}\n")
