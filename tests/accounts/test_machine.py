@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections import Counter
 from decimal import Decimal
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
@@ -118,7 +119,7 @@ class Service(RuleBasedStateMachine):
         with self.database.read() as held:
             sums: Counter[str] = Counter()
             for _, units in held.all("SELECT customer, units FROM entries WHERE kind = 'use'"):
-                sums.update(__import__("json").loads(units))
+                sums.update(json.loads(units))
             row = held.one("SELECT coalesce(sum(used), 0), coalesce(sum(used + reserved), 0) FROM balances")
             billed = ledger.usage(held, "acme", "2026-10").get("standard", {}).get("request", 0)
         assert sums["request"] == row[0] == billed == sum(self.received.values()) + self.unnamed
@@ -136,7 +137,7 @@ class Service(RuleBasedStateMachine):
             self.database.close()
 
 
-def _try(make: Any, examples: int, steps: int) -> None:
+def _try(make: Any, examples: int, steps: int, **more: Any) -> None:
     class Machine(Service):
         def open(self) -> Database:
             return open_database(make(), clock=lambda: self.now)
@@ -145,7 +146,7 @@ def _try(make: Any, examples: int, steps: int) -> None:
         Machine,
         settings=settings(
             max_examples=examples, stateful_step_count=steps, deadline=None, derandomize=True,
-            suppress_health_check=list(HealthCheck),
+            suppress_health_check=list(HealthCheck), **more,
         ),
     )  # fmt: skip
 
@@ -167,3 +168,24 @@ def test_any_order_on_postgres(postgres):
 def test_any_order_long(kind, request):
     make = _new_file if kind == "sqlite" else request.getfixturevalue("postgres").new
     _try(make, 400 if kind == "sqlite" else 60, 60)
+
+
+@pytest.mark.parametrize("fault", ["ownership", "balance", "quota"])
+def test_a_planted_fault_is_found(fault, monkeypatch):
+    """The same machine on a ledger that is wrong in one place must fail."""
+    if fault == "ownership":  # settle without asking whose the reservation is
+
+        def take(held: Any, reserved: Reserved) -> bool:
+            held.run(
+                "DELETE FROM reservations WHERE customer = ? AND idempotency = ?",
+                (reserved.customer, reserved.idempotency),
+            )
+            return True
+
+        monkeypatch.setattr(ledger, "_take", take)
+    elif fault == "balance":  # a reservation is not given back
+        monkeypatch.setattr(ledger, "drop", ledger._take)
+    else:  # what is held back does not count
+        monkeypatch.setattr(ledger, "_taken", lambda *given: 0)
+    with pytest.raises(AssertionError):
+        _try(_new_file, 25, 40, phases=[Phase.generate], report_multiple_bugs=False)

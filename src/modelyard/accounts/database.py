@@ -114,14 +114,26 @@ class Database:
     @contextlib.contextmanager
     def _transaction(self, sqlite: str, postgres: str) -> Iterator[Transaction]:
         with self._told():
-            connection = self._connection()
-            connection.execute(sqlite if self.kind == "sqlite" else postgres)
+            connection = self._begin(sqlite if self.kind == "sqlite" else postgres)
             try:
                 yield Transaction(connection, self.kind, self._now(connection))
                 connection.execute("COMMIT")
             except BaseException:
                 self._undo(connection)
                 raise
+
+    def _begin(self, how: str) -> Any:
+        """A connection with a transaction begun; one that PostgreSQL closed since (a restart) is made anew."""
+        connection = self._connection()
+        try:
+            connection.execute(how)
+        except Exception as error:
+            if self.kind == "sqlite" or _postgres_fault(error) != "gone":
+                raise
+            self._drop(connection)
+            connection = self._connection()
+            connection.execute(how)
+        return connection
 
     def _undo(self, connection: Any) -> None:
         try:

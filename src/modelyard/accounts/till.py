@@ -274,7 +274,7 @@ class Till:
         try:
             self._deliver(waiting, self._patiently(waiting))
         except Exception as error:
-            alone = len(waiting) == 1 or (isinstance(error, DatabaseFault) and error.kind in ("full", "gone"))
+            alone = len(waiting) == 1 or (isinstance(error, DatabaseFault) and error.kind != "broken")
             if alone:
                 self._deliver(waiting, [error] * len(waiting))
                 return

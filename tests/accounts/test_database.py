@@ -1,0 +1,124 @@
+"""What survives what: pragmas in force, a WAL cut anywhere, full disks, locks, versions; nothing is ever half-written."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sqlite3
+
+import pytest
+
+from modelyard.accounts import database as module
+from modelyard.accounts.database import open_database
+from modelyard.accounts.ledger import Reserved, Settled
+from modelyard.accounts.writers import writing
+from modelyard.errors import DatabaseFault, UserError
+from tests.accounts.accounts_helpers import buyer, faults, reserve, settle, used, writer_of
+
+
+@pytest.mark.parametrize(("durability", "sqlite", "postgres_says"), [("process", 1, "off"), ("power", 2, "on")])
+def test_the_durability_that_is_asked_for_is_in_force(address, durability, sqlite, postgres_says):
+    with open_database(address, durability=durability) as database, database.read() as held:
+        if database.kind == "sqlite":
+            assert held.one("PRAGMA synchronous")[0] == sqlite and held.one("PRAGMA journal_mode")[0] == "wal"
+        else:
+            assert held.one("SHOW synchronous_commit")[0] == postgres_says
+
+
+def test_a_wal_cut_anywhere_opens_to_a_prefix_that_verifies(tmp_path):
+    """What power loss leaves: the file and a beginning of the WAL. (That the disk keeps the order of writes is SQLite's to see to.)"""
+    there, chance = tmp_path / "a.db", random.Random(0)
+    with open_database(f"sqlite:///{there}") as database:
+        database.off_the_path()
+        who, writer = buyer(database), writer_of(database)
+        database.checkpoint()
+        for number in range(30):
+            settle(database, writer, reserve(database, writer, who, f"k{number}"))
+        wal = tmp_path / "a.db-wal"
+        whole = wal.stat().st_size
+        seen = set()
+        for cut in sorted({0, whole, *(chance.randrange(whole) for _ in range(40))}):
+            copy = tmp_path / "copy" / "a.db"
+            shutil.rmtree(copy.parent, ignore_errors=True)
+            copy.parent.mkdir()
+            shutil.copy(there, copy)
+            (copy.parent / "a.db-wal").write_bytes(wal.read_bytes()[:cut])
+            with open_database(f"sqlite:///{copy}") as after:
+                assert faults(after) == [], cut
+                count = used(after).get("standard", {}).get("request", 0)
+                seen.add(count)
+        assert {0, 30} <= seen and len(seen) > 10, "prefixes of every length"
+
+
+def test_a_full_disk_is_told_writes_nothing_and_ends(tmp_path):
+    with open_database(f"sqlite:///{tmp_path / 'a.db'}") as database:
+        who, writer = buyer(database), writer_of(database)
+        with database.read() as held:
+            pages = held.one("PRAGMA page_count")[0]
+        connection = database._connection()
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+        big, paid = b"x" * 20_000, 0
+        with pytest.raises(DatabaseFault, match="is full: nothing") as caught:
+            for number in range(100):
+                settle(database, writer, reserve(database, writer, who, f"k{number}"), answer=big)
+                paid += 1
+        assert (
+            caught.value.kind == "full"
+            and faults(database) == []
+            and used(database).get("standard", {}).get("request", 0) == paid
+        )
+        connection.execute("PRAGMA max_page_count = 100000")
+        settle(database, writer, reserve(database, writer, who, "after"), answer=big)
+        assert used(database)["standard"]["request"] == paid + 1 and faults(database) == []
+
+
+def test_a_locked_database_says_so_and_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "WAIT", 0.1)
+    with open_database(f"sqlite:///{tmp_path / 'a.db'}") as database:
+        who, writer = buyer(database), writer_of(database)
+        other = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseFault, match="held by another process") as caught:
+            reserve(database, writer, who)
+        other.execute("ROLLBACK")
+        other.close()
+        assert caught.value.kind == "locked" and isinstance(reserve(database, writer, who), Reserved)
+
+
+def test_postgres_that_crashes_and_comes_back_has_all_or_nothing(postgres):
+    with open_database(postgres.new(), durability="power") as database:
+        who, writer = buyer(database), writer_of(database)
+        running = reserve(database, writer, who, "one")
+        postgres.stop()
+        try:
+            with pytest.raises(DatabaseFault) as caught:
+                settle(database, writer, running)
+            assert caught.value.kind == "gone"
+            with pytest.raises(DatabaseFault, match="does not answer"):
+                used(database)
+        finally:
+            postgres.start()
+        assert isinstance(settle(database, writer, running), Settled), "the reservation was on the disk"
+        assert used(database) == {"standard": {"request": 1}} and faults(database) == []
+
+
+def test_an_exception_undoes_the_whole_transaction(database):
+    who, writer = buyer(database), writer_of(database)
+    with pytest.raises(ZeroDivisionError), writing(database, writer) as held:
+        held.run("DELETE FROM flow")
+        raise ZeroDivisionError
+    with database.read() as held:
+        assert held.one("SELECT count(*) FROM flow")[0] == 1
+    assert isinstance(settle(database, writer, reserve(database, writer, who)), Settled) and faults(database) == []
+
+
+def test_other_versions_and_addresses_are_refused_with_a_cure(address, tmp_path):
+    with open_database(address) as database, database.write() as held:
+        held.run("UPDATE meta SET value = '99'")
+    with pytest.raises(DatabaseFault, match="has version 99, this Modelyard reads 1"):
+        open_database(address)
+    with pytest.raises(UserError, match="Allowed: sqlite:///FILE"):
+        open_database("mysql://secret@there/name")
+    with pytest.raises(UserError, match="yard customers add"):
+        open_database(f"sqlite:///{tmp_path / 'nothing.db'}", create=False)
+    assert not (tmp_path / "nothing.db").exists()
