@@ -240,6 +240,7 @@ const talkOf = (api, name) => {
 };
 const playground = async (place) => {
   const listed = (await ask("/v1/models", { admin: false })).data;
+  $("service").textContent = listed.map((model) => model.id).join(", ");
   const choose = make("select", { id: "model" }, ...listed.map((model) => make("option", { value: model.id }, model.id + " " + (model.version || ""))));
   const secret = make("input", { id: "key", type: "password", autocomplete: "off", value: kept("key"), oninput: () => keep("key", secret.value.trim()) });
   const room = make("div", {});
@@ -338,7 +339,7 @@ const customers = async (place) => {
   const create = (event) => { event.preventDefault(); attempt(async () => { picked = (await ask("/admin/customers", { method: "POST", body: { name: name.value, plan: plan.value } })).id; await show(); }); };
   const room = make("div", { class: "grid" });
   place.append(make("div", { class: "grid" },
-    panel(words.sections.customers, listed.length ? table(["name", "plan", "requests", "created", "state"], listed.map((each) => ({
+    make("section", { class: "panel wide" }, make("h2", {}, words.sections.customers), listed.length ? table(["name", "plan", "requests", "created", "state"], listed.map((each) => ({
       attributes: { class: "pick" + (each.id === picked ? " picked" : ""), onclick: () => { picked = each.id; attempt(detail); } },
       name: make("button", { type: "button", class: "plain", onclick: () => { picked = each.id; attempt(detail); } }, each.name), plan: each.plan, requests: count(each.requests), created: when(each.created), state: each.closed ? words.closed : words.active,
     })), { numbers: ["requests"] }) : make("p", { class: "quiet" }, words.noCustomers)),
@@ -418,6 +419,7 @@ for (const name of Object.keys(sections)) $("nav").append(make("a", { href: "#" 
 $("theme").onclick = () => themed(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
 themed(localStorage.getItem("modelyard.theme") || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
 addEventListener("hashchange", () => { show(); $("main").focus(); });
+$("dialog").addEventListener("close", () => $("dialog").replaceChildren()); // also when it was ended by Escape
 signed();
 watch();
 setInterval(watch, 5000);
