@@ -136,6 +136,47 @@ def test_a_long_prompt_is_read_in_pieces(decoder: Any, monkeypatch: pytest.Monke
     assert np.allclose(logits[1], alone(decoder, np.append(prompts[1], follow[1])), atol=1e-4)
 
 
+def test_a_prompt_may_be_read_in_turns_of_ones_own(decoder: Any) -> None:
+    (prompt,), (follow,) = tokens(23), tokens(1, seed=3)
+    logits, state = decoder.start(prompt[:9])
+    logits, state = decoder.more(prompt[9:17], state)
+    logits, state = decoder.more(prompt[17:], state)
+    after, _ = decoder.step(follow, state)
+    assert np.allclose(logits, alone(decoder, prompt), atol=1e-4)
+    assert np.allclose(after[0], alone(decoder, np.append(prompt, follow)), atol=1e-4)
+
+
+def test_joined_states_go_on_as_each_alone(decoder: Any) -> None:
+    """Of different lengths, with rows picked and gone in between, joined again and again; a decoder without the masks fails here."""
+    prompts, rng = tokens(4, 15, 9, 21, seed=5), np.random.default_rng(5)
+    texts: list[Array] = []
+    state: Any = None
+    for number, prompt in enumerate(prompts):
+        _, fresh = decoder.start(prompt)
+        state = fresh if state is None else decoder.join([state, fresh])
+        texts.append(prompt)
+        if number == 2:
+            kept = np.array([2, 0])  # the longest leaves: its places need not be kept
+            state, texts = decoder.pick(state, kept), [texts[row] for row in kept]
+        for _ in range(3):
+            ids = rng.integers(1, SMALL["vocabulary"], len(texts))
+            logits, state = decoder.step(ids, state)
+            texts = [np.append(text, token) for text, token in zip(texts, ids, strict=True)]
+            for row, text in enumerate(texts):
+                assert np.allclose(logits[row], alone(decoder, text), atol=1e-4)
+    assert len({len(text) for text in texts}) > 1
+
+
+def test_places_that_no_row_needs_go_with_a_join(decoder: Any) -> None:
+    _, state = decoder.read(tokens(20, 6))
+    assert decoder.pick(state, np.array([1])).mask.shape == (1, 20)
+    shorter = decoder.join([decoder.pick(state, np.array([1]))])
+    assert shorter.mask.shape == (1, 6) and shorter.mask.all()
+    (follow,) = tokens(1, seed=1)
+    logits, _ = decoder.step(follow, shorter)
+    assert np.allclose(logits[0], alone(decoder, np.append(tokens(20, 6)[1], follow)), atol=1e-4)
+
+
 def test_answers_at_the_same_time_do_not_mix(decoder: Any) -> None:
     prompts = tokens(5, 8, 11, 6)
     given: dict[int, list[int]] = {}
