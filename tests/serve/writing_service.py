@@ -79,6 +79,12 @@ class Trigrams:
     def pick(self, state: Array, rows: Array) -> Array:
         return state[rows]
 
+    def more(self, ids: Array, state: Array) -> tuple[Array, Array]:
+        return self.start(np.concatenate([state[0], ids]))
+
+    def join(self, states: Sequence[Array]) -> Array:
+        return np.concatenate(states)
+
 
 class Speaker:
     """A generator over trigrams, with its own way to write a conversation."""

@@ -167,6 +167,11 @@ def test_joined_states_go_on_as_each_alone(decoder: Any) -> None:
     assert len({len(text) for text in texts}) > 1
 
 
+def test_both_know_what_a_token_takes(pair: tuple[TorchDecoder, OpenVinoDecoder]) -> None:
+    _, state = pair[0].start(tokens(10)[0])
+    assert [decoder.token_bytes * 10 for decoder in pair] == [sum(part.nbytes for part in state.held)] * 2
+
+
 def test_places_that_no_row_needs_go_with_a_join(decoder: Any) -> None:
     _, state = decoder.read(tokens(20, 6))
     assert decoder.pick(state, np.array([1])).mask.shape == (1, 20)

@@ -54,6 +54,9 @@ class Reader(ABC):
     def __init__(self, *, ends: Iterable[int], context: int, vocabulary: int) -> None:
         self.ends, self.context, self.vocabulary = frozenset(ends), context, vocabulary
 
+    token_bytes: int = 0
+    """Bytes of the keys and values of one token."""
+
     @abstractmethod
     def nothing(self, rows: int) -> Any:
         """What rows hold that have read nothing."""
@@ -221,7 +224,9 @@ class TorchDecoder(Reader):
 
     def __init__(self, network: Any, *, ends: Iterable[int]) -> None:
         super().__init__(ends=ends, context=network.shape.context, vocabulary=network.shape.vocabulary)
-        self.network = network.eval()
+        self.network, shape = network.eval(), network.shape
+        each = next(network.parameters()).element_size()
+        self.token_bytes = 2 * shape.layers * shape.kv_heads * (shape.width // shape.heads) * each
 
     def nothing(self, rows: int) -> Any:
         return self.network.nothing(rows)
@@ -303,6 +308,10 @@ class OpenVinoDecoder(Reader):
         super().__init__(ends=ends, context=context, vocabulary=vocabulary)
         self._free: deque[Any] = deque()
         """Requests that nobody uses: making one takes as long as some tokens."""
+        heads = [tuple(variable.state.shape)[2:] for variable in self.nothing(1).lease.request.query_state()]
+        # int8: a scale and a zero point in fp32 for each head of a token
+        size, more = {"fp32": (4, 0), "fp16": (2, 0), "int8": (1, 8)}[cache]
+        self.token_bytes = sum(number * (width * size + more) for number, width in heads)
 
     def nothing(self, rows: int) -> _Held:
         try:
