@@ -10,40 +10,41 @@ An answer gets the same logits as alone, up to the rounding of a larger matrix.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from modelyard.decoding.searching import Decoder, Move
 from modelyard.rows import Array
 
+Name = TypeVar("Name", bound=Hashable)
 WIDE = 1.5
 """Places of the state, in those that its longest row needs, beyond which it is copied: a copy takes about as long as a few steps."""
 
 
-class Together:
+class Together(Generic[Name]):
     """The rows of a decoder's joint state, by whose they are."""
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
         self._state: Any = None
-        self._rows: dict[Hashable, Array] = {}
+        self._rows: dict[Name, Array] = {}
         """Where the rows of each stand in the state."""
-        self._came: dict[Hashable, Any] = {}
+        self._came: dict[Name, Any] = {}
         """States that wait to be joined: one copy for all that come between two steps."""
-        self._lengths: dict[Hashable, int] = {}
+        self._lengths: dict[Name, int] = {}
         """Tokens that the rows of each have seen."""
         self._width = 0
         """Places that the state has for each row."""
         self.calls = 0
         """Steps computed so far."""
 
-    def join(self, name: Hashable, state: Any, *, length: int) -> None:
+    def join(self, name: Name, state: Any, *, length: int) -> None:
         """An answer whose prompt was read: the state of one row, and how many tokens that has seen."""
         assert name not in self._rows and name not in self._came, "an answer joins once"
         self._came[name], self._lengths[name] = state, length
 
-    def step(self, moves: Mapping[Hashable, Move]) -> dict[Hashable, Array]:
+    def step(self, moves: Mapping[Name, Move]) -> dict[Name, Array]:
         """Logits (B, V) of what follows each answer's rows. Those that are not named are forgotten."""
         if not moves:
             self.clear()
@@ -58,7 +59,7 @@ class Together:
         """Forget all rows, and with them their keys and values."""
         self._state, self._rows, self._came, self._lengths, self._width = None, {}, {}, {}, 0
 
-    def _stepped(self, moves: Mapping[Hashable, Move]) -> dict[Hashable, Array]:
+    def _stepped(self, moves: Mapping[Name, Move]) -> dict[Name, Array]:
         going = [name for name in moves if name in self._rows]
         fresh = [name for name in moves if name not in self._rows]
         # who left goes first, so that a join copies nothing of theirs
@@ -94,7 +95,7 @@ class Together:
             self._width = needed
 
 
-def _spans(sizes: Mapping[Hashable, int]) -> tuple[dict[Hashable, Array], int]:
+def _spans(sizes: Mapping[Name, int]) -> tuple[dict[Name, Array], int]:
     """Rows one after another, and how many."""
     edges = np.cumsum([0, *sizes.values()])
     spans = zip(sizes, edges[:-1], edges[1:], strict=True)

@@ -171,7 +171,7 @@ def _piece(ids: Array, mask: Array, position: Array, start: int, stop: int, plac
 
 def _needed(mask: Array) -> int:
     """Places from the first at which any row has a token."""
-    return mask.shape[1] - int(mask.any(axis=0).argmax())
+    return int(mask.shape[1] - mask.any(axis=0).argmax())
 
 
 def _wide(past: Array, size: int, width: int) -> Array:
