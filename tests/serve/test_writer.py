@@ -133,13 +133,16 @@ def counted(speaker: Speaker, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str
     """What the decoder is called for from now on: which method, and tokens."""
     calls: list[tuple[str, int]] = []
     decoder = speaker.decoder
-    for name in ("start", "more", "step"):
 
-        def watched(ids: Any, *given: Any, name: str = name, method: Any = getattr(decoder, name)) -> Any:
+    def watch(name: str, method: Any) -> None:
+        def watched(ids: Any, *given: Any) -> Any:
             calls.append((name, len(ids)))
             return method(ids, *given)
 
         monkeypatch.setattr(decoder, name, watched)
+
+    for name in ("start", "more", "step"):
+        watch(name, getattr(decoder, name))
     return calls
 
 

@@ -80,7 +80,8 @@ class Trigrams:
         return state[rows]
 
     def more(self, ids: Array, state: Array) -> tuple[Array, Array]:
-        return self.start(np.concatenate([state[0], ids]))
+        after = np.concatenate([state[0], ids])[None, -2:]
+        return self._logits(after)[0], after
 
     def join(self, states: Sequence[Array]) -> Array:
         return np.concatenate(states)
