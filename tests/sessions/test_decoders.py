@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelyard.decoding.searching import log_softmax
+from modelyard.decoding.sampling import Sampling
+from modelyard.decoding.searching import Answers, Search, beam, continued, log_softmax
+from modelyard.decoding.together import Together
 from modelyard.errors import PackageError
 from modelyard.models import _decoder
 from modelyard.models._decoder import Shape
@@ -165,6 +167,48 @@ def test_joined_states_go_on_as_each_alone(decoder: Any) -> None:
             for row, text in enumerate(texts):
                 assert np.allclose(logits[row], alone(decoder, text), atol=1e-4)
     assert len({len(text) for text in texts}) > 1
+
+
+def test_answers_written_together_are_those_written_alone(decoder: Any) -> None:
+    """Greedy tokens and beams of a real network, joining one after another and leaving when they are done."""
+    prompts = tokens(3, 17, 8, 12, seed=7)
+    rooms = [25, 6, 14, 30]
+    joint, lines = Together[int](decoder), dict[int, Any]()
+    found: dict[int, list[Any]] = {number: [] for number in range(4)}
+
+    def told(number: int, given: Any) -> None:
+        found[number] += [token.id for token in (given or {}).values() if token is not None]
+
+    turn = 0
+    while turn < 10 or any(line.going for line in lines.values() if isinstance(line, Answers)):
+        if turn % 3 == 0 and turn // 3 < 4:
+            number = turn // 3
+            prompt, most = prompts[number], rooms[number]
+            rngs = [np.random.default_rng(0)]
+            lines[number] = (
+                Search(decoder, prompt, beams=3, most=most)
+                if number == 2
+                else Answers(decoder, prompt, Sampling(temperature=0), most=most, rngs=rngs)
+            )
+            logits, state = decoder.start(prompt)
+            told(number, lines[number].begin(logits))
+            joint.join(number, state, length=len(prompt))
+        going = {
+            number: line.move()
+            for number, line in lines.items()
+            if (line.going if isinstance(line, Answers) else line.found is None)
+        }
+        for number, logits in joint.step(going).items():
+            told(number, lines[number].take(logits))
+        turn += 1
+    while lines[2].found is None:
+        lines[2].take(joint.step({2: lines[2].move()})[2])
+    found[2] = lines[2].found.ids
+    for number, (prompt, most) in enumerate(zip(prompts, rooms, strict=True)):
+        rng = np.random.default_rng(0)
+        drawn = [token.id for token in continued(decoder, prompt, Sampling(temperature=0), most=most, rng=rng)]
+        assert found[number] == (beam(decoder, prompt, beams=3, most=most) if number == 2 else drawn)
+        assert len(found[number]) > 1
 
 
 def test_both_know_what_a_token_takes(pair: tuple[TorchDecoder, OpenVinoDecoder]) -> None:
