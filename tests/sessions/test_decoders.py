@@ -169,6 +169,20 @@ def test_joined_states_go_on_as_each_alone(decoder: Any) -> None:
     assert len({len(text) for text in texts}) > 1
 
 
+@pytest.mark.parametrize("cache", ["fp16", "int8"])
+def test_a_join_rounds_nothing_a_second_time(cache: Any, tmp_path: Path) -> None:
+    """Keys and values of fewer bits are copied as they are, up to the last bit of fp32."""
+    from modelyard.compress.methods import _language
+
+    options = _language.save(_language.stateful(made(SHAPES["modern"])), tmp_path)
+    decoder = OpenVinoDecoder(tmp_path, ends=[0], context=64, threads=1, **{**options, "cache": cache})
+    prompts, (follow,) = tokens(9, 15), tokens(2, seed=1)
+    logits, _ = decoder.step(follow, decoder.join([decoder.start(prompt)[1] for prompt in prompts]))
+    for row, prompt in enumerate(prompts):
+        expected, _ = decoder.step(follow[row : row + 1], decoder.start(prompt)[1])
+        assert np.abs(logits[row] - expected[0]).max() < 1e-5 * np.abs(expected).max()
+
+
 def test_answers_written_together_are_those_written_alone(decoder: Any) -> None:
     """Greedy tokens and beams of a real network, joining one after another and leaving when they are done."""
     prompts = tokens(3, 17, 8, 12, seed=7)
