@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -31,6 +32,12 @@ class Chain:
 
     def pick(self, state: Array, rows: Array) -> Array:
         return state[rows]
+
+    def more(self, ids: Array, state: Array) -> tuple[Array, Array]:
+        return self.start(ids)
+
+    def join(self, states: Sequence[Array]) -> Array:
+        return np.concatenate(states)
 
     def value(self, start: int, answer: list[int], *, ended: bool) -> float:
         """Mean log-probability of an answer."""

@@ -79,6 +79,13 @@ class Trigrams:
     def pick(self, state: Array, rows: Array) -> Array:
         return state[rows]
 
+    def more(self, ids: Array, state: Array) -> tuple[Array, Array]:
+        after = np.concatenate([state[0], ids])[None, -2:]
+        return self._logits(after)[0], after
+
+    def join(self, states: Sequence[Array]) -> Array:
+        return np.concatenate(states)
+
 
 class Speaker:
     """A generator over trigrams, with its own way to write a conversation."""

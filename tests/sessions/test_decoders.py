@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelyard.decoding.searching import log_softmax
+from modelyard.decoding.sampling import Sampling
+from modelyard.decoding.searching import Answers, Search, beam, continued, log_softmax
+from modelyard.decoding.together import Together
 from modelyard.errors import PackageError
 from modelyard.models import _decoder
 from modelyard.models._decoder import Shape
@@ -134,6 +136,108 @@ def test_a_long_prompt_is_read_in_pieces(decoder: Any, monkeypatch: pytest.Monke
     (follow,) = tokens(2, seed=3)
     logits, _ = decoder.step(follow, state)
     assert np.allclose(logits[1], alone(decoder, np.append(prompts[1], follow[1])), atol=1e-4)
+
+
+def test_a_prompt_may_be_read_in_turns_of_ones_own(decoder: Any) -> None:
+    (prompt,), (follow,) = tokens(23), tokens(1, seed=3)
+    logits, state = decoder.start(prompt[:9])
+    logits, state = decoder.more(prompt[9:17], state)
+    logits, state = decoder.more(prompt[17:], state)
+    after, _ = decoder.step(follow, state)
+    assert np.allclose(logits, alone(decoder, prompt), atol=1e-4)
+    assert np.allclose(after[0], alone(decoder, np.append(prompt, follow)), atol=1e-4)
+
+
+def test_joined_states_go_on_as_each_alone(decoder: Any) -> None:
+    """Of different lengths, with rows picked and gone in between, joined again and again; a decoder without the masks fails here."""
+    prompts, rng = tokens(4, 15, 9, 21, seed=5), np.random.default_rng(5)
+    texts: list[Array] = []
+    state: Any = None
+    for number, prompt in enumerate(prompts):
+        _, fresh = decoder.start(prompt)
+        state = fresh if state is None else decoder.join([state, fresh])
+        texts.append(prompt)
+        if number == 2:
+            kept = np.array([2, 0])  # the longest leaves: its places need not be kept
+            state, texts = decoder.pick(state, kept), [texts[row] for row in kept]
+        for _ in range(3):
+            ids = rng.integers(1, SMALL["vocabulary"], len(texts))
+            logits, state = decoder.step(ids, state)
+            texts = [np.append(text, token) for text, token in zip(texts, ids, strict=True)]
+            for row, text in enumerate(texts):
+                assert np.allclose(logits[row], alone(decoder, text), atol=1e-4)
+    assert len({len(text) for text in texts}) > 1
+
+
+@pytest.mark.parametrize("cache", ["fp16", "int8"])
+def test_a_join_rounds_nothing_a_second_time(cache: Any, tmp_path: Path) -> None:
+    """Keys and values of fewer bits are copied as they are, up to the last bit of fp32."""
+    from modelyard.compress.methods import _language
+
+    options = _language.save(_language.stateful(made(SHAPES["modern"])), tmp_path)
+    decoder = OpenVinoDecoder(tmp_path, ends=[0], context=64, threads=1, **{**options, "cache": cache})
+    prompts, (follow,) = tokens(9, 15), tokens(2, seed=1)
+    logits, _ = decoder.step(follow, decoder.join([decoder.start(prompt)[1] for prompt in prompts]))
+    for row, prompt in enumerate(prompts):
+        expected, _ = decoder.step(follow[row : row + 1], decoder.start(prompt)[1])
+        assert np.abs(logits[row] - expected[0]).max() < 1e-5 * np.abs(expected).max()
+
+
+def test_answers_written_together_are_those_written_alone(decoder: Any) -> None:
+    """Greedy tokens and beams of a real network, joining one after another and leaving when they are done."""
+    prompts = tokens(3, 17, 8, 12, seed=7)
+    rooms = [25, 6, 14, 30]
+    joint, lines = Together[int](decoder), dict[int, Any]()
+    found: dict[int, list[Any]] = {number: [] for number in range(4)}
+
+    def told(number: int, given: Any) -> None:
+        found[number] += [token.id for token in (given or {}).values() if token is not None]
+
+    turn = 0
+    while turn < 10 or any(line.going for line in lines.values() if isinstance(line, Answers)):
+        if turn % 3 == 0 and turn // 3 < 4:
+            number = turn // 3
+            prompt, most = prompts[number], rooms[number]
+            rngs = [np.random.default_rng(0)]
+            lines[number] = (
+                Search(decoder, prompt, beams=3, most=most)
+                if number == 2
+                else Answers(decoder, prompt, Sampling(temperature=0), most=most, rngs=rngs)
+            )
+            logits, state = decoder.start(prompt)
+            told(number, lines[number].begin(logits))
+            joint.join(number, state, length=len(prompt))
+        going = {
+            number: line.move()
+            for number, line in lines.items()
+            if (line.going if isinstance(line, Answers) else line.found is None)
+        }
+        for number, logits in joint.step(going).items():
+            told(number, lines[number].take(logits))
+        turn += 1
+    while lines[2].found is None:
+        lines[2].take(joint.step({2: lines[2].move()})[2])
+    found[2] = lines[2].found.ids
+    for number, (prompt, most) in enumerate(zip(prompts, rooms, strict=True)):
+        rng = np.random.default_rng(0)
+        drawn = [token.id for token in continued(decoder, prompt, Sampling(temperature=0), most=most, rng=rng)]
+        assert found[number] == (beam(decoder, prompt, beams=3, most=most) if number == 2 else drawn)
+        assert len(found[number]) > 1
+
+
+def test_both_know_what_a_token_takes(pair: tuple[TorchDecoder, OpenVinoDecoder]) -> None:
+    _, state = pair[0].start(tokens(10)[0])
+    assert [decoder.token_bytes * 10 for decoder in pair] == [sum(part.nbytes for part in state.held)] * 2
+
+
+def test_places_that_no_row_needs_go_with_a_join(decoder: Any) -> None:
+    _, state = decoder.read(tokens(20, 6))
+    assert decoder.pick(state, np.array([1])).mask.shape == (1, 20)
+    shorter = decoder.join([decoder.pick(state, np.array([1]))])
+    assert shorter.mask.shape == (1, 6) and shorter.mask.all()
+    (follow,) = tokens(1, seed=1)
+    logits, _ = decoder.step(follow, shorter)
+    assert np.allclose(logits[0], alone(decoder, np.append(tokens(20, 6)[1], follow)), atol=1e-4)
 
 
 def test_answers_at_the_same_time_do_not_mix(decoder: Any) -> None:

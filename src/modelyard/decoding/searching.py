@@ -33,6 +33,22 @@ class Decoder(Protocol):
     def pick(self, state: Any, rows: Array) -> Any:
         """The state of these rows, in this order; a row may come twice."""
 
+    def more(self, ids: Array, state: Any) -> tuple[Array, Any]:
+        """More of the text of one row (T,) -> logits of what follows (V,), and the state; the state given is used up."""
+
+    def join(self, states: Sequence[Any]) -> Any:
+        """The state of all their rows, one after another; the states given are used up."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """How the rows of an answer go on: which of those before, in which order, each with its next token."""
+
+    rows: Array
+    """(B,) numbers of rows before; one may come twice."""
+    ids: Array
+    """(B,) the token of each."""
+
 
 @dataclass(frozen=True)
 class Token:
@@ -67,11 +83,30 @@ class Answers:
         self._answers: list[list[int]] = [[] for _ in rngs]
         self._stepped: list[int] = []
         """The answers that the state's rows stand for."""
+        self._branched = True
+        """Whether the state has a row for each, and not one for all."""
         self._state: Any = None
 
     def step(self) -> dict[int, Token | None]:
         """The next token of each answer that is going; None where it has ended. Nothing is computed for tokens nobody asks for."""
-        logits = self._logits()
+        return self.take(self._logits())
+
+    def begin(self, logits: Array) -> dict[int, Token | None]:
+        """`step` for who reads the one prompt himself: its logits (V,). The state needs one row; `move` branches it."""
+        found = self.take(np.repeat(logits[None], len(self.going), axis=0))
+        self._branched = False
+        return found
+
+    def move(self) -> Move:
+        """What is to be computed for the answers that are going, which then `take` it."""
+        places = [self._stepped.index(answer) if self._branched else 0 for answer in self.going]
+        latest = [self._answers[answer][-1] for answer in self.going]
+        return Move(np.array(places, dtype=np.int64), np.array(latest, dtype=np.int64))
+
+    def take(self, logits: Array) -> dict[int, Token | None]:
+        """`step` for who computes himself: logits (B, V) of what follows the rows of the move; none is dropped in between."""
+        assert len(logits) == len(self.going)
+        self._stepped, self._branched = list(self.going), True
         found: dict[int, Token | None] = {}
         for row, answer in enumerate(self._stepped):
             before = np.array(self._answers[answer], dtype=np.int64)
@@ -92,22 +127,19 @@ class Answers:
     def _logits(self) -> Array:
         """(B, V) of what follows the answers that are going."""
         if self._state is None and not self._alike:
-            self._stepped = list(self.going)
             found: Array
             found, self._state = self._decoder.read([self._prompts[answer] for answer in self.going])
             return found
         if self._state is None:
             first, self._state = self._decoder.start(self._prompts[0])
-            self._stepped = list(self.going)
             if len(self.going) > 1:
                 self._state = self._decoder.pick(self._state, np.zeros(len(self.going), dtype=np.int64))
             return np.repeat(first[None], len(self.going), axis=0)
-        if self.going != self._stepped:
-            rows = np.array([self._stepped.index(answer) for answer in self.going], dtype=np.int64)
-            self._state, self._stepped = self._decoder.pick(self._state, rows), list(self.going)
-        latest = np.array([self._answers[answer][-1] for answer in self._stepped], dtype=np.int64)
+        same, move = self.going == self._stepped, self.move()
+        if not same:
+            self._state = self._decoder.pick(self._state, move.rows)
         logits: Array
-        logits, self._state = self._decoder.step(latest, self._state)
+        logits, self._state = self._decoder.step(move.ids, self._state)
         return logits
 
 
@@ -153,42 +185,78 @@ def searched(
     decoder: Decoder, prompt: Array, *, beams: int, most: int, length_penalty: float = 1.0
 ) -> Iterator[Found | None]:
     """Beam search a step at a time: None after each that was not the last, then what `beam` finds."""
-    room = min(most, decoder.context - len(prompt))
-    if room <= 0:
-        yield Found([], ended=False)
-        return
-    first, state = decoder.start(prompt)
-    logits, state = np.repeat(first[None], beams, axis=0), decoder.pick(state, np.zeros(beams, dtype=np.int64))
-    sums = np.full(beams, -np.inf)
-    sums[0] = 0.0  # all rows are alike before the first token: only one may branch
-    rows: list[list[int]] = [[] for _ in range(beams)]
-    finished: list[tuple[float, Found]] = []
-    width, likeliest = len(first), beams * (1 + len(decoder.ends))  # so many that `beams` of them end nothing
-    for place in range(1, room + 1):
-        totals = sums[:, None] + log_softmax(logits)  # (B, V)
-        flat = totals.ravel()
+    search = Search(decoder, prompt, beams=beams, most=most, length_penalty=length_penalty)
+    if search.found is None:
+        logits, state = decoder.start(prompt)
+        search.begin(logits)
+    while search.found is None:
+        yield None
+        move = search.move()
+        rows, state = decoder.step(move.ids, decoder.pick(state, move.rows))
+        search.take(rows)
+    yield search.found
+
+
+class Search:
+    """A beam search that computes nothing itself: logits are given to it. Its rows are the beams; before the first token one."""
+
+    def __init__(
+        self, decoder: Decoder, prompt: Array, *, beams: int, most: int, length_penalty: float = 1.0
+    ) -> None:  # fmt: skip
+        self._ends, self._beams, self._penalty = decoder.ends, beams, length_penalty
+        self._room = min(most, decoder.context - len(prompt))
+        self.found: Found | None = Found([], ended=False) if self._room <= 0 else None
+        """What it came to; None while it is going."""
+        self._place = 0
+        self._sums = np.zeros(1)
+        self._rows: list[list[int]] = [[]]
+        self._finished: list[tuple[float, Found]] = []
+        self._move = Move(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+
+    def begin(self, logits: Array) -> None:
+        """Logits (V,) of what follows the prompt: all rows are alike before the first token, so only one branches."""
+        self.take(logits[None])
+
+    def move(self) -> Move:
+        """What is to be computed next."""
+        return self._move
+
+    def take(self, logits: Array) -> None:
+        """Logits (B, V) of what follows the rows of the latest move."""
+        self._place += 1
+        totals = self._sums[:, None] + log_softmax(logits)  # (B, V)
+        flat, width = totals.ravel(), logits.shape[1]
+        likeliest = self._beams * (1 + len(self._ends))  # so many that `beams` of them end nothing
         likely = np.argpartition(flat, -likeliest)[-likeliest:] if len(flat) > likeliest else np.arange(len(flat))
         likely = likely[np.argsort(-flat[likely], kind="stable")]
         going: list[tuple[int, int, float]] = []
         for choice in likely:
             row, token, total = int(choice) // width, int(choice) % width, float(flat[choice])
-            if token in decoder.ends:
-                finished.append((total / place**length_penalty, Found(rows[row], ended=True)))
-            elif len(going) < beams:
+            if token in self._ends:
+                self._finished.append((self._value(total), Found(self._rows[row], ended=True)))
+            elif len(going) < self._beams:
                 going.append((row, token, total))
-        finished = sorted(finished, key=lambda one: -one[0])[:beams]
-        sums = np.array([total for *_, total in going])
-        if len(finished) == beams and finished[-1][0] >= sums.max() / place**length_penalty:
-            break
-        rows = [[*rows[row], token] for row, token, _ in going]
-        if place < room:
-            yield None
-            chosen = decoder.pick(state, np.array([row for row, *_ in going], dtype=np.int64))
-            logits, state = decoder.step(np.array([token for _, token, _ in going], dtype=np.int64), chosen)
-    else:
-        ends = zip(sums.tolist(), rows, strict=True)
-        finished += [(total / room**length_penalty, Found(row, ended=False)) for total, row in ends]
-    yield max(finished, key=lambda one: one[0])[1]
+        self._finished = sorted(self._finished, key=lambda one: -one[0])[: self._beams]
+        self._sums = np.array([total for *_, total in going])
+        full = len(self._finished) == self._beams
+        if not going or (full and self._finished[-1][0] >= self._value(float(self._sums.max()))):
+            self._end()
+            return
+        self._rows = [[*self._rows[row], token] for row, token, _ in going]
+        self._move = Move(
+            np.array([row for row, *_ in going], dtype=np.int64),
+            np.array([token for _, token, _ in going], dtype=np.int64),
+        )
+        if self._place == self._room:
+            ends = zip(self._sums.tolist(), self._rows, strict=True)
+            self._finished += [(self._value(total), Found(row, ended=False)) for total, row in ends]
+            self._end()
+
+    def _value(self, total: float) -> float:
+        return float(total / self._place**self._penalty)
+
+    def _end(self) -> None:
+        self.found = max(self._finished, key=lambda one: one[0])[1]
 
 
 def told(logits: Array, token: int, likeliest: int = 0) -> Token:

@@ -110,6 +110,14 @@ class NgramDecoder:
         """The state of these rows."""
         return state[rows]
 
+    def more(self, ids: Array, state: Any) -> tuple[Array, Any]:
+        """Logits (V,) after more symbols of one row."""
+        return self.start(np.concatenate([state[0], np.asarray(ids)]))
+
+    def join(self, states: Sequence[Any]) -> Any:
+        """The state of all their rows."""
+        return np.concatenate(states)
+
     def _following(self, before: Array) -> Array:
         every = np.repeat(before[None], SYMBOLS, axis=0)
         texts = np.concatenate([every, np.arange(SYMBOLS)[:, None]], axis=1).astype(np.uint64)

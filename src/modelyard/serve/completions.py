@@ -45,7 +45,7 @@ class Completions:
     ) -> None:  # fmt: skip
         self._generator, self._name, self._limits, self._ready = generator, name, limits, ready
         self.engine = GenerationEngine(
-            generator, generation or GenerationLimits(), thread=thread, meters=TokenMeters(registry)
+            generator, generation or limits.generation, thread=thread, meters=TokenMeters(registry)
         )
         self._since = int(time.time())
 

@@ -5,6 +5,25 @@ from __future__ import annotations
 from modelyard.frozen import Frozen
 
 
+class GenerationLimits(Frozen):
+    """What answers may use; times in seconds."""
+
+    most_tokens: int = 4096
+    """Tokens of an answer, where the request names no fewer; the model's context may leave less."""
+    at_once: int = 8
+    """Answers that are written at the same time; each holds the keys and values of its text."""
+    waiting: int = 64
+    """Answers that may wait for their turn; a request beyond them is refused with 429 and Retry-After."""
+    wait_time: float = 60.0
+    """A request that would wait longer than this for its turn, as last measured, is refused with 429 too."""
+    memory: int = 2 * 2**30
+    """Bytes for keys and values of all answers at once, at the length that each may come to; where they are padded, up to half more."""
+    piece: int = 128
+    """Tokens of prompts that are read between two tokens of the answers being written, so that a long prompt does not hold them up."""
+    time: float = 300.0
+    """An answer must be whole after this time, waiting included; else 504, or an error at the end of a stream."""
+
+
 class Limits(Frozen):
     """Bounds of the service; times in seconds."""
 
@@ -23,3 +42,5 @@ class Limits(Frozen):
     linger: float = 0.25
     """After SIGTERM the service still accepts for this long, while `/readyz` says no and answers carry `Connection: close`,
     so that balancers and kept-alive clients go elsewhere without a reset."""
+    generation: GenerationLimits = GenerationLimits()
+    """What generated answers may use."""

@@ -3,6 +3,7 @@
     decoder = OpenVinoDecoder(folder, ends=[2], context=2048)
     logits, state = decoder.start(prompt)          a prompt is read once
     logits, state = decoder.step(tokens, state)    then a token at a time
+    state = decoder.join([state, other])           answers that began at different times go on in one call
     decoder.score(arrays)                          nats, tokens and bytes of whole texts
 
 They know no tokenizer, no sampling and no text. Several threads may ask one decoder; each answer keeps a state of its own.
@@ -53,6 +54,9 @@ class Reader(ABC):
     def __init__(self, *, ends: Iterable[int], context: int, vocabulary: int) -> None:
         self.ends, self.context, self.vocabulary = frozenset(ends), context, vocabulary
 
+    token_bytes: int = 0
+    """Bytes of the keys and values of one token."""
+
     @abstractmethod
     def nothing(self, rows: int) -> Any:
         """What rows hold that have read nothing."""
@@ -64,6 +68,10 @@ class Reader(ABC):
     @abstractmethod
     def picked(self, held: Any, rows: Array) -> Any:
         """What these rows hold, in this order."""
+
+    @abstractmethod
+    def joined(self, parts: Sequence[tuple[Any, int]], width: int) -> Any:
+        """What all these rows hold, one part after another: the last so many places of each, filled up at the left to `width`."""
 
     def start(self, ids: Array) -> tuple[Array, State]:
         """A prompt (T,) -> logits of what follows (V,), and the state after it for one row."""
@@ -86,6 +94,28 @@ class Reader(ABC):
             places = np.full((len(prompts), 1), stop - start - 1)
             logits, held = self.run(_piece(ids, mask, position, start, stop, places), held)
         return np.array(logits[:, 0]), State(held, mask, lengths)
+
+    def more(self, ids: Array, state: State) -> tuple[Array, State]:
+        """More of the text of one row (T,), T > 0 -> logits of what follows (V,), and the state; the state given is used up."""
+        held, size = state.held, len(ids)
+        past = state.mask.shape[1]
+        mask = np.concatenate([state.mask, np.ones((1, size), dtype=np.int64)], axis=1)
+        position = state.position[:, None] + np.arange(size)
+        for start in range(0, size, PLACES):
+            stop = min(start + PLACES, size)
+            here = {"ids": ids[None, start:stop], "mask": mask[:, : past + stop], "position": position[:, start:stop]}
+            logits, held = self.run({**here, "places": np.array([[stop - start - 1]])}, held)
+        return np.array(logits[0, 0]), State(held, mask, state.position + size)
+
+    def join(self, states: Sequence[State]) -> State:
+        """The state of all their rows, one after another; the states given are used up. Places that no row needs any more go."""
+        kept = [_needed(state.mask) for state in states]
+        width = max(kept)
+        masks = [
+            np.pad(state.mask[:, -size:], [(0, 0), (width - size, 0)]) for state, size in zip(states, kept, strict=True)
+        ]
+        held = self.joined([(state.held, size) for state, size in zip(states, kept, strict=True)], width)
+        return State(held, np.concatenate(masks), np.concatenate([state.position for state in states]))
 
     def step(self, ids: Array, state: State) -> tuple[Array, State]:
         """One more token for each row (B,) -> logits (B, V) and the state; the state given is used up."""
@@ -139,6 +169,16 @@ def _piece(ids: Array, mask: Array, position: Array, start: int, stop: int, plac
     return {"ids": ids[:, start:stop], "mask": mask[:, :stop], "position": position[:, start:stop], "places": places}
 
 
+def _needed(mask: Array) -> int:
+    """Places from the first at which any row has a token."""
+    return int(mask.shape[1] - mask.any(axis=0).argmax())
+
+
+def _wide(past: Array, size: int, width: int) -> Array:
+    """The last places of a past (B, P, H, d), filled up at the left."""
+    return np.pad(past[:, past.shape[1] - size :], [(0, 0), (width - size, 0), (0, 0), (0, 0)])
+
+
 def _apart(arrays: Arrays) -> tuple[Arrays, Array]:
     """Rows of several pieces as a row a piece, and which row each is of."""
     each = [np.flatnonzero(np.diff(row, prepend=0, append=0)) for row in arrays["segment"]]
@@ -184,7 +224,9 @@ class TorchDecoder(Reader):
 
     def __init__(self, network: Any, *, ends: Iterable[int]) -> None:
         super().__init__(ends=ends, context=network.shape.context, vocabulary=network.shape.vocabulary)
-        self.network = network.eval()
+        self.network, shape = network.eval(), network.shape
+        each = next(network.parameters()).element_size()
+        self.token_bytes = 2 * shape.layers * shape.kv_heads * (shape.width // shape.heads) * each
 
     def nothing(self, rows: int) -> Any:
         return self.network.nothing(rows)
@@ -204,6 +246,17 @@ class TorchDecoder(Reader):
         with torch.inference_mode():
             chosen = torch.from_numpy(rows).to(held[0].device)
             return [part.index_select(0, chosen) for part in held]
+
+    def joined(self, parts: Sequence[tuple[Any, int]], width: int) -> Any:
+        import torch
+
+        def wide(past: Any, size: int) -> Any:
+            filler = past.new_zeros(past.shape[0], width - size, *past.shape[2:])
+            return torch.cat([filler, past[:, past.shape[1] - size :]], dim=1)
+
+        with torch.inference_mode():
+            layers = range(len(parts[0][0]))
+            return [torch.cat([wide(held[layer], size) for held, size in parts]) for layer in layers]
 
 
 # -- with OpenVINO ---------------------------------------------------------------------------------------------------------
@@ -255,6 +308,10 @@ class OpenVinoDecoder(Reader):
         super().__init__(ends=ends, context=context, vocabulary=vocabulary)
         self._free: deque[Any] = deque()
         """Requests that nobody uses: making one takes as long as some tokens."""
+        heads = [tuple(variable.state.shape)[2:] for variable in self.nothing(1).lease.request.query_state()]
+        # int8: a scale and a zero point in fp32 for each head of a token
+        size, more = {"fp32": (4, 0), "fp16": (2, 0), "int8": (1, 8)}[cache]
+        self.token_bytes = sum(number * (width * size + more) for number, width in heads)
 
     def nothing(self, rows: int) -> _Held:
         try:
@@ -275,3 +332,19 @@ class OpenVinoDecoder(Reader):
 
     def picked(self, held: Any, rows: Array) -> _Held:
         return _Held(held.lease, held.rows[rows], held.turn)
+
+    def joined(self, parts: Sequence[tuple[Any, int]], width: int) -> _Held:
+        """Copied out of each request and into a fresh one: a graph's own state only picks among the rows that it has."""
+        import openvino
+
+        whole: dict[str, list[Array]] = {}
+        for held, size in parts:
+            assert held.turn == held.lease.turn, "a state can be gone on from once"
+            held.lease.turn += 1
+            for variable in held.lease.request.query_state():
+                past = np.array(variable.state.data)[held.rows]  # (B, P, H, d), float32 whatever it is kept in
+                whole.setdefault(variable.name, []).append(_wide(past, size, width))
+        found = self.nothing(sum(len(held.rows) for held, _ in parts))
+        for variable in found.lease.request.query_state():
+            variable.state = openvino.Tensor(np.concatenate(whole[variable.name]))
+        return found
