@@ -60,8 +60,10 @@ class Page:
         self.wait("return document.querySelector('main h1')?.textContent === arguments[0]", heading)
 
     def wait(self, script: str, *given: Any) -> Any:
-        until(lambda: self.do(script, *given))
-        return self.do(script, *given)
+        """What the script returns once it returns something; it may act, so it is not run again."""
+        found: list[Any] = []
+        until(lambda: found.append(self.do(script, *given)) or found[-1])
+        return found[-1]
 
     def press(self, text: str) -> None:
         """A button or link by what it says."""
