@@ -105,8 +105,8 @@ def test_the_batch_tariff_gets_what_is_left_and_a_little_more() -> None:
 def test_a_new_caller_does_not_wait_for_the_flood() -> None:
     queue = Queue()
     queue.add(Ask([1.0] * 1000, "flood"))
-    assert queue.ahead(Ask([1.0], "flood"), quantum=4.0) == 1000.0
-    assert queue.ahead(Ask([1.0], "other"), quantum=4.0) == 1.0
+    assert queue.ahead(Ask([1.0], "flood"), quantum=4.0) == (4.0, 1001.0)  # its one long request gives way
+    assert queue.ahead(Ask([1.0], "other"), quantum=4.0) == (1.0, 2.0)
 
 
 @given(st.floats(0, 0.1), st.floats(1e-5, 1e-2), st.lists(st.floats(1, 100), min_size=3, max_size=30, unique=True))

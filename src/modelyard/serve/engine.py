@@ -174,12 +174,14 @@ class Engine:
         with self._lock:
             self._largest = max(self._largest, *ask.sizes)
             budget, quantum = self._budget()
-            expected = self._pace.backlog(self._queue.ahead(ask, quantum=quantum), budget=budget)
+            first, last = self._queue.ahead(ask, quantum=quantum)
+            expected = self._pace.backlog(first, budget=budget)
             if self._turning:
                 expected += max(self._until - now, 0.0)
             else:
                 self._idle = now
-            if expected > min(self._bearable(now), patience) and not ask.later:
+            too_long = expected > self._bearable(now) and not ask.later
+            if too_long or (self._turning and self._pace.backlog(last, budget=budget) > patience):
                 self._meters.dropped("overloaded")
                 raise Refused(
                     429,
@@ -201,14 +203,14 @@ class Engine:
     def _bearable(self, now: float) -> float:
         """Seconds a request may have to wait.
 
-        A burst may wait for several times the target: it passes. Where the model has had no idle moment for longer than that, the
+        A burst may wait for twice the target: it passes. Where the model has had no idle moment for longer than that, the
         queue is a standing one, and only what can be answered within the target comes in; the other half of it is for the answer
         itself (controlled delay: Nichols, Jacobson 2012; with these two limits: Maurer, "Fail at Scale", 2015).
         """
         target = self._limits.p95
         if target is None:
             return self._limits.queue_time
-        burst = max(4 * target, 0.25)
+        burst = max(2 * target, 0.1)
         return min(self._limits.queue_time, burst if now - self._idle < burst else target / 2)
 
     def _budget(self) -> tuple[float, float]:

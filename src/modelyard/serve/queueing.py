@@ -77,6 +77,8 @@ class _Line:
 
     asks: deque[Ask] = field(default_factory=deque)
     work: float = 0.0
+    largest: float = 0.0
+    """The largest row that it held."""
     credit: float = 0.0
 
 
@@ -105,6 +107,7 @@ class Queue:
         line = self._lines[ask.later].setdefault(ask.caller, _Line())
         line.asks.append(ask)
         line.work += ask.left
+        line.largest = max(line.largest, *ask.sizes)
 
     def leave(self, ask: Ask) -> None:
         """Nobody waits for it any more: it costs nothing further."""
@@ -112,17 +115,23 @@ class Queue:
             self._lines[ask.later][ask.caller].work -= ask.left
         ask.gone = True
 
-    def ahead(self, ask: Ask, *, quantum: float) -> float:
-        """Work that is done before the first rows of a request that would be added now: its caller's, and of each other at most as much.
+    def ahead(self, ask: Ask, *, quantum: float) -> tuple[float, float]:
+        """Work that is done before the first rows of a request that would be added now, and before its last.
 
-        So a new caller's wait is short, however long the line of another is.
+        Before the first: a turn of each of its caller's requests, and of each other caller as much. Before the last: all of its caller's,
+        and of each other caller as much. So a short wait is expected beside a long request, and beside another's flood.
         """
         lines = self._lines[ask.later]
-        own = lines[ask.caller].work if ask.caller in lines else 0.0
-        share = own + min(ask.left, quantum)
-        others = sum(min(line.work, share) for caller, line in lines.items() if caller != ask.caller)
-        before = sum(line.work for line in self._lines[0].values()) if ask.later else 0.0
-        return own + others + before
+        line = lines.get(ask.caller) or _Line()
+        first = min(line.work, len(line.asks) * max(quantum, line.largest))
+        share, most = first + min(ask.left, quantum), line.work + ask.left
+        before = sum(each.work for each in self._lines[0].values()) if ask.later else 0.0
+        first, last = first + before, most + before
+        for each in lines.values():
+            if each is not line:
+                first += min(each.work, share)
+                last += min(each.work, most)
+        return first, last
 
     def take(self, budget: float, *, quantum: float, now: float) -> tuple[list[Part], list[Ask]]:
         """The next batch, and the requests whose deadline has passed; both leave the queue.
