@@ -62,11 +62,37 @@ class Context:
         return self.store.decide(name, choose)
 
 
-def available_cores() -> int:
-    """Cores this process may use: its affinity, and the cgroup's quota where there is one (rounded down, at least 1)."""
-    own = cores()
+def available_cores(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """Cores this process may use: its affinity, and the smallest quota of its cgroups (rounded down, at least 1)."""
+    return min([cores(), *(max(1, int(quota)) for quota in _quotas(groups, own))])
+
+
+def _quotas(groups: Path, own: Path) -> Iterator[float]:
+    """Cores that the cgroups of this process allow, of version 1 and 2, each with those above it; in a container the paths of
+    `own` may be the host's and not be there: the topmost folder then speaks for it."""
+    for line in _words(own, "\n"):
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if number == "0" and not controllers:
+            tops = [groups, groups / "unified"]
+        elif "cpu" in controllers.split(","):
+            tops = [groups / controllers, groups / "cpu"]
+        else:
+            continue
+        for top in tops:
+            folder = top / path.strip("/")
+            for each in (folder, *(above for above in folder.parents if above.is_relative_to(top))):
+                words = _words(each / "cpu.max") or [
+                    *_words(each / "cpu.cfs_quota_us"),
+                    *_words(each / "cpu.cfs_period_us"),
+                ]
+                if len(words) == 2 and words[0].isdigit() and words[1].isdigit() and int(words[1]):
+                    yield int(words[0]) / int(words[1])
+
+
+def _words(file: Path, separator: str | None = None) -> list[str]:
+    """The words of a small file; none where it is not there."""
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()[:2]
-        return own if quota == "max" else min(own, max(1, int(quota) // int(period)))
+        return file.read_text(encoding="ascii").split(separator)
     except (OSError, ValueError):
-        return own
+        return []

@@ -126,6 +126,14 @@ class Rows:
         return {name: _python(values[row]) for name, values in self.columns.items()}
 
 
+def joined(pieces: Sequence[Rows]) -> Rows:
+    """Rows of equal columns, one piece after the other."""
+    if len(pieces) == 1:
+        return pieces[0]
+    columns = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0].columns}
+    return Rows(columns, sum(len(piece) for piece in pieces))
+
+
 def _python(value: Any) -> Any:
     if isinstance(value, (float, np.floating)):
         return None if math.isnan(value) else float(value)

@@ -28,7 +28,7 @@ STATE = State(
 
 
 class Sleeper:
-    """Answers after a fixed time a call; an age of 99 breaks it, 98 makes it answer without a finite number."""
+    """Answers after a fixed time a row; an age of 99 breaks it, 98 makes it answer without a finite number."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds, self.state = seconds, STATE
@@ -36,7 +36,7 @@ class Sleeper:
 
     def answer(self, rows: Rows) -> list[dict[str, Any]]:
         """The same answer for each row."""
-        time.sleep(self.seconds)
+        time.sleep(self.seconds * len(rows))
         if (rows["age"] == 99).any():
             raise RuntimeError("SECRET: a row of Mr. X broke me")
         share = [float("nan") if age == 98 else 0.5 for age in rows["age"]]

@@ -35,7 +35,7 @@ class Odd:
         if self._fault == "fails" and self._calls > 15:  # not while it warms
             raise RuntimeError("planted")
         if self._fault == "slow":
-            time.sleep(0.02)
+            time.sleep(0.02 * len(rows))
         answers = self._predictor.answer(rows)
         return [{**answer, "answer": "neither"} for answer in answers] if self._fault == "differs" else answers
 

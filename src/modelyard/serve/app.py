@@ -138,7 +138,9 @@ class App:
             nonlocal checked
             checked = clock()
             try:
-                answered, deployed, rows = await self.fleet.answer(entry, rows_for, token=request.scope["request_id"])
+                answered, deployed, rows = await self.fleet.answer(
+                    entry, rows_for, token=request.scope["request_id"], caller=caller.customer
+                )
             except RequestError as error:  # an image is opened only when it is encoded
                 raise invalid_rows(list(error.faults)) from None
             done = clock()

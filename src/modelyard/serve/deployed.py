@@ -44,7 +44,7 @@ class Deployed:
         self._gate = gate or Gate()
         self.service, self.limits = service, service.limits
         self.name, self.version = service.name, service.version
-        self.engine = Engine(service.predictor, service.limits)
+        self.engine = Engine(service.predictor, service.limits, meters=meters.batches)
         self.state = service.predictor.state
         self.inputs = self.state.inputs
         self.ready = False

@@ -1,8 +1,14 @@
-"""Rows in, answers out, without blocking the event loop for long: the seam behind which batching will live.
+"""Rows in, answers out: requests that wait are answered together, in batches of the model's own pace.
 
-A prediction that is expected to take less than `INLINE` seconds runs in the event loop: handing it to a thread and back costs
-about 0.1 ms here, which is more than a small table model needs. Everything else runs in one thread, in order of arrival:
-sessions need not be safe for two callers, and they use the cores themselves. Nothing here knows about HTTP.
+    request ─► refused where its turn would come too late ─► `queueing` ─► one batch at a time ─► answers, put together again
+
+Nothing ever waits for a batch to fill: an idle model starts at once, and what comes meanwhile is the next batch. A delay would gain
+only where the model is idle, and there it gains nothing. A batch is bounded by its expected time (`pacing`), a quarter of the latency
+target: a newcomer waits for at most the one that runs.
+
+Very short predictions run in the event loop (`INLINE`): handing one to a thread and back costs about 0.1 ms, more than a small table
+model needs. All others run in one thread: sessions need not be safe for two callers, and they use the cores themselves. The thread
+takes its next batch itself, so the model does not wait for the event loop. Nothing here knows about HTTP.
 """
 
 from __future__ import annotations
@@ -10,21 +16,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from modelyard.rows import Rows
+import numpy as np
+
+from modelyard.errors import RequestError
+from modelyard.rows import Rows, joined
 from modelyard.serve.limits import Limits
+from modelyard.serve.meters import BatchMeters
+from modelyard.serve.pacing import Pace, sizes
+from modelyard.serve.queueing import MOST_ROWS, Ask, Part, Queue
 from modelyard.serve.refusing import Refused
 from modelyard.tasks._contract import State
 
 INLINE = 0.002
 """Seconds that the event loop may be held: below it a health check or another request hardly notices."""
+ALONE = 0.0002
+"""A prediction shorter than this is made on the spot, without looking for others to make it with: they would save less than the looking costs."""
 WARMING = 5
 """Predictions before the service says it is ready: the first ones load code and allocate buffers."""
+TOGETHER = 8
+"""Rows of one more prediction while warming, from which the cost of a further row is first known."""
+BATCH = 0.1
+"""Seconds of a batch where no latency target is known."""
+TURNS = 4
+"""Turns that fill a batch."""
 
 
 class Answers(Protocol):
@@ -46,84 +67,276 @@ class Answered:
     usage: Mapping[str, int]
     waited: float
     computed: float
+    """Time of the batches that it was part of."""
+
+
+@dataclass(eq=False, slots=True)
+class _Open:
+    """A request under way."""
+
+    rows: Rows
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[None]
+    answers: list[Any] = field(default_factory=list)
+    missing: int = 0
+    computed: float = 0.0
+    error: Exception | None = None
 
 
 class Engine:
     """One predictor and the queue before it."""
 
-    def __init__(self, predictor: Answers, limits: Limits) -> None:
-        self._predictor, self._limits = predictor, limits
+    def __init__(
+        self,
+        predictor: Answers,
+        limits: Limits,
+        *,
+        meters: BatchMeters | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._predictor, self._limits, self._meters, self._clock = predictor, limits, meters or BatchMeters(), clock
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
         """Where the model runs; whatever else runs the same model shares it."""
-        self._queued_rows = 0
-        self._alike = getattr(predictor, "generator", None) is None and all(
-            column.type not in ("image", "sequence") for column in predictor.state.inputs
-        )
-        """Whether one row takes about as long as another: answers that are written do not; images and series differ in size by a thousand times."""
+        self._lock = threading.Lock()
+        """Held for the queue, which the event loop and the thread share; never while the model runs."""
+        self._queue, self._pace = Queue(), Pace()
+        self._writes = getattr(predictor, "generator", None) is not None
+        """Whether answers are written: they take as long as they become, and each request is a batch of its own."""
+        self._alike = not self._writes and all(c.type not in ("image", "sequence") for c in predictor.state.inputs)
+        """Whether the work of a row says well how long it takes; images and series have surprises that the loop should not meet."""
+        self._turning = False
+        """Whether a turn runs or is due."""
+        self._until = 0.0
+        """When the batch that runs is expected to end."""
+        self._idle = -math.inf
+        """When the model was last seen with nothing to do."""
+        self._largest = 1.0
+        """Work of the largest row that came."""
+        self._warm = False
         self.single_time = math.inf
         """Seconds that one row alone takes, as last measured; infinite before warming, so that nothing runs inline before."""
-        self.row_time = 0.0
-        """Seconds a row takes in the requests that come, which may hold many."""
 
     def warm(self, rows: Rows) -> None:
         """Answer some rows so that the first customer does not pay for it; blocks, call it in a thread."""
-        for _ in range(WARMING):
-            _, seconds = self.thread.submit(self._answer, rows).result()
+        work = sum(self._sizes(rows))
+        for number in range(WARMING):
+            seconds = self.thread.submit(self._timed, rows).result()
             self.single_time = min(self.single_time, seconds / max(len(rows), 1))
-        self.row_time = self.single_time
+            if number:  # the first one loads
+                self._pace.learn(work, seconds)
+        if not self._writes and self.single_time < BATCH / 2:
+            more = rows.take(np.zeros(TOGETHER, dtype=np.intp))
+            self._pace.learn(sum(self._sizes(more)), self.thread.submit(self._timed, more).result())
+        self._warm = True
 
-    async def answer(self, rows: Rows) -> Answered:
-        """Answers in order; 429 where the queue is too long for its turn to come in time, 504 where it did not."""
-        count = len(rows)
-        asked = time.perf_counter()
-        if self._alike and self._queued_rows == 0 and count * self.single_time < INLINE:
-            answers, seconds = self._answer(rows)
-            self._learn(seconds, count)
+    async def answer(
+        self, rows: Rows, *, caller: str = "", deadline: float | None = None, weight: float = 1.0, later: bool = False
+    ) -> Answered:
+        """Answers in order; 429 where the queue is too long for its turn to come in time, 504 where it did not.
+
+        `caller` is whose turn it takes; `deadline` is in seconds from now; `later` is for jobs that nobody waits for: they get the
+        time that is left over, and a little more.
+        """
+        asked = self._clock()
+        if self._alike and not self._turning and len(rows) * self.single_time < ALONE:
+            answers = self._predictor.answer(rows)
+            seconds = self._clock() - asked
+            if len(rows) == 1:
+                self.single_time += (seconds - self.single_time) / 16
+            self._idle = self._clock()
+            self._meters.ran(len(rows), 0.0)
             return Answered(answers, self._predictor.task.usage(rows, answers), 0.0, seconds)
-        expected = self._queued_rows * self.row_time
-        if expected > self._limits.queue_time:
-            raise Refused(
-                429,
-                "overloaded",
-                f"the queue is {expected:.1f} s long. Try again later.",
-                headers={"Retry-After": str(math.ceil(expected))},
-            )
-        self._queued_rows += count
         loop = asyncio.get_running_loop()
-        future = self.thread.submit(self._answer, rows)
-        future.add_done_callback(lambda done: self._leave(loop, count))
+        patience = self._limits.answer_time if deadline is None else min(deadline, self._limits.answer_time)
+        one = _Open(rows, loop, loop.create_future(), [None] * len(rows), len(rows))
+        ask = Ask(self._sizes(rows), caller, asked + patience, later, weight, one)
+        self._enter(ask, asked, patience)
         try:
-            async with asyncio.timeout(self._limits.answer_time):
-                answers, seconds = await asyncio.wrap_future(future)
+            async with asyncio.timeout(patience):
+                await one.done
         except TimeoutError:
-            raise Refused(
-                504, "timeout", f"no answer within {self._limits.answer_time:g} s. Send fewer rows at a time."
-            ) from None
-        self._learn(seconds, count)
-        return Answered(
-            answers, self._predictor.task.usage(rows, answers), time.perf_counter() - asked - seconds, seconds
-        )
+            self._meters.dropped("expired")
+            raise Refused(504, "timeout", f"no answer within {patience:g} s. Send fewer rows at a time.") from None
+        finally:
+            with self._lock:
+                self._queue.leave(ask)
+        self._meters.waited(waited := max(self._clock() - asked - one.computed, 0.0))
+        return Answered(one.answers, self._predictor.task.usage(rows, one.answers), waited, one.computed)
 
     def close(self) -> None:
         """Let the thread go; what it is working on is finished first."""
         self.thread.shutdown(wait=False, cancel_futures=True)
 
-    def _leave(self, loop: asyncio.AbstractEventLoop, count: int) -> None:
-        """Called in the thread, also for an answer that nobody waits for any more; the count belongs to the loop."""
+    # -- admission -----------------------------------------------------------------------------------------------------------
 
-        def leave() -> None:
-            self._queued_rows -= count
+    def _enter(self, ask: Ask, now: float, patience: float) -> None:
+        """Into the queue, and a turn where none is due; 429 where its own turn would come too late."""
+        with self._lock:
+            self._largest = max(self._largest, *ask.sizes)
+            budget, quantum = self._budget()
+            first, last = self._queue.ahead(ask, quantum=quantum)
+            expected = self._pace.backlog(first, budget=budget)
+            if self._turning:
+                expected += max(self._until - now, 0.0)
+            else:
+                self._idle = now
+            too_long = expected > self._bearable(now) and not ask.later
+            if too_long or (self._turning and self._pace.backlog(last, budget=budget) > patience):
+                self._meters.dropped("overloaded")
+                raise Refused(
+                    429,
+                    "overloaded",
+                    f"the queue is {expected:.1f} s long. Try again later.",
+                    headers={"Retry-After": str(max(1, math.ceil(expected)))},
+                )
+            self._queue.add(ask)
+            if self._turning:
+                return
+            self._turning = True
+        work = sum(ask.sizes)
+        if self._warm and self._alike and self._pace.seconds(work) < INLINE:
+            # after the requests that are ready in this round of the loop, so that they are one batch
+            ask.payload.loop.call_soon(self._turn_inline)
+        else:
+            self.thread.submit(self._turn)
 
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the process is ending
-            loop.call_soon_threadsafe(leave)
+    def _bearable(self, now: float) -> float:
+        """Seconds a request may have to wait.
 
-    def _answer(self, rows: Rows) -> tuple[list[dict[str, Any]], float]:
-        started = time.perf_counter()
-        answers = self._predictor.answer(rows)
-        return answers, time.perf_counter() - started
+        A burst may wait for twice the target: it passes. Where the model has had no idle moment for longer than that, the
+        queue is a standing one, and only what can be answered within the target comes in; the other half of it is for the answer
+        itself (controlled delay: Nichols, Jacobson 2012; with these two limits: Maurer, "Fail at Scale", 2015).
+        """
+        target = self._limits.p95
+        if target is None:
+            return self._limits.queue_time
+        burst = max(2 * target, 0.1)
+        return min(self._limits.queue_time, burst if now - self._idle < burst else target / 2)
 
-    def _learn(self, seconds: float, count: int) -> None:
-        # an exponential mean over about 16 requests follows a change of load without being thrown by one slow answer
-        self.row_time += (seconds / count - self.row_time) / 16
-        if count == 1:
-            self.single_time += (seconds - self.single_time) / 16
+    def _budget(self) -> tuple[float, float]:
+        """Work of a batch, and of a turn in it."""
+        if self._writes:
+            return self._largest, self._largest
+        budget = self._pace.budget(BATCH if self._limits.p95 is None else self._limits.p95 / 4)
+        budget = min(budget, MOST_ROWS * self._largest)
+        # a turn far smaller than a row would have to come round for long before the row is paid for
+        return budget, max(budget / TURNS, self._largest / MOST_ROWS)
+
+    def _sizes(self, rows: Rows) -> list[float]:
+        """The work of each row, as the predictor says it or by the columns."""
+        own = getattr(self._predictor, "sizes", None)
+        return own(rows) if own is not None else sizes(rows, self._predictor.state.inputs)
+
+    # -- turns ---------------------------------------------------------------------------------------------------------------
+
+    def _turn_inline(self) -> None:
+        """In the event loop: the requests that came together, if they are still short together."""
+        with self._lock:
+            short = self._pace.seconds(self._queue.work) < INLINE
+        if short:
+            self._turn()
+        else:
+            self.thread.submit(self._turn)
+
+    def _turn(self) -> None:
+        """One batch; the next turn is due where more waits. As a job of its own, so that whoever shares the thread comes in between."""
+        with self._lock:
+            budget, quantum = self._budget()
+            if self._writes:
+                budget = 0.0  # one row, and the rest of its request with it
+            parts, expired = self._queue.take(budget, quantum=quantum, now=self._clock())
+            if self._writes and parts:
+                parts = [self._whole(parts[0])]
+            work = sum(part.work for part in parts)
+            self._until = self._clock() + self._pace.seconds(work)
+        for ask in expired:  # its own timeout tells the client; what it would have cost is saved
+            self._meters.dropped("late")
+            self._post(ask.payload)
+        if parts:
+            self._run(parts, work)
+        with self._lock:
+            self._turning = bool(self._queue)
+            if not self._turning:
+                self._idle = self._clock()
+        if self._turning:
+            with contextlib.suppress(RuntimeError):  # the thread was let go: the process is ending
+                self.thread.submit(self._turn)
+
+    def _whole(self, part: Part) -> Part:
+        """The first part of a written request stands for all of it."""
+        rest, ask = part.ask.left, part.ask
+        self._queue.leave(ask)
+        ask.taken = len(ask.sizes)
+        return Part(ask, part.start, len(ask.sizes), part.work + rest)
+
+    def _run(self, parts: Sequence[Part], work: float) -> None:
+        """Answer a batch; where it fails, each of its requests by itself, so that one bad row harms nobody else."""
+        began = self._clock()
+        try:
+            answers = self._predictor.answer(joined([_rows(part) for part in parts]))
+        except Exception as error:
+            if len(parts) > 1:
+                for part in parts:
+                    self._run([part], part.work)
+                return
+            self._fail(parts[0], error)
+            return
+        seconds = self._clock() - began
+        with self._lock:
+            self._pace.learn(work, seconds)
+            if len(answers) == 1:
+                self.single_time += (seconds - self.single_time) / 16 if self._warm else 0.0
+        self._meters.ran(len(answers), work)
+        done: dict[int, _Open] = {}
+        start = 0
+        for part in parts:
+            one, count = part.ask.payload, part.stop - part.start
+            one.answers[part.start : part.stop] = answers[start : start + count]
+            one.missing -= count
+            if id(one) not in done:
+                one.computed += seconds
+                done[id(one)] = one
+            start += count
+        for loop in {one.loop for one in done.values()}:  # woken once a batch
+            finished = [one for one in done.values() if one.loop is loop and not one.missing]
+            if finished:
+                _wake(loop, finished)
+
+    def _fail(self, part: Part, error: Exception) -> None:
+        one = part.ask.payload
+        if isinstance(error, RequestError) and part.start:  # its rows are counted from the request's first
+            error = RequestError([(row + part.start, name, message) for row, name, message in error.faults])
+        with self._lock:
+            self._queue.leave(part.ask)
+        one.error = error
+        self._post(one)
+
+    def _post(self, one: _Open) -> None:
+        one.error = one.error or (TimeoutError() if one.missing else None)
+        _wake(one.loop, [one])
+
+    def _timed(self, rows: Rows) -> float:
+        began = self._clock()
+        self._predictor.answer(rows)
+        return self._clock() - began
+
+
+def _rows(part: Part) -> Rows:
+    rows: Rows = part.ask.payload.rows
+    return rows if part.stop - part.start == len(rows) else rows.take(slice(part.start, part.stop))
+
+
+def _wake(loop: asyncio.AbstractEventLoop, finished: Sequence[_Open]) -> None:
+    """Tell the waiting coroutines, from whichever thread."""
+
+    def tell() -> None:
+        for one in finished:
+            if one.done.done():
+                continue
+            if one.error is not None:
+                one.done.set_exception(one.error)
+            else:
+                one.done.set_result(None)
+
+    with contextlib.suppress(RuntimeError):  # the loop is closed: the process is ending
+        loop.call_soon_threadsafe(tell)

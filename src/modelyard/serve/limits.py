@@ -37,6 +37,9 @@ class Limits(Frozen):
     """An answer must be there after this time, waiting included; else 504."""
     queue_time: float = 5.0
     """A request that would wait longer than this for its turn is refused at once with 429 and Retry-After."""
+    p95: float | None = None
+    """Within this time 95 % of requests are to be answered: batches are a quarter of it, and a standing queue at most a half. Without
+    it, batches take up to 0.1 s and `queue_time` alone bounds the queue."""
     drain_time: float = 20.0
     """After SIGTERM, requests in flight have this long to finish (Kubernetes kills after 30)."""
     linger: float = 0.25

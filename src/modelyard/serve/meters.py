@@ -17,6 +17,41 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+DROPPED = ("overloaded", "expired", "late")
+"""Refused at the door; not answered in time; taken from the queue too late to begin."""
+
+
+class BatchMeters:
+    """Counters of the engines; without a registry they count for nobody."""
+
+    def __init__(self, registry: Any = None) -> None:
+        from prometheus_client import Counter, Histogram
+
+        self._rows = Histogram("modelyard_batch_rows", "Rows in a batch.", buckets=ROWS, registry=registry)
+        self._work = Counter(
+            "modelyard_batch_work", "Work answered from the queue, in sizes of rows.", registry=registry
+        )
+        self._queue = Histogram(
+            "modelyard_queue_seconds", "Time in the queue, of those answered.", buckets=LATENCY, registry=registry
+        )
+        dropped = Counter("modelyard_dropped", "Requests not answered, by reason.", ["reason"], registry=registry)
+        self._dropped = {reason: dropped.labels(reason) for reason in DROPPED}
+
+    def ran(self, rows: int, work: float) -> None:
+        """A batch was answered."""
+        self._rows.observe(rows)
+        self._work.inc(work)
+
+    def waited(self, seconds: float) -> None:
+        """A request waited so long for its batches."""
+        self._queue.observe(seconds)
+
+    def dropped(self, reason: str) -> None:
+        """A request was not answered; `reason` is one of DROPPED."""
+        self._dropped[reason].inc()
+
+
 class Meters:
     """Counters of one service."""
 
@@ -54,6 +89,7 @@ class Meters:
         if FOLDER not in os.environ:
             ProcessCollector(registry=self.registry)  # resident memory, processor time, open files
         # A child is looked up once: labels() costs more than an increment.
+        self.batches = BatchMeters(self.registry)
         self._stage = {stage: self._parts.labels(stage) for stage in STAGES}
         self._by_path: dict[str, Any] = {}
         self._by_status: dict[tuple[str, int], Any] = {}

@@ -52,7 +52,7 @@ def open_service(package: Path, *, force: bool = False, limits: Limits | None = 
         version=manifest.version,
         description=manifest.description,
         predictor=opened.predictor,
-        limits=limits or Limits(max_rows=manifest.max_rows, max_body=manifest.max_body),
+        limits=limits or Limits(max_rows=manifest.max_rows, max_body=manifest.max_body, p95=manifest.p95),
         examples=manifest.examples,
         hash=sha256(opened.folder / HASHES),
         source=opened,

@@ -16,7 +16,7 @@ from modelyard.frozen import Frozen
 from modelyard.models._contract import Arrays, LoopModel, Session
 from modelyard.models._language import Language, LanguageSession
 from modelyard.rows import Array
-from modelyard.sessions._batches import by_length
+from modelyard.sessions._batches import by_length, cores
 from modelyard.sessions._decoders import TorchDecoder
 from modelyard.tasks._contract import State
 
@@ -49,12 +49,13 @@ class Part(Frozen):
 
         def answer(arrays: Arrays) -> Array:
             before = torch.get_num_threads()
-            if self.threads:
-                torch.set_num_threads(self.threads)
+            threads = self.threads or min(before, cores())  # torch counts the machine's cores, not those it may use
+            if threads != before:
+                torch.set_num_threads(threads)
             try:
                 return by_length(arrays, model.ragged, forward, rows=self.rows)
             finally:
-                if self.threads:
+                if threads != before:
                     torch.set_num_threads(before)
 
         return answer
