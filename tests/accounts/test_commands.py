@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 import stat
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -83,11 +84,13 @@ def test_verify_exits_1_on_a_fault_and_compares_saved_heads(yard, tmp_path):
     connection.close()
     said = yard("ledger", "verify", "--heads", "heads.json", code=1)
     assert f"fault: entry {writer.id}/1: is gone; the saved heads knows it" in said and "the entries sum to 0" in said
+    assert {stat.S_IMODE(file.stat().st_mode) for file in Path("state").iterdir()} == {0o600}
     assert "holds no heads" in yard("ledger", "verify", "--heads", "blueprint.yaml", code=1)
 
 
 def test_what_is_wrong_is_told_with_a_cure(yard):
     assert "yard customers add" in yard("usage", "acme", code=1)
+    assert not Path("state").exists(), "asking makes nothing"
     yard("customers", "add", "Acme", "--id", "acme")
     assert "Did you mean 'acme'" in yard("usage", "acne", code=1)
     assert "no month '2026-13'" in yard("usage", "acme", "--month", "2026-13", code=1)

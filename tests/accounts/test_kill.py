@@ -85,6 +85,13 @@ class Clients:
                 assert again in (None, units), "a retry was told something else"
             self.received[name] = units
 
+    def wait_for_an_answer(self) -> None:
+        """So that a kill strikes at work, however slowly processes start here."""
+        before, until = len(self.received), time.monotonic() + 90
+        while len(self.received) == before:
+            assert time.monotonic() < until, "nothing is answered any more"
+            time.sleep(0.005)
+
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         for thread in self.threads:
@@ -106,7 +113,8 @@ def _try(address: str, kills: int, *, processes: int, clients: int) -> None:
         try:
             with asking.running():
                 for _ in range(kills):
-                    time.sleep(chance.uniform(0.0, 1.0))
+                    asking.wait_for_an_answer()
+                    time.sleep(chance.uniform(0.0, 0.1))
                     at = chance.randrange(processes)
                     running[at].kill()
                     running[at] = Process(address, who.key)

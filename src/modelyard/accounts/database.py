@@ -13,6 +13,7 @@ One connection a thread; a transaction either commits as a whole or leaves nothi
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -231,6 +232,8 @@ def open_database(
 def _prepare(database: Database, *, create: bool) -> None:
     if database.kind == "sqlite" and not create and not Path(database._where).exists():
         raise UserError(f"no database {database.url!r}. Create a customer first: yard customers add NAME")
+    if database.kind == "sqlite" and create:
+        _make_file(Path(database._where))
     there = "SELECT 1 FROM {} WHERE name = 'meta'"
     if database.kind == "postgres":
         there = "SELECT 1 FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = 'meta'"
@@ -251,6 +254,17 @@ def _prepare(database: Database, *, create: bool) -> None:
             f"the accounts' database has version {version}, this Modelyard reads {schema.VERSION}. "
             "Install the Modelyard that wrote it, or restore a backup.",
         )
+
+
+def _make_file(path: Path) -> None:
+    """An empty file that its owner alone may read; SQLite gives its WAL the same rights."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise UserError(
+            f"the database {path} cannot be made: {error.strerror}. Name another place: --database"
+        ) from None
 
 
 def _read_url(url: str) -> tuple[Literal["sqlite", "postgres"], str]:

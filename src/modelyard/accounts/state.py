@@ -27,14 +27,10 @@ DURABILITY = "MODELYARD_DURABILITY"
 
 
 class State:
-    """A state folder; made where it is not there. Default: MODELYARD_STATE, or `state` here."""
+    """A state folder; made when something is written into it. Default: MODELYARD_STATE, or `state` here."""
 
     def __init__(self, folder: Path | str | None = None) -> None:
         self.folder = Path(folder or os.environ.get(FOLDER) or "state")
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"the state folder {self.folder} cannot be made: {error.strerror}. Name another: --state FOLDER") from None  # fmt: skip
 
     @property
     def database(self) -> str:
@@ -65,10 +61,17 @@ class State:
         """What the admin API asks for."""
         return os.environ.get(TOKEN) or self._secret("admin.token", secrets.token_urlsafe(32))
 
+    def _make(self) -> None:
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"the state folder {self.folder} cannot be made: {error.strerror}. Name another: --state FOLDER") from None  # fmt: skip
+
     def _secret(self, name: str, new: str) -> str:
         """A file's text; written first where it is not there. Two processes that start at once end with one secret."""
         path = self.folder / name
         if not path.exists():
+            self._make()
             part = self.folder / f".{name}.{secrets.token_hex(4)}"
             handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "w") as file:
