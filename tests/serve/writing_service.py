@@ -14,8 +14,9 @@ from slow_service import Sleeper
 from modelyard.errors import RequestError
 from modelyard.features import subwords
 from modelyard.rows import Array
-from modelyard.serve.app import App, Service
-from modelyard.serve.completions import Completions
+from modelyard.serve.app import App
+from modelyard.serve.deployed import Service
+from modelyard.serve.limits import Limits
 from modelyard.serve.lines import configure
 from modelyard.serve.server import _bound, _serve_here
 from modelyard.serve.writer import GenerationLimits
@@ -116,26 +117,21 @@ class Speaker:
         return subwords.text_of(ids, self.features)
 
 
-class Speaking(App):
-    """An application with the endpoints of a language model."""
+class Writes(Sleeper):
+    """A predictor that has a generator."""
 
-    def __init__(self, service: Service, generator: Speaker, limits: GenerationLimits) -> None:
-        super().__init__(service)
-        self.completions = Completions(
-            generator, name=service.name, limits=service.limits, thread=self.fleet.entry(None).live.engine.thread,
-            registry=self.meters.registry, ready=lambda: self.ready, generation=limits,
-        )  # fmt: skip
-        self._routes.router.routes[:0] = self.completions.routes()
-
-    def warm(self) -> None:
-        self.completions.warm()
-        super().warm()
+    def __init__(self, generator: Speaker) -> None:
+        super().__init__(0.0)
+        self.generator = generator
 
 
-def application(*, context: int = 300, pause: float = 0.0, chat: bool = True, **limits: Any) -> Speaking:
+def application(
+    *, context: int = 300, pause: float = 0.0, chat: bool = True, names: Sequence[str] = ("speaker",), **limits: Any
+) -> App:
     """The application; `pause`: seconds that each step takes."""
-    service = Service(name="speaker", version="1", predictor=Sleeper(0.0))
-    return Speaking(service, Speaker(context=context, pause=pause, chat=chat), GenerationLimits(**limits))
+    speaker = Speaker(context=context, pause=pause, chat=chat)
+    served = Limits(generation=GenerationLimits(**limits))
+    return App(*(Service(name=name, version="1", predictor=Writes(speaker), limits=served) for name in names))
 
 
 if __name__ == "__main__":

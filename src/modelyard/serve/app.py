@@ -19,9 +19,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from modelyard.errors import ModelyardError, RequestError
 from modelyard.rows import Column, Rows
 from modelyard.serve.admin import Admin, AuditLog
+from modelyard.serve.completions import shaped
 from modelyard.serve.deployed import Deployed, Service
 from modelyard.serve.deployment import DeploymentFile
 from modelyard.serve.fleet import Entry, Fleet
@@ -44,7 +47,9 @@ from modelyard.serve.refusing import Refused, invalid_rows
 Json = dict[str, Any]
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_SPEAKING = ("/v1/chat/completions", "/v1/completions")
 _PATHS = (
+    *_SPEAKING,
     "/v1/predict",
     "/v1/models",
     "/v1/usage",
@@ -90,8 +95,7 @@ class App:
         log = AuditLog(None if file is None else file.state)
         self.admin = Admin(self.gate, self.fleet, self.live, file=file, log=log)
         self.draining = False
-        self.completions = opened[first.name].completions
-        self.paths = (*(self.completions.paths[:2] if self.completions is not None else ()), *_PATHS)
+        self.paths = _PATHS
         self.docs = docs
         self._routes = _from_elsewhere(_routes(self), origins)
 
@@ -179,6 +183,34 @@ class App:
         if is_form(headers):
             return read_form(body, headers["content-type"], inputs)
         return read_rows(body, inputs, self.limits)
+
+    async def speak(self, request: Any) -> Any:
+        """POST /v1/chat/completions and /v1/completions: the model that the body names, or the only one that writes texts."""
+        speaking = [entry for entry in self.fleet.entries.values() if entry.live.completions is not None]
+        if not speaking:
+            raise Refused(404, "not_found", "no model here writes texts. Ask /v1/predict.")
+        entry = speaking[0]
+        if len(speaking) > 1:
+            await self.gate.caller(request.headers, "predict")  # nobody's body is read before
+            request._body = await read_body(request.stream(), request.headers.get("content-length"), self.limits)
+            named = _model_named(request._body)
+            entry = next((each for each in speaking if each.live.name == named), entry)  # which tells what is wrong
+        deployed = self.fleet.choose(entry, token=request.scope["request_id"])
+        deployed.__enter__()
+        try:
+            answer = deployed.completions.chat if request.url.path == _SPEAKING[0] else deployed.completions.complete
+            response = await shaped(answer)(request)
+        except BaseException:
+            deployed.__exit__()
+            raise
+
+        async def held(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await response(scope, receive, send)
+            finally:
+                deployed.__exit__()
+
+        return held
 
     def check_docs(self, request: Any) -> None:
         """401 where the description is closed, and it is not the administrator who asks."""
@@ -343,12 +375,12 @@ def _routes(app: App) -> Any:
 
     routes = [
         Route("/v1/predict", app.predict, methods=["POST"]),
-        *(app.completions.routes()[:2] if app.completions is not None else ()),
+        *(Route(path, app.speak, methods=["POST"]) for path in _SPEAKING),
         *(() if app.gate.open else (Route("/v1/usage", app.usage),)),
         Route("/v1/models", models),
-        Route("/v1/models/{model}", model),
         Route("/v1/models/{model}/predict", app.predict, methods=["POST"]),
         Route("/v1/models/{model}/openapi.json", openapi),
+        Route("/v1/models/{model:path}", shaped(model)),
         Route("/healthz", health),
         Route("/readyz", ready),
         Route("/metrics", metrics),
@@ -460,6 +492,16 @@ def _internal() -> Refused:
 
 def _refusal(refused: Refused, identity: str) -> Any:
     return _json(refused.body(identity), status=refused.status, headers=refused.headers)
+
+
+def _model_named(body: bytes) -> str | None:
+    """The model that a body asks for; None where it says none, or cannot be read."""
+    try:
+        given = from_json(body)
+    except ValueError:
+        return None
+    named = given.get("model") if isinstance(given, dict) else None
+    return named if isinstance(named, str) else None
 
 
 def _endless(answers: Any) -> int | None:

@@ -1,6 +1,6 @@
-"""The endpoints of a language model as OpenAI's clients know them: `/v1/chat/completions`, `/v1/completions`, `/v1/models`.
+"""The endpoints of a language model as OpenAI's clients know them: `/v1/chat/completions` and `/v1/completions`.
 
-    body -> options, checked -> tokens -> engine (`writer`) -> one answer, or server-sent events
+    caller -> body -> options, checked -> tokens -> reserved -> engine (`writer`) -> one answer, or server-sent events -> billed
 
 Every refusal has OpenAI's shape, `{"error": {message, type, param, code}}`, so that its clients raise their own exceptions. What is
 not supported is refused, never ignored. It knows no model; a `Generator` has one.
@@ -9,11 +9,10 @@ not supported is refused, never ignored. It knows no model; a `Generator` has on
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,66 +20,43 @@ import numpy as np
 from modelyard.errors import RequestError
 from modelyard.sampling import Sampling
 from modelyard.serve.asking import ChatRequest, Options, TextRequest, bad, prompts_of, read_options
+from modelyard.serve.events import Bill, dumped, sent, streamed, whole
+from modelyard.serve.gate import Answer, Caller, Gate, idempotency_of
 from modelyard.serve.limits import Limits
 from modelyard.serve.lines import say_failure
 from modelyard.serve.reading import check_headers, read_body
 from modelyard.serve.refusing import Refused
 from modelyard.serve.telling import ChatShape, TextShape, usage_of
-from modelyard.serve.writer import Ask, Generation, GenerationEngine, GenerationLimits, Generator, Piece, TokenMeters
+from modelyard.serve.writer import Ask, GenerationEngine, GenerationLimits, Generator, TokenMeters
 
 Json = dict[str, Any]
 T = TypeVar("T")
-PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/models")
+PATHS = ("/v1/chat/completions", "/v1/completions")
 
 
 class Completions:
     """The endpoints over one generator.
 
-    `thread` is where the model runs; share it with whatever else runs the same model. `ready` says whether to answer yet.
+    `thread` is where the model runs; share it with whatever else runs the same model. `ready` says whether to answer yet; `gate` who may
+    ask, and what it costs.
     """
 
     def __init__(
-        self, generator: Generator, *, name: str, limits: Limits, thread: ThreadPoolExecutor, registry: Any,
-        ready: Callable[[], bool] = lambda: True, generation: GenerationLimits | None = None,
+        self, generator: Generator, *, name: str, limits: Limits, thread: ThreadPoolExecutor, meters: TokenMeters,
+        ready: Callable[[], bool] = lambda: True, generation: GenerationLimits | None = None, gate: Gate | None = None,
+        version: str = "",
     ) -> None:  # fmt: skip
-        self._generator, self._name, self._limits, self._ready = generator, name, limits, ready
-        self.engine = GenerationEngine(
-            generator, generation or limits.generation, thread=thread, meters=TokenMeters(registry)
-        )
-        self._since = int(time.time())
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """What it answers."""
-        return PATHS
-
-    def routes(self) -> list[Any]:
-        """Starlette's routes."""
-        from starlette.routing import Route
-
-        return [
-            Route(PATHS[0], _shaped(self.chat), methods=["POST"]),
-            Route(PATHS[1], _shaped(self.complete), methods=["POST"]),
-            Route(PATHS[2], _shaped(self.models)),
-            Route(PATHS[2] + "/{model:path}", _shaped(self.model)),
-        ]
+        self._generator, self._name, self._version, self._limits, self._ready = generator, name, version, limits, ready
+        self._gate = gate or Gate()
+        self.engine = GenerationEngine(generator, generation or limits.generation, thread=thread, meters=meters)
 
     def warm(self) -> None:
         """Write a few tokens until the code is loaded; blocks."""
         self.engine.warm()
 
-    async def models(self, request: Any) -> Any:
-        """GET /v1/models."""
-        return _json({"object": "list", "data": [self._model()]})
-
-    async def model(self, request: Any) -> Any:
-        """GET /v1/models/NAME."""
-        self._check_name(request.path_params["model"])
-        return _json(self._model())
-
     async def chat(self, request: Any) -> Any:
         """POST /v1/chat/completions."""
-        given = await self._read(request, ChatRequest)
+        asked, given = await self._read(request, ChatRequest)
         if given.top_logprobs is not None and not given.logprobs:
             raise bad("top_logprobs", "needs `logprobs: true`")
         if given.max_tokens is not None and given.max_completion_tokens is not None:
@@ -94,34 +70,36 @@ class Completions:
         except RequestError as error:
             raise bad("messages", "; ".join(text.rstrip(".") for *_, text in error.faults)) from None
         likeliest = given.top_logprobs or 0 if given.logprobs else None
-        asks = [self._ask(given, ids, "messages", most=most, likeliest=likeliest)]
-        return await self._answer(request, given, asks, ChatShape(self._name, request.scope["request_id"]))
+        asks = [self._ask(asked, given, ids, "messages", most=most, likeliest=likeliest)]
+        return await self._answer(request, asked, given, asks, ChatShape(self._name, request.scope["request_id"]))
 
     async def complete(self, request: Any) -> Any:
         """POST /v1/completions."""
-        given = await self._read(request, TextRequest)
+        asked, given = await self._read(request, TextRequest)
         prompts = prompts_of(given.prompt)
         if len(prompts) * given.n > self.engine.limits.at_once + self.engine.limits.waiting:
             raise bad("prompt", f"{len(prompts)} prompts with {given.n} answers each are more than can wait")
         asks = []
         for prompt in prompts:
             ids, text = await asyncio.to_thread(self._tokens, prompt, echo=given.echo)
-            asks.append(self._ask(given, ids, "prompt", most=given.max_tokens, likeliest=given.logprobs, echo=text))
-        return await self._answer(request, given, asks, TextShape(self._name, request.scope["request_id"]))
-
-    def _model(self) -> Json:
-        return {"id": self._name, "object": "model", "created": self._since, "owned_by": "modelyard"}
+            asks.append(
+                self._ask(asked, given, ids, "prompt", most=given.max_tokens, likeliest=given.logprobs, echo=text)
+            )
+        return await self._answer(request, asked, given, asks, TextShape(self._name, request.scope["request_id"]))
 
     def _check_name(self, name: str) -> None:
         if name != self._name:
             message = f"no model {name[:100]!r} here. There is: {self._name!r}"
             raise Refused(404, "model_not_found", message, faults=[(None, "model", message)])
 
-    async def _read(self, request: Any, kind: type[Any]) -> Any:
-        """The options of a request, each by itself and together as they should be."""
+    async def _read(self, request: Any, kind: type[Any]) -> tuple[Asked, Any]:
+        """Who asks, and the options of a request, each by itself and together as they should be."""
         if not self._ready():
             raise Refused(503, "not_ready", "the model is still being loaded. Try again.", headers={"Retry-After": "1"})
+        caller = await self._gate.caller(request.headers, "predict")
+        request.scope["key"] = caller.shown
         check_headers(request.headers)
+        idempotency = idempotency_of(request.headers)
         body = await read_body(request.stream(), request.headers.get("content-length"), self._limits)
         given = read_options(body, kind)
         self._check_name(given.model)
@@ -129,7 +107,7 @@ class Completions:
         for name in ("n", "beams"):
             if getattr(given, name) > at_once:
                 raise bad(name, f"must be at most {at_once} (got {getattr(given, name)})")
-        return given
+        return Asked(caller, idempotency, body), given
 
     def _tokens(self, prompt: str | list[int], *, echo: bool) -> tuple[Sequence[int], str | None]:
         """A prompt's token ids, and its text where it is to be echoed."""
@@ -141,7 +119,7 @@ class Completions:
         return prompt, self._generator.decode(prompt) if echo else None
 
     def _ask(
-        self, given: Options, ids: Sequence[int], param: str, *, most: int | None, likeliest: int | None,
+        self, asked: Asked, given: Options, ids: Sequence[int], param: str, *, most: int | None, likeliest: int | None,
         echo: str | None = None,
     ) -> Ask:  # fmt: skip
         return Ask(
@@ -155,6 +133,7 @@ class Completions:
             logarithms=likeliest is not None,
             likeliest=likeliest or 0,
             echo=echo,
+            caller=asked.caller.customer,
         )
 
     def _room(self, length: int, most: int | None, param: str) -> int:
@@ -191,102 +170,57 @@ class Completions:
             bias=bias,
         )
 
-    async def _answer(self, request: Any, given: Options, asks: Sequence[Ask], shape: ChatShape | TextShape) -> Any:
-        """The whole answer, or its first piece and a stream of the others."""
-        generation = self.engine.submit(asks, streamed=given.stream)
-        pieces = generation.__aiter__()
+    async def _answer(
+        self, request: Any, asked: Asked, given: Options, asks: Sequence[Ask], shape: ChatShape | TextShape
+    ) -> Any:
+        """The whole answer, or its first piece and a stream of the others; or the answer that was billed before."""
+        bound = {
+            "request": len(asks),
+            "input token": sum(len(ask.prompt) for ask in asks),
+            "output token": sum(ask.most * ask.choices for ask in asks),
+        }
+        reserved = await self._gate.reserve(asked.caller, idempotency=asked.idempotency, body=asked.body, bound=bound)
+        if isinstance(reserved, Answer):
+            return sent(reserved)
+        bill = Bill(self._gate, reserved, requests=len(asks), model=self._name, version=self._version)
+        generation = None
         try:
+            generation = self.engine.submit(asks, streamed=given.stream)
+            pieces = generation.__aiter__()
             if not given.stream:
-                return _json(await _while_there(request, _whole(pieces, generation, asks, shape)))
+                content = await _while_there(request, whole(pieces, generation, asks, shape))
+                answer = Answer(dumped(content))
+                await bill.settle(generation, answer)
+                return sent(answer)
             first = await _while_there(request, anext(pieces))
         except BaseException:
-            generation.cancel()
+            if generation is not None:
+                generation.cancel()
+            await bill.release()
             raise
         finally:
-            request.scope["usage"] = usage_of(generation)
+            if generation is not None:
+                request.scope["usage"] = usage_of(generation)
         usage = given.stream_options is not None and given.stream_options.include_usage
-        events = _events(first, pieces, generation, shape, usage=usage, request_id=request.scope["request_id"])
-        return _stream(events, generation)
+        return streamed(
+            first, pieces, generation, shape, bill, usage=usage,
+            told=lambda error: _body(_refused(error, request.scope["request_id"]), request.scope["request_id"]),
+        )  # fmt: skip
 
 
-# -- answers ---------------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asked, and what came over the wire."""
 
-
-async def _whole(
-    pieces: AsyncIterator[Piece], generation: Generation, asks: Sequence[Ask], shape: ChatShape | TextShape
-) -> Json:
-    """All pieces as one answer."""
-    choices: list[Json] = [
-        {"text": [], "tokens": None, "finish": None} for _ in range(sum(ask.choices for ask in asks))
-    ]
-    async for piece in pieces:
-        choice = choices[piece.choice]
-        choice["text"].append(piece.text)
-        if piece.tokens is not None:
-            choice["tokens"] = [*(choice["tokens"] or ()), *piece.tokens]
-        choice["finish"] = piece.finish
-    for choice in choices:
-        choice["text"] = "".join(choice["text"])
-    return {**shape.whole(choices), "usage": usage_of(generation)}
-
-
-async def _events(
-    first: Piece,
-    rest: AsyncIterator[Piece],
-    generation: Generation,
-    shape: ChatShape | TextShape,
-    *,
-    usage: bool,
-    request_id: str,
-) -> AsyncIterator[bytes]:
-    """Server-sent events; an error amid them is told as one."""
-    extra = {"usage": None} if usage else {}
-
-    def told(piece: Piece) -> bytes:
-        return b"".join(_event({**chunk, **extra}) for chunk in shape.chunks(piece))
-
-    try:
-        yield told(first)
-        async for piece in rest:
-            yield told(piece)
-        if usage:
-            yield _event({**shape.last(), "usage": usage_of(generation)})
-    except Exception as error:
-        yield _event(_body(_refused(error, request_id), request_id))
-    yield b"data: [DONE]\n\n"
-
-
-def _event(content: Json) -> bytes:
-    return b"data: " + _dumped(content) + b"\n\n"
-
-
-def _dumped(content: Json) -> bytes:
-    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
-
-
-def _stream(events: AsyncIterator[bytes], generation: Generation) -> Any:
-    """A response of events; however it ends, the generation ends with it."""
-    from starlette.requests import ClientDisconnect
-    from starlette.responses import StreamingResponse
-
-    response = StreamingResponse(events, headers={"x-accel-buffering": "no"}, media_type="text/event-stream")
-
-    async def answer(scope: Any, receive: Any, send: Any) -> None:
-        try:
-            await response(scope, receive, send)
-        except ClientDisconnect:
-            pass  # nobody is there to be told
-        finally:
-            generation.cancel()
-            scope["usage"] = usage_of(generation)
-
-    return answer
+    caller: Caller
+    idempotency: str | None
+    body: bytes
 
 
 def _json(content: Json, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
     from starlette.responses import Response
 
-    return Response(_dumped(content), status, headers={**(headers or {}), "content-type": "application/json"})
+    return Response(dumped(content), status, headers={**(headers or {}), "content-type": "application/json"})
 
 
 async def _while_there(request: Any, work: Awaitable[T]) -> T:
@@ -311,7 +245,7 @@ async def _while_there(request: Any, work: Awaitable[T]) -> T:
 # -- refusals --------------------------------------------------------------------------------------------------------------
 
 
-def _shaped(endpoint: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+def shaped(endpoint: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
     """The endpoint with refusals in OpenAI's shape."""
     from starlette.requests import ClientDisconnect
 

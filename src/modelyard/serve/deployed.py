@@ -113,10 +113,11 @@ class Deployed:
         if generator is None:
             return None
         from modelyard.serve.completions import Completions
+        from modelyard.serve.writer import TokenMeters
 
         return Completions(
-            generator, name=self.name, limits=self.limits, thread=self.engine.thread, registry=meters.registry,
-            ready=lambda: self.ready,
+            generator, name=self.name, limits=self.limits, thread=self.engine.thread, meters=meters.once(TokenMeters),
+            ready=lambda: self.ready, gate=self._gate, version=self.version,
         )  # fmt: skip
 
 

@@ -154,6 +154,11 @@ class Fleet:
             self._compare(entry, tried.deployed, read, answered, share=1.0)
         return answered, live, rows
 
+    def choose(self, entry: Entry, *, token: str) -> Deployed:
+        """The version that writes a text: the canary for its share of the requests. A text is not compared: none equals another."""
+        tried = entry.takes(token)
+        return tried.deployed if tried is not None and tried.terms.kind == "canary" else entry.live
+
     def _note(self, entry: Entry, trial: Deployed, seconds: float | None) -> None:
         """The trial answered in so many seconds, or not at all."""
         if entry.trial is not None and entry.trial.deployed is trial:

@@ -7,8 +7,10 @@ counts of all stand in one folder of memory-mapped files (prometheus-client's mu
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+M = TypeVar("M")
 
 LATENCY = (0.001, 0.002, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Bucket edges in seconds: the bars of a table row (5 ms) and of a text (15 ms) are edges of their own."""
@@ -61,6 +63,7 @@ class Meters:
 
         disable_created_metrics()  # a second series for each counter, which nobody plots
         self.registry = CollectorRegistry()
+        self._more: dict[Any, Any] = {}
         given: dict[str, Any] = {"registry": self.registry}
         self._requests = Counter(
             "modelyard_requests", "Requests answered, by path and status.", ["path", "status"], **given
@@ -94,6 +97,13 @@ class Meters:
         self._by_path: dict[str, Any] = {}
         self._by_status: dict[tuple[str, int], Any] = {}
         self.in_flight = 0
+
+    def once(self, kind: Callable[[Any], M]) -> M:
+        """More meters of this service, made of the registry the first time they are asked for."""
+        if kind not in self._more:
+            self._more[kind] = kind(self.registry)
+        found: M = self._more[kind]
+        return found
 
     def begin(self) -> None:
         """A request has come."""
