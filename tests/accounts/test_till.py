@@ -270,6 +270,17 @@ def test_the_door_believes_a_right_key_for_a_second_and_a_wrong_one_never(databa
     asyncio.run(work())
 
 
+def test_corrections_and_other_work_go_through_the_till(database):
+    async def work():
+        async with Desk(database) as desk:
+            assert isinstance(await desk.pay(await desk.reserve(most=5), 5), Settled)
+            await desk.till.correct("acme", unit="request", amount=-2, reason="an outage")
+            assert (await desk.till.run(lambda held: held.one("SELECT sum(used) FROM balances")))[0] == 3
+
+    asyncio.run(work())
+    assert used(database) == {"standard": {"request": 3}} and faults(database) == []
+
+
 def test_stopping_finishes_what_waits_and_ends_the_writer(database):
     async def work():
         desk = Desk(database)

@@ -107,6 +107,7 @@ def append(
 def anchor(held: Transaction, writer: Writer) -> None:
     """Append the heads of the other chains: of all that are open, and of each that ended since somebody last did."""
     heads: dict[str, list[Any]] = {}
+    free = "" if held.sqlite else " FOR UPDATE SKIP LOCKED"  # another is marking it: no waiting for each other
     others = held.all("SELECT id, state FROM writers WHERE anchored = 0 ORDER BY id")
     for other, state in others:
         if other == writer.id:
@@ -114,7 +115,7 @@ def anchor(held: Transaction, writer: Writer) -> None:
         last = held.one("SELECT number, hash FROM entries WHERE writer = ? ORDER BY number DESC LIMIT 1", (other,))
         if last is not None:
             heads[other] = [last[0], last[1]]
-        if state == "ended":
+        if state == "ended" and held.one("SELECT 1 FROM writers WHERE id = ?" + free, (other,)):
             held.run("UPDATE writers SET anchored = 1 WHERE id = ?", (other,))
     append(held, writer, kind="anchor", note=canonical(heads))
     writer.unanchored = 0

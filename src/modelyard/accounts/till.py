@@ -63,7 +63,7 @@ class _Operation(Generic[T]):
 
 
 class Till:
-    """See the module. Thread-safe; `stop` when done."""
+    """See the module. Thread-safe; `stop` when done. Make it, and its database, after a fork: connections do not survive one."""
 
     def __init__(self, database: Database, box: Box) -> None:
         self.database, self._box = database, box
@@ -189,10 +189,11 @@ class Till:
 
     async def correct(self, customer: str, *, unit: str, amount: int, reason: str, month: str | None = None) -> None:
         """See `ledger.correct`."""
-        await self._ask(
+        await self._submit(
             lambda held, writer: ledger.correct(
                 held, writer, customer, unit=unit, amount=amount, reason=reason, month=month
-            )
+            ),
+            customer,
         )
 
     def forget_callers(self) -> None:
