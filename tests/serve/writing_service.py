@@ -126,12 +126,20 @@ class Writes(Sleeper):
 
 
 def application(
-    *, context: int = 300, pause: float = 0.0, chat: bool = True, names: Sequence[str] = ("speaker",), **limits: Any
+    *,
+    context: int = 300,
+    pause: float = 0.0,
+    chat: bool = True,
+    names: Sequence[str] = ("speaker",),
+    gate: Any = None,
+    **limits: Any,
 ) -> App:
     """The application; `pause`: seconds that each step takes."""
     speaker = Speaker(context=context, pause=pause, chat=chat)
     served = Limits(generation=GenerationLimits(**limits))
-    return App(*(Service(name=name, version="1", predictor=Writes(speaker), limits=served) for name in names))
+    return App(
+        *(Service(name=name, version="1", predictor=Writes(speaker), limits=served) for name in names), gate=gate
+    )
 
 
 if __name__ == "__main__":
