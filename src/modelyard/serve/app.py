@@ -29,6 +29,7 @@ from modelyard.serve.deployed import Deployed, Service
 from modelyard.serve.deployment import DeploymentFile
 from modelyard.serve.fleet import Entry, Fleet
 from modelyard.serve.gate import Answer, Gate, Used, idempotency_of
+from modelyard.serve.jobs import Jobs
 from modelyard.serve.lines import say, say_failure
 from modelyard.serve.live import PREDICTING, Live
 from modelyard.serve.meters import CONTENT_TYPE, Meters
@@ -53,6 +54,7 @@ _PATHS = (
     "/v1/predict",
     "/v1/models",
     "/v1/usage",
+    "/v1/jobs",
     "/healthz",
     "/readyz",
     "/metrics",
@@ -94,6 +96,7 @@ class App:
         )
         log = AuditLog(None if file is None else file.state)
         self.admin = Admin(self.gate, self.fleet, self.live, file=file, log=log)
+        self.jobs = None if file is None or self.gate.open else Jobs(file.state, self.gate, self.fleet, self.limits)
         self.draining = False
         self.paths = _PATHS
         self.docs = docs
@@ -226,8 +229,9 @@ class App:
         """A path as it is counted: few different ones, however many are asked for."""
         if path in self.paths:
             return path
-        if path.startswith("/admin/"):
-            return "/admin"
+        for several in ("/admin", "/v1/jobs"):
+            if path.startswith(f"{several}/"):
+                return several
         found = _OF_A_MODEL.fullmatch(path)
         return f"/v1/models/{{model}}{found[1] or ''}" if found else "other"
 
@@ -362,10 +366,11 @@ def _routes(app: App) -> Any:
     async def lifespan(_: Any) -> AsyncIterator[None]:
         warming = asyncio.get_running_loop().run_in_executor(None, _warm, app)
         beginning = asyncio.create_task(_begin(app.gate))
-        following = asyncio.create_task(app.fleet.follow()) if app.fleet.follows else None
+        beside = [asyncio.create_task(app.fleet.follow())] if app.fleet.follows else []
+        beside += [asyncio.create_task(app.jobs.work())] if app.jobs is not None else []
         yield
-        if following is not None:
-            following.cancel()
+        for task in beside:
+            task.cancel()
         await warming
         app.fleet.close()
         beginning.cancel()
@@ -376,6 +381,7 @@ def _routes(app: App) -> Any:
     routes = [
         Route("/v1/predict", app.predict, methods=["POST"]),
         *(Route(path, app.speak, methods=["POST"]) for path in _SPEAKING),
+        *(app.jobs.routes() if app.jobs is not None else ()),
         *(() if app.gate.open else (Route("/v1/usage", app.usage),)),
         Route("/v1/models", models),
         Route("/v1/models/{model}/predict", app.predict, methods=["POST"]),

@@ -87,6 +87,11 @@ class Deployed:
         if idle:
             self.engine.close()
 
+    @property
+    def writes(self) -> bool:
+        """Whether its answers are texts that it writes."""
+        return getattr(self.service.predictor, "generator", None) is not None
+
     def bound(self, rows: int) -> dict[str, int]:
         """The most of each unit of sale that so many rows can use."""
         generator = getattr(self.service.predictor, "generator", None)
