@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from serve_helpers import Running, make_model, make_records
+from serve_helpers import Running, make_model, make_package, make_records
 
 from modelyard import serve
 from modelyard.blueprint import Blueprint
@@ -32,7 +32,7 @@ from modelyard.store import Store, write_json
 
 def build(folder: Path, *, options: str = "p95: 2 s, level_time: 0.3 s, levels: [20, 40]") -> Context:
     """A build that has a package and test rows."""
-    make_model(folder / "package")
+    make_package(make_model(folder / "model"), folder / "package")
     (folder / "data").mkdir()
     frame = pl.DataFrame(make_records(60, seed=3)).with_columns(pl.col("joined").str.to_date(), standing=pl.lit("good"))
     frame.with_row_index("__row__").write_parquet(folder / "data" / "test.parquet")
@@ -136,7 +136,7 @@ def test_a_service_that_cannot_start_says_why(tmp_path: Path) -> None:
 
 
 def test_an_error_ends_the_service(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), client.running(make_model(tmp_path / "m")) as served:
+    with pytest.raises(RuntimeError), client.running(make_package(make_model(tmp_path / "model"), tmp_path / "m")) as served:
         pid = served.pid
         raise RuntimeError
     with pytest.raises(ProcessLookupError):
@@ -144,7 +144,7 @@ def test_an_error_ends_the_service(tmp_path: Path) -> None:
 
 
 def test_killing_the_stage_ends_the_service(tmp_path: Path) -> None:
-    make_model(tmp_path / "m")
+    make_package(make_model(tmp_path / "model"), tmp_path / "m")
     code = (
         "import sys, time; from pathlib import Path; from modelyard.serve.client import running\n"
         "with running(Path(sys.argv[1])) as served: print(served.pid, flush=True); time.sleep(60)"

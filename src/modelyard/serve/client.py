@@ -31,6 +31,12 @@ class RunningService:
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self._process, self._log = process, log
         self.pid, self.port, self.cold_start = process.pid, 0, 0.0
+        self.key = self._token = ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a customer sends along."""
+        return {"Authorization": f"Bearer {self.key}"}
 
     def ask(
         self,
@@ -41,14 +47,15 @@ class RunningService:
         headers: Mapping[str, str] | None = None,
         timeout: float = 60.0,
     ) -> tuple[int, bytes]:
-        """Status and body of one request, on a connection of its own."""
+        """Status and body of one request of a customer, on a connection of its own; `/metrics` is asked by the administrator."""
+        who = {"Authorization": f"Bearer {self._token}"} if path == "/metrics" else self.headers
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             connection.request(
                 method,
                 path,
                 body,
-                ({"Content-Type": "application/json"} if body is not None else {}) | dict(headers or {}),
+                who | ({"Content-Type": "application/json"} if body is not None else {}) | dict(headers or {}),
             )
             answer = connection.getresponse()
             return answer.status, answer.read()
@@ -102,6 +109,14 @@ class RunningService:
             ).stdout
             return int(shown.strip() or 0) * 1024
 
+    def let_in(self, state: Path) -> None:
+        """Make the customer that asks: with a key, and a plan without limits."""
+        from modelyard.accounts.state import State
+        from modelyard.accounts.trying import key_without_limits
+
+        folder = State(state)
+        self.key, self._token = key_without_limits(folder), folder.admin_token()
+
     def _await_ready(self, began: float) -> None:
         while time.monotonic() - began < START_TIME:
             if self._process.poll() is not None:
@@ -130,11 +145,14 @@ class RunningService:
 def running(package: Path) -> Iterator[RunningService]:
     """Start the service of a package on a free port of this machine, wait until it is ready, and end it whatever happens.
 
-    Its standard input is a pipe from this process: when this process is killed, the pipe closes and the service ends too.
+    It is served as it is to customers, with keys and a ledger, so that what is measured is what they get. Its standard input is a pipe from this process: when this process is killed, the pipe closes and the service ends too.
     """
-    command = [sys.executable, "-m", "modelyard.serve.server", str(package), "--port", "0", "--force", "--with-parent"]
     with tempfile.TemporaryDirectory(prefix="modelyard-serve-") as folder:
-        log = Path(folder, "log")
+        log, state = Path(folder, "log"), Path(folder, "state")
+        command = [
+            sys.executable, "-m", "modelyard.serve.server", str(package), "--port", "0", "--force", "--with-parent", "--state",
+            str(state),
+        ]  # fmt: skip
         began = time.monotonic()
         with log.open("wb") as file:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=file)
@@ -142,6 +160,7 @@ def running(package: Path) -> Iterator[RunningService]:
             served = RunningService(process, log)
             served._await_ready(began)
             served.cold_start = time.monotonic() - began
+            served.let_in(state)
             yield served
         finally:
             process.terminate()

@@ -34,7 +34,7 @@ Json = dict[str, Any]
 
 
 def drive(plan: Json) -> Json:
-    """Run a plan in a process of its own. Keys: `host`, `port`, `path`, `bodies`, and `count` (one after the other) or `rate`,
+    """Run a plan in a process of its own. Keys: `host`, `port`, `path`, `bodies`, `headers`, and `count` (one after the other) or `rate`,
     `seconds`, `arrivals` (`poisson` or `constant`), `seed`, `grace` (seconds to wait for the last answers).
 
     Result: `requests`, `answered`, `errors` {kind: count}, `seconds`, `mean`, `p50`, `p95`, `p99` (seconds), `sender_delay`.
@@ -134,7 +134,11 @@ class Generator:
     def __init__(self, plan: Json) -> None:
         self.plan = plan
         self.loop = asyncio.get_running_loop()
-        head = f"POST {plan['path']} HTTP/1.1\r\nHost: {plan['host']}:{plan['port']}\r\nContent-Type: application/json\r\nContent-Length: "
+        told = "".join(f"{name}: {value}\r\n" for name, value in plan.get("headers", {}).items())
+        head = (
+            f"POST {plan['path']} HTTP/1.1\r\nHost: {plan['host']}:{plan['port']}\r\nContent-Type: application/json\r\n"
+            f"{told}Content-Length: "
+        )
         bodies = [body.encode() for body in plan["bodies"]]
         self.requests = [head.encode() + str(len(body)).encode() + b"\r\n\r\n" + body for body in bodies]
         self.idle: list[Connection] = []

@@ -54,7 +54,13 @@ def run(context: Context) -> Served:
             raise PackageError(f"the packaged service refuses a test row: {first[1][:500].decode(errors='replace')}")
         cold_start = served.cold_start + clock() - asked
         refusals = try_bad_requests(served, description)
-        plan = {"host": "127.0.0.1", "port": served.port, "path": "/v1/predict", "bodies": bodies}
+        plan = {
+            "host": "127.0.0.1",
+            "port": served.port,
+            "path": "/v1/predict",
+            "bodies": bodies,
+            "headers": served.headers,
+        }
         started = clock()
         latency = _one_by_one(served, plan)
         stages = served.stages()  # now: after broken levels they would show a queue that no request alone has
@@ -185,7 +191,7 @@ def _stream(
         "seed": generate.seed,
     }
     texts = ["\n".join(str(value) for value in json.loads(body)["row"].values()) for body in bodies]
-    return streaming.measure(served.port, context.blueprint.name, texts, options)
+    return streaming.measure(served.port, context.blueprint.name, texts, options, headers=served.headers)
 
 
 def _gates(context: Context, levels: list[Level], latency: Latency, refusals: tuple[Refusal, ...]) -> tuple[Gate, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,14 +35,20 @@ class _Stream:
     written: int
 
 
-def measure(port: int, model: str, texts: Sequence[str], options: dict[str, Any]) -> Streamed:
+def measure(
+    port: int, model: str, texts: Sequence[str], options: dict[str, Any], *, headers: Mapping[str, str] | None = None
+) -> Streamed:
     """Answers to texts, as messages where the model knows conversations; PackageError where the service refuses them."""
-    path = CHAT if _stream(port, CHAT, _body(CHAT, model, "?", {**options, "max_tokens": 1})) is not None else TEXT
+    path = (
+        CHAT
+        if _stream(port, CHAT, _body(CHAT, model, "?", {**options, "max_tokens": 1}), headers) is not None
+        else TEXT
+    )
     found, began = list[_Stream](), time.monotonic()
     for number in range(STREAMS):
         if found and time.monotonic() - began > TIME:
             break
-        if one := _stream(port, path, _body(path, model, texts[number % len(texts)], options)):
+        if one := _stream(port, path, _body(path, model, texts[number % len(texts)], options), headers):
             found.append(one)
     if not found:
         raise PackageError(f"the packaged service refuses every stream at {path}")
@@ -67,12 +73,13 @@ def _body(path: str, model: str, text: str, options: dict[str, Any]) -> dict[str
     return {"model": model, **asked, **options, "stream": True, "stream_options": {"include_usage": True}}
 
 
-def _stream(port: int, path: str, body: dict[str, Any]) -> _Stream | None:
+def _stream(port: int, path: str, body: dict[str, Any], headers: Mapping[str, str] | None) -> _Stream | None:
     """One answer read to its end; None where it is refused."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LONGEST)
     try:
         began = time.perf_counter()
-        connection.request("POST", path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        sent = {"Content-Type": "application/json", **(headers or {})}
+        connection.request("POST", path, json.dumps(body).encode(), sent)
         answer = connection.getresponse()
         if answer.status != 200:
             return None
