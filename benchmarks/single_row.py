@@ -85,12 +85,13 @@ def over_http(served: dict[str, Path], records: list[dict[str, Any]], rounds: in
     found: dict[str, list[float]] = {name: [] for name in served}
     bodies = [json.dumps({"row": record}, ensure_ascii=False) for record in records]
     with ExitStack() as stack:
-        ports = {name: stack.enter_context(client.running(folder)).port for name, folder in served.items()}
+        services = {name: stack.enter_context(client.running(folder)) for name, folder in served.items()}
         for number in range(rounds):
             for name in _turns(number):
                 plan = {
                     "host": "127.0.0.1",
-                    "port": ports[name],
+                    "port": services[name].port,
+                    "headers": services[name].headers,
                     "path": "/v1/predict",
                     "bodies": bodies,
                     "count": ROWS,
