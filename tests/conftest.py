@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,3 +44,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     return folder / "build"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """The cluster; skips where PostgreSQL or its client is not installed."""
+    from tests.clusters import Postgres, programs
+
+    found = programs()
+    if found is None:
+        pytest.skip("PostgreSQL is not installed (no initdb on PATH or in /usr/lib/postgresql)")
+    pytest.importorskip("psycopg", reason="the extra postgres is not installed")
+    cluster = Postgres(found)
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+        shutil.rmtree(cluster.folder, ignore_errors=True)

@@ -327,7 +327,8 @@ def _sequence(given: Any, channels: int) -> Array:
     steps = [step if isinstance(step, (list, tuple, np.ndarray)) else [step] for step in given]
     if any(isinstance(value, (bool, str)) for step in steps for value in step):
         raise TypeError
-    found = np.array([[math.nan if value is None else value for value in step] for step in steps], dtype=np.float32)
+    with np.errstate(over="ignore"):  # too large for float32 is infinite, and refused below
+        found = np.array([[math.nan if value is None else value for value in step] for step in steps], dtype=np.float32)
     if found.ndim != 2 or np.isinf(found).any() or found.shape[1] != channels:
         raise ValueError
     return found

@@ -20,7 +20,10 @@ Launch = Callable[..., Running]
 class Business:
     """A served package with accounts, and its administrator."""
 
-    def __init__(self, launch: Launch, package: Path, state: Path, *, workers: int = 1) -> None:
+    def __init__(
+        self, launch: Launch, package: Path, state: Path, *, workers: int = 1, environment: dict[str, str] | None = None
+    ) -> None:
+        self._environment = environment or {}
         self._launch, self._command, self.state = launch, [
             "-m", "modelyard.serve.server", str(package), "--state", str(state), "--workers", str(workers),
         ], state  # fmt: skip
@@ -29,7 +32,7 @@ class Business:
 
     def start(self) -> None:
         """Start it, on the same port as before."""
-        self.running = self._launch(*self._command, "--port", str(self.port))
+        self.running = self._launch(*self._command, "--port", str(self.port), **self._environment)
         self.url = self.running.url
         self.port = int(self.url.rpartition(":")[2])
         token = (self.state / "admin.token").read_text().strip()
@@ -256,6 +259,38 @@ def test_sums_are_right_after_many_kills(package: Path, tmp_path: Path, launch: 
     with sqlite3.connect(business.state / "accounts.db") as database:
         (entries,) = database.execute("SELECT count(*) FROM entries WHERE kind = 'use'").fetchone()
     assert entries == len(received)
+
+
+def test_two_replicas_share_customers_quota_and_bill(
+    package: Path, tmp_path: Path, launch: Launch, postgres: Any
+) -> None:
+    """Two services with state folders of their own on one PostgreSQL, as on two hosts; one of them is killed."""
+    import base64
+
+    shared = {"MODELYARD_DATABASE": postgres.new(), "MODELYARD_ANSWERS_KEY": base64.b64encode(b"k" * 32).decode()}
+    first, second = (Business(launch, package, tmp_path / name, environment=shared) for name in ("first", "second"))
+    customer, client = first.customer("endless")
+    limited, few = first.customer("free")
+    there = second.client(client.headers["Authorization"].removeprefix("Bearer "))
+    one = ask(client, once="shared 1")
+    assert ask(there, once="shared 1").content == one.content
+    assert ask(there, once="shared 1").headers["idempotent-replayed"] == "true"
+    answered: list[int] = []
+
+    def call(url: str) -> None:
+        for _ in range(15):
+            with httpx.Client(base_url=url, timeout=30, headers=few.headers) as mine:
+                answered.append(ask(mine).status_code)
+
+    threads = [threading.Thread(target=call, args=(each.url,)) for each in (first, second, first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answered.count(200) == second.used(limited) <= 20 and set(answered) == {200, 429}
+    first.kill()
+    assert ask(there, once="shared 2").status_code == 200
+    assert second.used(customer) == 2
 
 
 def test_a_customer_reads_its_own_usage(business: Business) -> None:

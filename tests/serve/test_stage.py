@@ -136,7 +136,10 @@ def test_a_service_that_cannot_start_says_why(tmp_path: Path) -> None:
 
 
 def test_an_error_ends_the_service(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), client.running(make_package(make_model(tmp_path / "model"), tmp_path / "m")) as served:
+    with (
+        pytest.raises(RuntimeError),
+        client.running(make_package(make_model(tmp_path / "model"), tmp_path / "m")) as served,
+    ):
         pid = served.pid
         raise RuntimeError
     with pytest.raises(ProcessLookupError):
