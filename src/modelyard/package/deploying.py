@@ -31,10 +31,11 @@ DRAIN, SPARE = 20, 10
 LEAVE = 5
 """Seconds between a pod's end being announced and SIGTERM: until then, balancers still send it requests."""
 CORES = 2
-"""Processors that a replica may use: the machines of the rates table are counted in them."""
+"""Processors that a replica may use: a start, to be set to what the load test showed."""
 BASE, FOLD, STEP = 256, 3, 64
-"""MiB: what the service takes without a model (a served linear model's peak was 142 MiB, with half of that to spare), how many times its
-files' size a model takes (weights, a second copy while a new version is warmed, work space), and what sizes are rounded up to."""
+"""MiB: what the service takes without a model (measured: a linear model of tables, one process, ready and asked, peaked at 77; the rest
+is for an inference library), how many times its files' size a model takes (assumed: weights, a second version while it is warmed, work
+space), and what sizes are rounded up to."""
 DATABASE = "postgres:17-bookworm"
 LIBRARIES = {"lightgbm": "libgomp1"}
 """Debian's packages that a requirement's wheel leaves to the system; the slim image has none of them."""

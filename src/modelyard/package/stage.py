@@ -61,6 +61,7 @@ def run(context: Context) -> Packaged:
         write_text(temporary / "requirements.txt", _requirements(requirements.pinned(needed)))
         deploying.write(temporary, manifest, requirements.pinned(needed), installed=installed)
         digest = packages.write_hashes(temporary)
+        _open_to_read(temporary)
         advance(1)
     archive = packages.archive_of(folder)
     packages.pack(folder, archive)
@@ -170,6 +171,12 @@ def _fill(context: Context, folder: Path, manifest: Manifest, artifact: Artifact
     write_text(folder / "LICENCE.txt", licence.text(manifest.name, manifest.licence, started))
     (folder / "wheels").mkdir()
     wheel.write(folder / "wheels")
+
+
+def _open_to_read(folder: Path) -> None:
+    """Everybody may read it: safetensors writes files for their owner alone, and a service runs as another user."""
+    for place in folder.rglob("*"):
+        place.chmod(0o755 if place.is_dir() else 0o644)
 
 
 def _requirements(pinned: tuple[str, ...]) -> str:
