@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import http.client
 import json
@@ -15,6 +16,7 @@ import time
 import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +30,7 @@ from modelyard.errors import PackageError, UserError
 from modelyard.package import deploying
 from modelyard.package.dashboard import dashboard
 from modelyard.packages import open_package, read_manifest
+from modelyard.serve.app import _PATHS, App
 from modelyard.serve.generation import TokenMeters
 from modelyard.serve.limits import Limits
 from modelyard.serve.meters import Meters
@@ -378,6 +381,21 @@ def test_metrics_that_exist(folder: Path) -> None:
     assert unknown_metrics(["rate(modelyard_request_total[5m])"]) == {"modelyard_request_total"}
 
 
+def unmatched_paths(asked: list[str]) -> set[str]:
+    """Choices of paths that leave out a prediction, as the service counts its paths; such a panel or alert would stay silent."""
+    counted = [App.path_of(SimpleNamespace(paths=_PATHS), path) for path in ("/v1/predict", "/v1/models/x/predict")]  # type: ignore[arg-type]
+    choices = {choice for text in asked for choice in re.findall(r'path=~"([^"]+)"', text)}
+    assert choices, "no path was asked for"
+    return {choice for choice in choices if not all(re.fullmatch(choice, path) for path in counted)}
+
+
+def test_paths_that_are_counted(folder: Path) -> None:
+    assert unmatched_paths(expressions(folder)) == set()
+    assert unmatched_paths(
+        ['x{path=~"/v1/predict|/v1/models/[a-z]+/predict"}']
+    )  # the service counts all models as {model}
+
+
 def test_expressions_are_promql(folder: Path) -> None:
     parser = pytest.importorskip("promql_parser", reason="promql-parser is not installed")
     for text in expressions(folder):
@@ -461,13 +479,12 @@ def instruction(text: str, name: str) -> list[str]:
     return json.loads(found)  # type: ignore[no-any-return]
 
 
-@pytest.fixture
-def installed(folder: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def installed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment made of the package alone, by the Dockerfile's own two commands."""
     text = re.sub(r"\\\n", " ", (folder / "Dockerfile").read_text())
-    place = tmp_path / "venv"
+    place, work = (tmp_path_factory.mktemp("image") / name for name in ("venv", "build"))
     venv.create(place, with_pip=False)
-    work = tmp_path / "build"
     shutil.copytree(folder.parent, work)
     shutil.copy(folder / "requirements-postgres.txt", work)
     for line in re.findall(r"^RUN (.*pip --python.*)$", text, re.M):
@@ -490,8 +507,26 @@ def ask(port: int, method: str, path: str, body: Any = None, key: str = "") -> t
         connection.close()
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def surroundings(request: pytest.FixtureRequest, folder: Path, tmp_path: Path) -> dict[str, str]:
+    """The environment of the service: the image's own, or compose's with its secrets in files and a real PostgreSQL."""
+    if request.param == "sqlite":
+        return {}
+    texts = {
+        "database_url": request.getfixturevalue("postgres").new(),
+        "answers_key": base64.b64encode(b"k" * 32).decode(),
+        "admin_token": "of-a-file",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text + "\n")
+    given = load(folder / "compose.yaml")["services"]["service"]["environment"]
+    return {name: str(tmp_path / Path(place).name) for name, place in given.items()}
+
+
 @pytest.fixture
-def started(installed: Path, package: Path, tmp_path: Path) -> Iterator[tuple[int, Path, subprocess.Popen[bytes]]]:
+def started(
+    installed: Path, package: Path, tmp_path: Path, surroundings: dict[str, str]
+) -> Iterator[tuple[int, Path, subprocess.Popen[bytes]]]:
     """The image's ENTRYPOINT and CMD, with a package that cannot be written: its port, its state, the process."""
     text = (package / "deploy" / "Dockerfile").read_text()
     with socket.socket() as free:
@@ -504,7 +539,8 @@ def started(installed: Path, package: Path, tmp_path: Path) -> Iterator[tuple[in
     places = {"/srv/package": str(package), "/var/lib/modelyard": str(state), "8000": str(port), "0.0.0.0": "127.0.0.1"}
     words = [places.get(word, word) for word in (*instruction(text, "ENTRYPOINT"), *instruction(text, "CMD"))]
     words[0] = str(installed / words[0])
-    process = subprocess.Popen(words, env={"PATH": str(installed)}, cwd=state, stderr=subprocess.DEVNULL)
+    environment = {"PATH": str(installed), **surroundings}
+    process = subprocess.Popen(words, env=environment, cwd=state, stderr=subprocess.DEVNULL)
     try:
         yield port, state, process
     finally:
@@ -516,7 +552,7 @@ def started(installed: Path, package: Path, tmp_path: Path) -> Iterator[tuple[in
 
 @pytest.mark.long
 def test_the_image_starts_sells_and_ends(
-    started: tuple[int, Path, subprocess.Popen[bytes]], installed: Path, package: Path, tmp_path: Path
+    started: tuple[int, Path, subprocess.Popen[bytes]], installed: Path, package: Path, surroundings: dict[str, str]
 ) -> None:
     port, state, process = started
     program = instruction((package / "deploy" / "Dockerfile").read_text(), "HEALTHCHECK")[-1].replace("8000", str(port))
@@ -531,7 +567,7 @@ def test_the_image_starts_sells_and_ends(
     assert health() == 0 and ask(port, "GET", "/readyz")[0] == 200
 
     def yard(*words: str, given: str = "") -> str:
-        environment = {"PATH": str(installed), "MODELYARD_STATE": str(state)}
+        environment = {"PATH": str(installed), "MODELYARD_STATE": str(state), **surroundings}
         ended = subprocess.run(
             [installed / "yard", *words], env=environment, input=given, capture_output=True, text=True, check=False
         )
@@ -548,6 +584,8 @@ def test_the_image_starts_sells_and_ends(
     assert ask(port, "POST", "/v1/predict", {"row": row})[0] == 401
     status, told = ask(port, "POST", "/v1/predict", {"row": row}, key[0])
     assert status == 200 and told["answers"] == [read_manifest(package).answers[0]]
+    kept = {name for name in ("accounts.db", "answers.key", "admin.token") if (state / name).exists()}
+    assert kept == (set() if surroundings else {"accounts.db", "answers.key", "admin.token"}), "a secret lies twice"
     process.terminate()
     assert process.wait(timeout=deploying.DRAIN + deploying.SPARE) == 0
     assert health() != 0, "the check tells a service that is gone"
