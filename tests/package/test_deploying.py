@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import venv
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -95,6 +96,7 @@ def test_only_the_package_enters_the_image(folder: Path) -> None:
     assert "*" in lines and names == {place.name for place in folder.parent.iterdir()} | {"verdict.json"}
 
 
+@settings(max_examples=50)
 @given(st.text(min_size=1, max_size=90))
 def test_names_that_kubernetes_and_images_take(text: str) -> None:
     assert re.fullmatch(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", deploying.label(text))
@@ -479,11 +481,23 @@ def instruction(text: str, name: str) -> list[str]:
     return json.loads(found)  # type: ignore[no-any-return]
 
 
+NOBODY = "nobody" if os.getuid() == 0 else None
+"""Who runs the service; root could write what nobody may."""
+
+
 @pytest.fixture(scope="module")
-def installed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reachable() -> Iterator[Path]:
+    """A folder that another user can enter, as those of pytest cannot be."""
+    with tempfile.TemporaryDirectory(prefix="modelyard-image-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def installed(folder: Path, reachable: Path) -> Path:
     """An environment made of the package alone, by the Dockerfile's own two commands."""
     text = re.sub(r"\\\n", " ", (folder / "Dockerfile").read_text())
-    place, work = (tmp_path_factory.mktemp("image") / name for name in ("venv", "build"))
+    place, work = reachable / "venv", reachable / "build"
     venv.create(place, with_pip=False)
     shutil.copytree(folder.parent, work)
     shutil.copy(folder / "requirements-postgres.txt", work)
@@ -508,7 +522,7 @@ def ask(port: int, method: str, path: str, body: Any = None, key: str = "") -> t
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def surroundings(request: pytest.FixtureRequest, folder: Path, tmp_path: Path) -> dict[str, str]:
+def surroundings(request: pytest.FixtureRequest, folder: Path, reachable: Path) -> dict[str, str]:
     """The environment of the service: the image's own, or compose's with its secrets in files and a real PostgreSQL."""
     if request.param == "sqlite":
         return {}
@@ -518,29 +532,34 @@ def surroundings(request: pytest.FixtureRequest, folder: Path, tmp_path: Path) -
         "admin_token": "of-a-file",
     }
     for name, text in texts.items():
-        (tmp_path / name).write_text(text + "\n")
+        (reachable / name).write_text(text + "\n")
     given = load(folder / "compose.yaml")["services"]["service"]["environment"]
-    return {name: str(tmp_path / Path(place).name) for name, place in given.items()}
+    return {name: str(reachable / Path(place).name) for name, place in given.items()}
 
 
 @pytest.fixture
 def started(
-    installed: Path, package: Path, tmp_path: Path, surroundings: dict[str, str]
+    installed: Path, reachable: Path, folder: Path, surroundings: dict[str, str]
 ) -> Iterator[tuple[int, Path, subprocess.Popen[bytes]]]:
     """The image's ENTRYPOINT and CMD, with a package that cannot be written: its port, its state, the process."""
-    text = (package / "deploy" / "Dockerfile").read_text()
+    text = (folder / "Dockerfile").read_text()
+    here = Path(tempfile.mkdtemp(dir=reachable))
+    here.chmod(0o755)
+    package = Path(shutil.copytree(folder.parent, here / "package"))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    state = tmp_path / "state"
+    state = here / "state"
     state.mkdir(mode=0o700)
+    if NOBODY:
+        shutil.chown(state, NOBODY)
     for place in (*package.rglob("*"), package):
         place.chmod(0o555 if place.is_dir() else 0o444)
     places = {"/srv/package": str(package), "/var/lib/modelyard": str(state), "8000": str(port), "0.0.0.0": "127.0.0.1"}
     words = [places.get(word, word) for word in (*instruction(text, "ENTRYPOINT"), *instruction(text, "CMD"))]
     words[0] = str(installed / words[0])
     environment = {"PATH": str(installed), **surroundings}
-    process = subprocess.Popen(words, env=environment, cwd=state, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(words, env=environment, cwd=state, stderr=subprocess.DEVNULL, user=NOBODY)
     try:
         yield port, state, process
     finally:
@@ -566,17 +585,33 @@ def test_the_image_starts_sells_and_ends(
         time.sleep(0.2)
     assert health() == 0 and ask(port, "GET", "/readyz")[0] == 200
 
-    def yard(*words: str, given: str = "") -> str:
+    def yard(*words: str) -> str:
         environment = {"PATH": str(installed), "MODELYARD_STATE": str(state), **surroundings}
         ended = subprocess.run(
-            [installed / "yard", *words], env=environment, input=given, capture_output=True, text=True, check=False
+            [installed / "yard", *words],
+            env=environment,
+            user=NOBODY,
+            cwd=state,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
     plan = "{name: starter, price: 49, included: 1000, share: 1, usage: 500}"
     blueprint = f"name: demo\ndata: {{source: x.csv, target: label}}\nbusiness:\n  plans:\n    - {plan}\n"
-    yard("customers", "plans", "--add", "/dev/stdin", given=blueprint)
+    told_by = re.search(r"service sh -c '(.+)' <", (package / "deploy" / "README.md").read_text())
+    assert told_by
+    subprocess.run(
+        ["/bin/sh", "-ec", told_by[1].replace("/tmp/", f"{state}/")],
+        env={"PATH": f"{installed}:{os.defpath}", "MODELYARD_STATE": str(state), **surroundings},
+        input=blueprint.encode(),
+        user=NOBODY,
+        cwd=state,
+        capture_output=True,
+        check=True,
+    )  # not by /dev/stdin: a pipe belongs to who made it, and the container's user may not open it again
     yard("customers", "add", "Kestrel", "--id", "kestrel", "--plan", "starter")
     key = re.search(r"yard_\S+", yard("keys", "issue", "kestrel"))
     assert key
