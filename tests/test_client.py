@@ -19,7 +19,7 @@ from serve_helpers import ROW, Running, make_model, make_package, start, until
 from test_paying import Business
 
 from modelyard.client import Client, ServiceRefused, ServiceUnreachable
-from modelyard.errors import UserError
+from modelyard.errors import ModelyardError, UserError
 
 Script = list[Callable[["Misbehaving"], None]]
 
@@ -183,3 +183,11 @@ def test_a_kill_amid_calls_is_not_noticed_and_not_billed_twice(business: Busines
     thread.join(timeout=60)
     assert done == ["good"] * 150
     assert business.used(customer) == 150
+
+
+@pytest.mark.parametrize("given", ["yard_hidden\n", "yard_\nhidden", "yard_hidden\u00e9"])
+def test_a_broken_key_is_told_to_nobody(given: str) -> None:
+    """Of a file, a key comes with a line break; what cannot be sent must not stand in an error either."""
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(ModelyardError) as caught:
+        Client(f"http://127.0.0.1:{server.getsockname()[1]}", key=given, patience=0.2, timeout=0.2).usage()
+    assert "hidden" not in str(caught.value)

@@ -99,7 +99,9 @@ class Client:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UserError(f"no service at {url!r}. Write an address such as https://ask.example.com")
         self.url = url.rstrip("/")
-        self._parts, self._key = parts, key or os.environ.get(KEY)
+        self._parts, self._key = parts, (key or os.environ.get(KEY) or "").strip()
+        if not self._key.isascii() or not self._key.isprintable():  # http.client would tell it in its error
+            raise UserError("the key holds what no key holds (a line break, a letter with an accent). Copy it again.")
         self._model, self._patience, self._timeout = model, patience, timeout
         self._local = threading.local()
 

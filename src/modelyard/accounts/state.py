@@ -4,6 +4,7 @@
     state/answers.key      32 bytes in base64: encrypts kept answers; or the environment's MODELYARD_ANSWERS_KEY
     state/admin.token      what the admin API asks for; or MODELYARD_ADMIN_TOKEN
 
+Each variable may name a file instead, as containers hand out secrets: MODELYARD_DATABASE_FILE, MODELYARD_ANSWERS_KEY_FILE, MODELYARD_ADMIN_TOKEN_FILE.
 The folder is 0700 and the files 0600, written once. Replicas share the database and must share the key by the environment.
 """
 
@@ -35,7 +36,7 @@ class State:
     @property
     def database(self) -> str:
         """The database's address."""
-        return os.environ.get(DATABASE) or f"sqlite:///{self.folder / 'accounts.db'}"
+        return _given(DATABASE) or f"sqlite:///{self.folder / 'accounts.db'}"
 
     @property
     def durability(self) -> Durability:
@@ -49,7 +50,7 @@ class State:
 
     def box(self) -> Box:
         """What encrypts kept answers."""
-        text = os.environ.get(KEY) or self._secret("answers.key", base64.b64encode(secrets.token_bytes(32)).decode())
+        text = _given(KEY) or self._secret("answers.key", base64.b64encode(secrets.token_bytes(32)).decode())
         try:
             return Box(base64.b64decode(text, validate=True))
         except binascii.Error:
@@ -59,7 +60,7 @@ class State:
 
     def admin_token(self) -> str:
         """What the admin API asks for."""
-        return os.environ.get(TOKEN) or self._secret("admin.token", secrets.token_urlsafe(32))
+        return _given(TOKEN) or self._secret("admin.token", secrets.token_urlsafe(32))
 
     def _make(self) -> None:
         try:
@@ -85,3 +86,19 @@ class State:
             finally:
                 part.unlink()
         return path.read_text().strip()
+
+
+def _given(name: str) -> str:
+    """A variable of the environment, or the text of the file that NAME_FILE names; nothing where neither is set."""
+    place = os.environ.get(f"{name}_FILE")
+    if os.environ.get(name) or not place:
+        return os.environ.get(name, "")
+    try:
+        text = Path(place).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{name}_FILE: {place} cannot be read ({type(error).__name__}). Write the secret into it, readable by this user."
+        ) from None
+    if not text:
+        raise UserError(f"{name}_FILE: {place} is empty. Write the secret into it.")
+    return text

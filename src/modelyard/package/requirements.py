@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, packages_distributions
 
 SERVER = (
-    "numpy", "pydantic", "safetensors", "starlette", "uvicorn", "prometheus-client", "typer", "rich", "cryptography", "jinja2",
+    "numpy", "pydantic", "safetensors", "starlette", "uvicorn", "prometheus-client", "typer", "rich", "cryptography", "jinja2", "ruamel-yaml",
 )  # fmt: skip
-"""The service, its page of metrics, its accounts and its command line."""
+"""The service, its page of metrics, its accounts, the blueprints that plans are read from, and its command line."""
 NOT_NEEDED = {
     "openvino-telemetry": "usage statistics; openvino has a stub for its absence",
     "huggingface-hub": "tokenizers asks it for hub names only; ours come from the package",

@@ -12,7 +12,7 @@ import numpy as np
 from modelyard import __version__, packages, parts
 from modelyard.context import Context
 from modelyard.errors import GateFailed
-from modelyard.package import card, licence, probe, requirements, wheel
+from modelyard.package import card, deploying, licence, probe, requirements, wheel
 from modelyard.packages import Manifest
 from modelyard.predictor import Artifact, Predictor
 from modelyard.records._base import Gate
@@ -57,13 +57,15 @@ def run(context: Context) -> Packaged:
         tried = probe.attempt(temporary)
         needed = requirements.closure({*requirements.SERVER, *requirements.of_modules(tried.loaded)})
         advance(1)
+        installed = requirements.installed_bytes(needed)
         write_text(temporary / "requirements.txt", _requirements(requirements.pinned(needed)))
+        deploying.write(temporary, manifest, requirements.pinned(needed), installed=installed)
         digest = packages.write_hashes(temporary)
+        _open_to_read(temporary)
         advance(1)
     archive = packages.archive_of(folder)
     packages.pack(folder, archive)
     names = packages.files(folder)
-    installed = requirements.installed_bytes(needed)
     return Packaged(
         name=manifest.name,
         version=manifest.version,
@@ -169,6 +171,12 @@ def _fill(context: Context, folder: Path, manifest: Manifest, artifact: Artifact
     write_text(folder / "LICENCE.txt", licence.text(manifest.name, manifest.licence, started))
     (folder / "wheels").mkdir()
     wheel.write(folder / "wheels")
+
+
+def _open_to_read(folder: Path) -> None:
+    """Everybody may read it: safetensors writes files for their owner alone, and a service runs as another user."""
+    for place in folder.rglob("*"):
+        place.chmod(0o755 if place.is_dir() else 0o644)
 
 
 def _requirements(pinned: tuple[str, ...]) -> str:
