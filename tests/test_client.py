@@ -124,6 +124,19 @@ def test_retry_after_is_waited_for_or_told(server: Any) -> None:
         client(server, patience=5.0).predict_one({"x": 1})
 
 
+def test_a_silent_server_and_one_that_sends_elsewhere(server: Any) -> None:
+    import time
+
+    server.script = [lambda handler: time.sleep(3)] * 4
+    began = time.monotonic()
+    with pytest.raises(ServiceUnreachable):
+        client(server, patience=0.6, timeout=10.0).predict_one({"x": 1})
+    assert time.monotonic() - began < 2.0
+    server.script = [lambda handler: handler.tell(307, {}, Location="http://evil.example/")]
+    with pytest.raises(ServiceRefused, match="307"):
+        client(server).predict_one({"x": 1})
+
+
 def test_nobody_there_is_told_after_the_patience() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

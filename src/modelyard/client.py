@@ -174,12 +174,13 @@ class Client:
         while True:
             wait = random.uniform(0, pause)
             try:
-                status, told, content = self._once(method, path, body, headers)
+                left = max(until - time.monotonic(), 0.05)
+                status, told, content = self._once(method, path, body, headers, seconds=min(left, self._timeout))
             except (OSError, http.client.HTTPException) as error:
                 self._drop()
                 trouble = f"{type(error).__name__}: {error}"
             else:
-                if status < 400:
+                if status < 300:  # nothing is followed: a key is for this address alone
                     return content
                 refused = _refusal(status, told, content)
                 if status not in AGAIN or refused.type in FINAL:
@@ -194,12 +195,15 @@ class Client:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _once(
-        self, method: str, path: str, body: bytes, headers: Mapping[str, str]
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str], *, seconds: float
     ) -> tuple[int, Mapping[str, str], bytes]:
-        """One try over this thread's connection."""
+        """One try over this thread's connection, which may be silent for so long."""
         connection = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._local.connection = self._connect()
+            connection = self._local.connection = self._connect(seconds)
+        connection.timeout = seconds
+        if connection.sock is not None:
+            connection.sock.settimeout(seconds)
         sent = {"Accept": "application/json", "User-Agent": "modelyard", **headers}
         if self._key:
             sent["Authorization"] = f"Bearer {self._key}"
@@ -211,11 +215,11 @@ class Client:
             self._drop()
         return answer.status, told, content
 
-    def _connect(self) -> http.client.HTTPConnection:
+    def _connect(self, seconds: float) -> http.client.HTTPConnection:
         host, port = str(self._parts.hostname), self._parts.port
         if self._parts.scheme == "https":
-            return http.client.HTTPSConnection(host, port, timeout=self._timeout, context=ssl.create_default_context())
-        connection = http.client.HTTPConnection(host, port, timeout=self._timeout)
+            return http.client.HTTPSConnection(host, port, timeout=seconds, context=ssl.create_default_context())
+        connection = http.client.HTTPConnection(host, port, timeout=seconds)
         connection.connect()
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # http.client sends a head and a body
         return connection

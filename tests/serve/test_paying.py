@@ -352,37 +352,38 @@ def test_https_with_files_of_ones_own(package: Path, tmp_path: Path, launch: Lau
         assert client.post(f"{running.url}/v1/predict", json={"row": ROW}).status_code == 200
 
 
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Path]]:
+    """Address, key, state folder."""
+    import asyncio
+
+    import uvicorn
+    from writing_service import application
+
+    from modelyard.accounts.database import open_database
+    from modelyard.accounts.plans import Plan, add_plan
+    from modelyard.accounts.state import State
+    from modelyard.serve.gate import Gate
+    from modelyard.serve.server import _bound, _gate
+
+    state = tmp_path_factory.mktemp("spoken")
+    with open_database(State(state).database) as database, database.write() as held:
+        add_plan(held, Plan(name="endless", currency="USD", price="0", prices={"output token": "2"}))
+    app = application(pause=0.01, gate=_gate(state))
+    assert isinstance(app.gate, Gate) and not app.gate.open
+    with _bound("127.0.0.1", 0) as sock:
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[sock])))
+        thread.start()
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        until(lambda: server.started and httpx.get(f"{url}/readyz").status_code == 200)
+        yield url, make_key(state), state
+        server.should_exit = True
+        thread.join()
+
+
 class TestStreams:
     """A language model's answers, through OpenAI's endpoints, with accounts in this process."""
-
-    @pytest.fixture(scope="class")
-    def spoken(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Path]]:
-        """Address, key, state folder."""
-        import asyncio
-
-        import uvicorn
-        from writing_service import application
-
-        from modelyard.accounts.database import open_database
-        from modelyard.accounts.plans import Plan, add_plan
-        from modelyard.accounts.state import State
-        from modelyard.serve.gate import Gate
-        from modelyard.serve.server import _bound, _gate
-
-        state = tmp_path_factory.mktemp("spoken")
-        with open_database(State(state).database) as database, database.write() as held:
-            add_plan(held, Plan(name="endless", currency="USD", price="0", prices={"output token": "2"}))
-        app = application(pause=0.01, gate=_gate(state))
-        assert isinstance(app.gate, Gate) and not app.gate.open
-        with _bound("127.0.0.1", 0) as sock:
-            server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
-            thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[sock])))
-            thread.start()
-            url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-            until(lambda: server.started and httpx.get(f"{url}/readyz").status_code == 200)
-            yield url, make_key(state), state
-            server.should_exit = True
-            thread.join()
 
     def used(self, state: Path) -> dict[str, int]:
         """Everything that was billed, by unit."""

@@ -58,7 +58,7 @@ def test_the_record(served: Served) -> None:
     assert served.measured_memory.value > 20e6  # an interpreter with numpy takes more
     assert served.package_bytes.value > 1000
     assert served.rows_seen == 60
-    assert set(served.measured_stages) == {"read", "check", "wait", "predict", "write"}
+    assert set(served.measured_stages) == {"read", "check", "gate", "wait", "predict", "write"}
     assert Served.model_validate_json(served.model_dump_json()) == served
 
 

@@ -9,9 +9,7 @@ second time. It knows nothing about sockets and processes; `server` does.
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import json
 import os
 import re
 import time
@@ -21,29 +19,23 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from modelyard.errors import ModelyardError, RequestError
-from modelyard.rows import Column, Rows
+from modelyard.errors import ModelyardError
 from modelyard.serve.admin import Admin, AuditLog
 from modelyard.serve.completions import shaped
 from modelyard.serve.deployed import Deployed, Service
 from modelyard.serve.deployment import DeploymentFile
+from modelyard.serve.events import dumped
 from modelyard.serve.fleet import Entry, Fleet
-from modelyard.serve.gate import Answer, Gate, Used, idempotency_of
+from modelyard.serve.gate import Gate
 from modelyard.serve.jobs import Jobs
 from modelyard.serve.lines import say, say_failure
 from modelyard.serve.live import PREDICTING, Live
 from modelyard.serve.meters import CONTENT_TYPE, Meters
+from modelyard.serve.predictions import Predictions
 from modelyard.serve.reading import (
-    check_headers,
-    is_form,
-    is_upload,
     read_body,
-    read_form,
-    read_rows,
-    read_upload,
-    wants_picture,
 )  # fmt: skip
-from modelyard.serve.refusing import Refused, invalid_rows
+from modelyard.serve.refusing import Refused
 
 Json = dict[str, Any]
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -110,82 +102,6 @@ class App:
     def warm(self) -> None:
         """Answer examples until the code is loaded, then be ready; blocks."""
         self.fleet.warm()
-
-    async def predict(self, request: Any) -> Any:
-        """POST /v1/predict and /v1/models/NAME/predict."""
-        entry = self.fleet.entry(request.path_params.get("model"))
-        if not entry.live.ready:
-            raise Refused(503, "not_ready", "the model is still being loaded. Try again.", headers={"Retry-After": "1"})
-        clock = time.perf_counter
-        begun = clock()
-        caller = await self.gate.caller(request.headers, "predict")
-        request.scope["key"] = caller.shown
-        check_headers(request.headers)
-        idempotency = idempotency_of(request.headers)
-        body = await read_body(request.stream(), request.headers.get("content-length"), self.limits)
-        read = checked = clock()
-        picture = entry.live.state.makes == "image" and wants_picture(request.headers)
-        known: list[tuple[Sequence[Column], Rows]] = []
-
-        def rows_for(inputs: Sequence[Column]) -> Rows:
-            for columns, rows in known:
-                if columns == inputs:
-                    return rows
-            rows = self._rows(body, request.headers, inputs)
-            if picture and len(rows) != 1:
-                raise Refused(
-                    406,
-                    "one_row_a_picture",
-                    f"a PNG answers one row (got {len(rows)}). Accept application/json for more.",
-                )
-            known.append((inputs, rows))
-            return rows
-
-        async def work() -> tuple[Answer, Used]:
-            nonlocal checked
-            checked = clock()
-            try:
-                answered, deployed, rows = await self.fleet.answer(
-                    entry, rows_for, token=request.scope["request_id"], caller=caller.customer
-                )
-            except RequestError as error:  # an image is opened only when it is encoded
-                raise invalid_rows(list(error.faults)) from None
-            done = clock()
-            content = {
-                "answers": answered.answers,
-                "model": {"name": deployed.name, "version": deployed.version},
-                "usage": answered.usage,
-                "request_id": request.scope["request_id"],
-            }
-            try:
-                answer = _picture(answered.answers[0]) if picture else Answer(_dumped(content))
-            except ValueError:  # a value so far out that arithmetic overflowed: no answer is better than NaN
-                raise invalid_rows(
-                    [(_endless(answered.answers), None, "has values so extreme that the model has no finite answer")]
-                ) from None
-            request.scope["rows"] = len(rows)
-            self.meters.rows(len(rows), answered.usage)
-            self.meters.stage("wait", answered.waited)
-            self.meters.stage("predict", answered.computed)
-            self.meters.stage("write", clock() - done)
-            units = {"request": len(rows)} | dict(answered.usage)
-            return answer, Used(units, deployed.name, deployed.version)
-
-        count = len(rows_for(entry.live.inputs))
-        answer = await self.gate.metered(
-            caller, work, idempotency=idempotency, body=body, bound=entry.live.bound(count)
-        )
-        self.meters.stage("read", read - begun)
-        self.meters.stage("check", checked - read)
-        return _sent(answer)
-
-    def _rows(self, body: bytes, headers: Mapping[str, str], inputs: Sequence[Column]) -> Rows:
-        """The rows of a body: an image, a form, or JSON."""
-        if is_upload(headers):
-            return read_upload(body, inputs)
-        if is_form(headers):
-            return read_form(body, headers["content-type"], inputs)
-        return read_rows(body, inputs, self.limits)
 
     async def speak(self, request: Any) -> Any:
         """POST /v1/chat/completions and /v1/completions: the model that the body names, or the only one that writes texts."""
@@ -378,13 +294,14 @@ def _routes(app: App) -> Any:
 
     from starlette.requests import ClientDisconnect
 
+    predict = Predictions(app.gate, app.fleet, app.meters, app.limits).predict
     routes = [
-        Route("/v1/predict", app.predict, methods=["POST"]),
+        Route("/v1/predict", predict, methods=["POST"]),
         *(Route(path, app.speak, methods=["POST"]) for path in _SPEAKING),
         *(app.jobs.routes() if app.jobs is not None else ()),
         *(() if app.gate.open else (Route("/v1/usage", app.usage),)),
         Route("/v1/models", models),
-        Route("/v1/models/{model}/predict", app.predict, methods=["POST"]),
+        Route("/v1/models/{model}/predict", predict, methods=["POST"]),
         Route("/v1/models/{model}/openapi.json", openapi),
         Route("/v1/models/{model:path}", shaped(model)),
         Route("/healthz", health),
@@ -461,35 +378,11 @@ def _identity(headers: list[tuple[bytes, bytes]]) -> str:
     return os.urandom(12).hex()
 
 
-def _dumped(content: Any) -> bytes:
-    """JSON; ValueError where a number is not finite."""
-    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
-    return text.encode("utf-8", "replace")
-
-
 def _json(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
     """A JSON response; ValueError where a number is not finite."""
     from starlette.responses import Response
 
-    return Response(_dumped(content), status, headers={**(headers or {}), "content-type": "application/json"})
-
-
-def _picture(answer: Mapping[str, Any]) -> Answer:
-    """The PNG of an answer itself."""
-    return Answer(base64.b64decode(answer["answer"]), media="image/png")
-
-
-def _sent(answer: Answer) -> Any:
-    """An answer as a response; one that was given before says so."""
-    from starlette.responses import Response
-
-    again = {"idempotent-replayed": "true"} if answer.replayed else {}
-    return Response(answer.body, answer.status, headers={**again, "content-type": answer.media})
-
-
-def _plain(value: Any) -> Any:
-    """numpy scalars as Python's."""
-    return value.item()
+    return Response(dumped(content), status, headers={**(headers or {}), "content-type": "application/json"})
 
 
 def _internal() -> Refused:
@@ -508,13 +401,3 @@ def _model_named(body: bytes) -> str | None:
         return None
     named = given.get("model") if isinstance(given, dict) else None
     return named if isinstance(named, str) else None
-
-
-def _endless(answers: Any) -> int | None:
-    """The first row whose answer is not finite."""
-    for number, answer in enumerate(answers):
-        try:
-            json.dumps(answer, allow_nan=False, default=_plain)
-        except ValueError:
-            return number
-    return None

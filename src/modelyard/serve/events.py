@@ -130,6 +130,12 @@ def sent(answer: Answer) -> Any:
     return Response(answer.body, answer.status, headers={**again, "content-type": answer.media})
 
 
-def dumped(content: Json) -> bytes:
-    """JSON in UTF-8."""
-    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+def dumped(content: Any) -> bytes:
+    """JSON in UTF-8, numpy's numbers as Python's; ValueError where a number is not finite."""
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+    return text.encode("utf-8", "replace")
+
+
+def _plain(value: Any) -> Any:
+    """numpy scalars as Python's."""
+    return value.item()

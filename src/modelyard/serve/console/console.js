@@ -373,21 +373,9 @@ const customers = async (place) => {
   await detail();
 };
 
-// -- drift -----------------------------------------------------------------------------------------------------------------
-
-const drift = async (place) => {
-  const { models: listed } = await ask("/admin/drift");
-  place.append(make("div", { class: "grid" }, ...listed.map((model) => {
-    if (!model.window) return panel(model.name, make("p", { class: "quiet" }, words.noDrift));
-    if (!model.verdict) return panel(model.name, make("p", { class: "quiet" }, words.driftWait(model.rows, model.window)));
-    return panel(model.name, make("p", { class: model.verdict.drift ? "bad" : "good" }, model.verdict.drift ? words.driftFound : words.driftCalm),
-      table(["feature", "statistic", "threshold", "shift"], model.verdict.features.slice(0, 12).map((each) => ({ ...each, statistic: each.statistic.toFixed(2), threshold: each.threshold.toFixed(2) })), { numbers: ["statistic", "threshold"], free: ["shift"] }));
-  })));
-};
-
 // -- the frame -------------------------------------------------------------------------------------------------------------
 
-const sections = { playground, live, models, customers, drift };
+const sections = { playground, live, models, customers };
 const open = new Set(["playground"]);
 const current = () => { const name = location.hash.slice(1); return sections[name] ? name : "playground"; };
 const show = async () => {

@@ -1,12 +1,11 @@
 // Every sentence of the console, in one place.
 const words = {
-  sections: { playground: "Playground", live: "Live", models: "Models", customers: "Customers", drift: "Drift" },
+  sections: { playground: "Playground", live: "Live", models: "Models", customers: "Customers" },
   about: {
     playground: "Ask a model as a customer would.",
     live: "What the service is doing now, all its processes together.",
     models: "Which version answers, which one is tried, and what happened.",
     customers: "Who asks and pays: keys, usage of the month, invoices.",
-    drift: "Whether what comes in, and what goes out, still looks like what the model learnt from.",
   },
   ready: "ready", warming: "warming up", draining: "draining", gone: "no answer",
   light: "Light", dark: "Dark", signIn: "Sign in", signOut: "Sign out",
@@ -19,13 +18,12 @@ const words = {
   rate: "requests a second", errors: "of them failed", p50: "half answered within", p95: "95 % answered within", inFlight: "being answered", sold: "units sold since the start",
   noRequests: "No requests yet.", chartRate: "Requests a second, the last five minutes", chartTime: "Time to answer, the last five minutes (ms)", recent: "Latest requests of this process",
   columns: { at: "time", path: "path", status: "status", ms: "ms", rows: "rows", key: "key", id: "request", name: "name", plan: "plan", requests: "requests this month", created: "since", scopes: "may", expires: "ends", state: "state",
-    unit: "unit", tariff: "tariff", used: "used", event: "what", version: "version", reason: "why", feature: "what is watched", statistic: "how far off", threshold: "allowed", shift: "before → now" },
+    unit: "unit", tariff: "tariff", used: "used", event: "what", version: "version", reason: "why" },
   live: "live", trial: "on trial", noTrial: "Nothing is on trial. Place or try a package with", promote: "Make it live", rollBack: "Roll back", endTrial: "End the trial", why: "Why?",
   ofRequests: (kind, percent) => `${kind}, ${percent} % of the requests`, compared: (differed, compared) => `${differed} of ${compared} answers differ`,
   failed: (failed, asked) => `${failed} of ${asked} requests failed`, events: "What happened", sureRollBack: (name) => `Roll ${name} back?`, surePromote: (name, version) => `Make ${name} ${version} live?`,
   newCustomer: "New customer", create: "Create", keys: "Keys", newKey: "New key", rotate: "Rotate", revoke: "Revoke", revoked: "revoked", active: "active", ended: "ended",
   keyTitle: "The new key", keyOnce: "It is shown this once and stored nowhere. Hand it to the customer now.", sureRevoke: (key) => `Revoke ${key}? Requests with it are refused at once.`, sureRotate: (key) => `Replace ${key}? The old one goes on for 24 hours.`,
   usage: "Usage", month: "Month", invoice: "Invoice", view: "View", noUse: "Nothing used in this month.", pick: "Choose a customer to see keys, usage and invoices.", noCustomers: "No customer yet.", closed: "closed", closeCustomer: "Close account", sureClose: (name) => `Close the account of ${name}? None of its keys is accepted any more; its ledger stays.`,
-  noDrift: "This package holds no reference to compare with.", driftCalm: "No drift in the last window.", driftFound: "Drift: the last window differs from the reference more than 99 % of such windows would by chance.", driftWait: (n, of) => `${n} of ${of} rows of the first window have come.`,
   offline: "The service does not answer.", refused: "The token is not accepted.", done: "Done.",
 };
