@@ -74,7 +74,7 @@ def test_a_conversation_is_answered_as_a_row_is(build: Build) -> None:
     openai = pytest.importorskip("openai")
     asked = "late 7"
     with running(build.package) as service:
-        client = openai.OpenAI(base_url=f"http://127.0.0.1:{service.port}/v1", api_key="none", max_retries=0)
+        client = openai.OpenAI(base_url=f"http://127.0.0.1:{service.port}/v1", api_key=service.key, max_retries=0)
         (model,) = client.models.list().data
         given = {
             "model": model.id,

@@ -82,7 +82,7 @@ def test_openais_client_is_answered_as_rows_are(build: Build) -> None:
     openai = pytest.importorskip("openai")
     question = "Where is the owl today, number 31?"
     with running(build.package) as service:
-        client = openai.OpenAI(base_url=f"http://127.0.0.1:{service.port}/v1", api_key="none", max_retries=0)
+        client = openai.OpenAI(base_url=f"http://127.0.0.1:{service.port}/v1", api_key=service.key, max_retries=0)
         (model,) = client.models.list().data
         asked = {"model": model.id, "prompt": question + "\n", "temperature": 0, "max_tokens": 48}
         whole = client.completions.create(**asked)

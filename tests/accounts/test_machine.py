@@ -129,7 +129,9 @@ class Service(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             assert faults(self.database) == []
-            self.now += 2 * writers.LEASE + 3600 * SECOND
+            with self.database.write() as held:
+                writers.shorten(held)  # as the till does from time to time: the clock may have gone back for hours
+            self.now += 3 * writers.LEASE
             with self.database.write() as held:
                 ledger.reap(held)
                 assert held.one("SELECT count(*) FROM reservations")[0] == 0
