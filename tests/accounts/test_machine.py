@@ -54,7 +54,7 @@ class Service(RuleBasedStateMachine):
             self.writers[at] = writer_of(self.database)
         return self.writers[at]
 
-    @rule(at=st.integers(0, 2), name=st.sampled_from([*NAMES, None]), most=st.integers(1, 9))
+    @rule(at=st.integers(0, 2), name=st.sampled_from([*NAMES, None]), most=st.integers(1, 20))
     def ask(self, at: int, name: str | None, most: int) -> None:
         writer = self._fresh(at)
         got = reserve(self.database, writer, self.who, name, bound={"request": most})
@@ -193,4 +193,5 @@ def test_a_planted_fault_is_found(fault, found, monkeypatch):
     else:  # what is held back does not count
         monkeypatch.setattr(ledger, "_taken", lambda *given: 0)
     with pytest.raises(found):
-        _try(_new_file, 25, 40, phases=[Phase.generate], report_multiple_bugs=False)
+        # Stops at the first that is found: mostly within 20 examples, of which what is drawn differs from one machine to the next.
+        _try(_new_file, 1000, 40, phases=[Phase.generate], report_multiple_bugs=False)
