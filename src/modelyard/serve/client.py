@@ -131,7 +131,7 @@ class RunningService:
         )
 
     def _announced(self) -> int:
-        found = re.search(r'"event": "listening", "url": "http://[^"]*:(\d+)"', self._log.read_text(errors="replace"))
+        found = re.search(r'"event":"listening","url":"http://[^"]*:(\d+)"', self._log.read_text(errors="replace"))
         return int(found[1]) if found else 0
 
     def _is_ready(self) -> bool:
