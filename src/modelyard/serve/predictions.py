@@ -7,6 +7,7 @@ It knows the formats of bodies and answers, and the order of the steps; what eac
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import time
 from collections.abc import Mapping, Sequence
@@ -59,7 +60,7 @@ class Predictions:
         checked = clock()
         answer = await self._gate.metered(
             caller,
-            lambda: asked.answered(self._fleet),
+            lambda: self._awaited(request, asked),
             idempotency=idempotency,
             body=body,
             bound=entry.live.bound(count),
@@ -73,6 +74,30 @@ class Predictions:
             for stage, seconds in zip(("read", "check", "gate", "wait", "predict", "write"), spans, strict=True):
                 self._meters.stage(stage, max(seconds, 0.0))
         return sent(answer)
+
+    async def _awaited(self, request: Any, asked: _Asked) -> tuple[Answer, Used]:
+        """The answer; where there is a queue and the client leaves it, its place goes to the next and nothing is billed."""
+        if not self._fleet.waiting:
+            return await asked.answered(self._fleet)
+        from starlette.requests import ClientDisconnect
+
+        answering = asyncio.ensure_future(asked.answered(self._fleet))
+        leaving = asyncio.ensure_future(_left(request.receive))
+        try:
+            await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not answering.done():
+                raise ClientDisconnect
+            return answering.result()
+        finally:
+            for task in (answering, leaving):
+                task.cancel()
+            await asyncio.gather(answering, leaving, return_exceptions=True)
+
+
+async def _left(receive: Any) -> None:
+    """Until the client has closed its connection; its body has been read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 @dataclass
