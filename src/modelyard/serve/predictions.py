@@ -7,7 +7,6 @@ It knows the formats of bodies and answers, and the order of the steps; what eac
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from modelyard.serve.engine import Answered
 from modelyard.serve.events import dumped, sent
 from modelyard.serve.fleet import Entry, Fleet
 from modelyard.serve.gate import Answer, Caller, Gate, Used, idempotency_of
+from modelyard.serve.leaving import while_there
 from modelyard.serve.limits import Limits
 from modelyard.serve.meters import Meters
 from modelyard.serve.reading import (
@@ -77,27 +77,8 @@ class Predictions:
 
     async def _awaited(self, request: Any, asked: _Asked) -> tuple[Answer, Used]:
         """The answer; where there is a queue and the client leaves it, its place goes to the next and nothing is billed."""
-        if not self._fleet.waiting:
-            return await asked.answered(self._fleet)
-        from starlette.requests import ClientDisconnect
-
-        answering = asyncio.ensure_future(asked.answered(self._fleet))
-        leaving = asyncio.ensure_future(_left(request.receive))
-        try:
-            await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if not answering.done():
-                raise ClientDisconnect
-            return answering.result()
-        finally:
-            for task in (answering, leaving):
-                task.cancel()
-            await asyncio.gather(answering, leaving, return_exceptions=True)
-
-
-async def _left(receive: Any) -> None:
-    """Until the client has closed its connection; its body has been read."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+        answered = asked.answered(self._fleet)
+        return await while_there(request, answered) if self._fleet.waiting else await answered
 
 
 @dataclass
