@@ -26,6 +26,8 @@ DISCARD = 4
 gets its 413 and not a broken connection."""
 LONGEST_NAME = 200
 """Characters of an unknown field that are told: a name may be as long as a body."""
+LONGEST_HEAD = 2048
+"""Bytes of a form's part before its content. What is searched for its name must be short: the search takes the square of it."""
 _UTF8_MARK = b"\xef\xbb\xbf"
 
 
@@ -128,7 +130,7 @@ def _fields(body: bytes, boundary: bytes, most: int) -> Iterator[tuple[str, byte
         if part.startswith(b"--"):  # the last boundary
             return
         head, _, content = part.partition(b"\r\n\r\n")
-        if found := _NAME.search(head):
+        if len(head) <= LONGEST_HEAD and (found := _NAME.search(head)):
             yield found[1].decode("utf-8", "replace"), content
 
 
