@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -27,6 +26,7 @@ from modelyard.serve.deployment import DeploymentFile
 from modelyard.serve.events import dumped
 from modelyard.serve.fleet import Entry, Fleet
 from modelyard.serve.gate import Gate
+from modelyard.serve.guarding import look
 from modelyard.serve.jobs import Jobs
 from modelyard.serve.lines import say, say_failure
 from modelyard.serve.live import PREDICTING, Live
@@ -38,7 +38,6 @@ from modelyard.serve.reading import (
 from modelyard.serve.refusing import Refused
 
 Json = dict[str, Any]
-_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _SPEAKING = ("/v1/chat/completions", "/v1/completions")
 _PATHS = (
@@ -157,7 +156,8 @@ class App:
             await self._routes(scope, receive, send)
             return
         began = time.perf_counter()
-        identity = scope["request_id"] = _identity(scope["headers"])
+        identity, fault = look(scope)
+        scope["request_id"] = identity
         status = 0
 
         async def answer(message: Any) -> None:
@@ -172,7 +172,7 @@ class App:
 
         self.meters.begin()
         try:
-            await self._routes(scope, receive, answer)
+            await (self._routes if fault is None else _refusal(fault, identity))(scope, receive, answer)
         except Exception as error:
             say_failure(error, request_id=identity)
             if not status:
@@ -365,17 +365,6 @@ async def _begin(gate: Gate) -> None:
         except ModelyardError as error:
             say_failure(error, while_doing="opening the accounts")
             await asyncio.sleep(1.0)
-
-
-def _identity(headers: list[tuple[bytes, bytes]]) -> str:
-    """The client's request id where it is a plain one, else a new one."""
-    for name, value in headers:
-        if name == b"x-request-id":
-            given = value.decode("latin-1")
-            if _ID.fullmatch(given):
-                return given
-            break
-    return os.urandom(12).hex()
 
 
 def _json(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Any:

@@ -225,6 +225,8 @@ def _serve_here(
     """Run uvicorn in this process on a bound socket."""
     import uvicorn
 
+    from modelyard.serve.guarding import guarded
+
     url = address(sock, tls=bool(tls))
 
     class Server(uvicorn.Server):
@@ -270,6 +272,7 @@ def _serve_here(
         proxy_headers=False,
         lifespan="on",
         ws="none",
+        http=guarded(),
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=int(application.limits.drain_time),
