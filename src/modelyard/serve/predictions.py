@@ -61,7 +61,7 @@ class Predictions:
             caller,
             lambda: asked.answered(self._fleet),
             idempotency=idempotency,
-            body=body,
+            body=body if idempotency is None else entry.live.name.encode() + b"\n" + body,  # another model: another request
             bound=entry.live.bound(count),
         )
         request.scope["rows"] = count

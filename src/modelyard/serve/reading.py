@@ -9,6 +9,7 @@ answering.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import islice
@@ -17,6 +18,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from modelyard.errors import RequestError, nearest
+from modelyard.features.images import MOST_PIXELS as ONE_IMAGE
+from modelyard.features.images import size_of
 from modelyard.rows import Column, Rows, from_records, listed
 from modelyard.serve.limits import Limits
 from modelyard.serve.refusing import MOST_FAULTS, Fault, Refused, invalid_rows
@@ -26,6 +29,8 @@ DISCARD = 4
 gets its 413 and not a broken connection."""
 LONGEST_NAME = 200
 """Characters of an unknown field that are told: a name may be as long as a body."""
+MOST_PIXELS = 200_000_000
+"""Pixels of all images of one request: four of the largest camera's. They decode in seconds; without a bound a megabyte could ask for hours."""
 LONGEST_HEAD = 2048
 """Bytes of a form's part before its content. What is searched for its name must be short: the search takes the square of it."""
 _UTF8_MARK = b"\xef\xbb\xbf"
@@ -204,7 +209,24 @@ def check_records(records: Sequence[Any], inputs: Sequence[Column]) -> Rows:
         faults += [fault for fault in error.faults if fault[:2] not in named and fault[1] in known]
     if faults:
         raise invalid_rows(sorted(faults, key=lambda fault: fault[0] or 0))
+    check_pixels(rows, inputs)
     return rows
+
+
+def check_pixels(rows: Rows, inputs: Sequence[Column]) -> None:
+    """413 where the images of the rows have more than `MOST_PIXELS` together, by what their headers say; one alone is bounded elsewhere."""
+    images = [data for column in inputs if column.type == "image" for data in rows[column.name] if data is not None]
+    if len(images) * ONE_IMAGE <= MOST_PIXELS:
+        return
+    total = 0
+    for data in images:
+        with contextlib.suppress(ValueError):  # no image: told where it is decoded
+            width, height, _ = size_of(data)
+            total += width * height
+    if total > MOST_PIXELS:
+        raise Refused(
+            413, "too_many_pixels", f"the images have {total:,} pixels together. Allowed: at most {MOST_PIXELS:,} in one request."
+        )  # fmt: skip
 
 
 def _misfits(records: Sequence[Mapping[str, Any]], inputs: Sequence[Column]) -> Iterator[Fault]:
