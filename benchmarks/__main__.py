@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.harness import RESULTS, Session
 from benchmarks.ratios import table
 
-NAMES = ("mail", "tables", "fraud", "single_row", "package", "nanogpt", "decode", "finetune")
+NAMES = ("mail", "tables", "fraud", "single_row", "package", "serving", "endurance", "nanogpt", "decode", "finetune")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--budget", type=float, metavar="SECONDS", help="training time of each contender that keeps one"
     )
+    parser.add_argument("--minutes", type=float, help="how long a soak lasts")
     parser.add_argument("--again", action="store_true", help="run cells that are there once more")
     parser.add_argument(
         "--contenders", nargs="+", default=[], metavar="NAME",
@@ -43,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     module: Any = importlib.import_module(f"benchmarks.{given.name}")
     settings = dict(module.DEFAULTS)
-    for key in ("rounds", "budget"):
+    for key in ("rounds", "budget", "minutes"):
         value = getattr(given, key)
         if value is None:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from benchmarks import harness
 
 FOLDER = harness.ROOT.parent / "builds" / "benchmarks"
 RECIPES = harness.ROOT.parent / "recipes"
-ENCODER_BUDGET = 180.0
-"""Seconds: the values of weights do not change how long they take."""
+ENCODER_BUDGET = 600.0
+"""Seconds. Its head alone is trained: the values of weights do not change how long they take."""
 WEAK = {"word_ngrams": 1, "terms": 10, "strengths": [1e-9]}
 """The linear baseline, which always runs, is held down so that the encoder is chosen."""
 
@@ -22,17 +23,22 @@ class Subject:
 
     recipe: str
     text: bool
-    http_bar: float
-    """Seconds: the bar of issue 2 on the median over HTTP."""
+    http_bar: float = math.inf
+    """Seconds: the bar on the median of one row over HTTP."""
+    candidates: tuple[str, ...] = ()
+    """Those that are trained; none: the recipe's."""
 
     def changes(self, budget: float) -> dict[str, Any]:
         """What is changed in the recipe's blueprint."""
         if not self.text:
-            return {"train": {"budget": f"{budget} s"}}
+            chosen = (
+                {"candidates": {name: {} for name in self.candidates}, "ensemble": False} if self.candidates else {}
+            )
+            return {"train": {"budget": f"{budget} s", **chosen}}
         return {
             "train": {
                 "budget": f"{ENCODER_BUDGET} s",
-                "candidates": {"linear": WEAK, "encoder": {"max_length": 128}},
+                "candidates": {"linear": WEAK, "encoder": {"max_length": 128, "freeze": "all"}},
                 "ensemble": False,
             },
             "evaluate": {"positive": "spam"},
@@ -45,6 +51,9 @@ SUBJECTS = {
     "encoder": Subject("mail-spam", True, 0.015),
 }
 
+SMALLEST = {"credit-linear": Subject("credit", False, candidates=("linear",))}
+"""A model that costs next to nothing: what is left is the service."""
+
 
 def folder(name: str, budget: float) -> Path:
     """Where a build stands; it is kept, and the engine runs only what is stale."""
@@ -53,7 +62,7 @@ def folder(name: str, budget: float) -> Path:
 
 def make(name: str, budget: float, shipped: harness.Contender) -> dict[str, Any]:
     """Bring a build up to its package; what it became."""
-    subject, place = SUBJECTS[name], folder(name, budget)
+    subject, place = (SUBJECTS | SMALLEST)[name], folder(name, budget)
     place.mkdir(parents=True, exist_ok=True)
     harness.say(f"{name}: building in {place}")
     recipe = RECIPES / subject.recipe / "blueprint.yaml"

@@ -68,14 +68,14 @@ def _turns(number: int) -> tuple[str, str]:
     return (PACKAGED, TRAINED) if number % 2 == 0 else (TRAINED, PACKAGED)
 
 
-def as_package(build: Path, place: Path) -> Path:
-    """The package with the trained model in the compressed one's place, so that the same service serves it."""
+def as_package(build: Path, place: Path, model: str = "model") -> Path:
+    """The package with another artifact of the build in the compressed one's place, so that the same service serves it."""
     shutil.copytree(build / "package", place)
     for member in read_json(place / "artifact.json")["members"]:
         shutil.rmtree(place / member["folder"])
-    for member in read_json(build / "model" / "artifact.json")["members"]:
-        shutil.copytree(build / "model" / member["folder"], place / member["folder"])
-    shutil.copy(build / "model" / "artifact.json", place / "artifact.json")
+    for member in read_json(build / model / "artifact.json")["members"]:
+        shutil.copytree(build / model / member["folder"], place / member["folder"])
+    shutil.copy(build / model / "artifact.json", place / "artifact.json")
     packages.write_hashes(place)
     return place
 

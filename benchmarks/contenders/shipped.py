@@ -50,6 +50,34 @@ class Shipped:
         cut = [self._cut(record, predictor) for record in records[: 5 * ROWS]] if text else records
         return [record for record in cut if record][:ROWS]
 
+    def peer_files(self, folder: str, place: str, count: int) -> dict[str, Any]:
+        """What a peer needs to serve the same encoder: graph, tokenizer, weights; and the same test rows as records and as texts."""
+        import shutil
+
+        from modelyard.features import tokens
+        from modelyard.models.encoder import HEAD_GAIN
+        from modelyard.predictor import Predictor
+        from modelyard.rows import from_frame, read_split
+        from modelyard.store import read_json, write_json
+
+        build, target = Path(folder), Path(place)
+        target.mkdir(parents=True)
+        trained = Predictor.open(build / "model")
+        (member,) = trained.artifact.members
+        features = read_json(build / "model" / member.folder / "features.json")
+        shutil.copy(build / "compress" / "onnx" / member.folder / "model.onnx", target)
+        shutil.copy(build / "model" / member.folder / "weights.safetensors", target)
+        (target / "tokenizer.json").write_text(features["tokenizer"], encoding="utf-8")
+        write_json(target / "config.json", features["config"])
+        told = {name: features[name] for name in ("max_length", "pad")}
+        write_json(target / "peer.json", {**told, "classes": list(trained.state.classes), "gain": HEAD_GAIN})
+        rows = from_frame(read_split(build / "data", "test"), trained.state.types())
+        rows = rows.take(slice(0, count))
+        records = [
+            {name: value for name, value in rows.record(row).items() if value is not None} for row in range(len(rows))
+        ]
+        return {"records": records, "texts": tokens.texts(rows, features["columns"])}
+
     def open(self, folder: str, packaged: bool) -> None:
         """A package, or a trained model's folder."""
         from modelyard.packages import open_package

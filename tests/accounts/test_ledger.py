@@ -12,9 +12,20 @@ from modelyard.accounts.database import open_database
 from modelyard.accounts.ledger import InProgress, Lost, Refusal, Replay, Reserved, Settled
 from modelyard.accounts.plans import Plan
 from modelyard.accounts.times import DAY, SECOND, micros, month_of
-from modelyard.accounts.writers import Ended, writing
+from modelyard.accounts.writers import Ended, open_writer, writing
 from modelyard.errors import AccountError
-from tests.accounts.accounts_helpers import BOX, PLAN, buyer, faults, reserve, settle, used, writer_of
+from tests.accounts.accounts_helpers import (
+    BOX,
+    PLAN,
+    Buyer,
+    buyer,
+    faults,
+    reserve,
+    reserve_in,
+    settle,
+    used,
+    writer_of,
+)
 
 HARD = Plan(name="hard", currency="USD", price=Decimal(1), included=3100)
 NOW = micros(2026, 10, 1)
@@ -89,7 +100,7 @@ def test_keys_that_may_not(database):
     with writing(database, writer) as held:
 
         def ask(**parts: str) -> str:
-            return _code(ledger.authenticate(held, **parts, scope="predict"))
+            return _code(ledger.authenticate(held, writer, **parts, scope="predict"))
 
         assert ask(**secret) == "scope"
         assert ask(key_id=batch.id, secret_hash=keys.digest("wrong")) == "unknown_key"
@@ -100,12 +111,45 @@ def test_keys_that_may_not(database):
         assert ask(**who.parts) == "revoked"
 
 
+@pytest.mark.parametrize("change", ["revoke", "close", "expire"])
+def test_what_another_process_changes_holds_at_the_next_request(change, address):
+    with open_database(address) as mine, open_database(address) as other:
+        who, writer = buyer(mine), writer_of(mine)
+        assert isinstance(reserve(mine, writer, who), Reserved) and writer.known, "remembered"
+        with other.write() as held:
+            if change == "revoke":
+                keys.revoke(held, who.parts["key_id"])
+            elif change == "close":
+                customers.close(held, who.id)
+            else:
+                held.run("UPDATE keys SET expires = ?", (held.now - 1,))
+        assert _code(reserve(mine, writer, who)) == ("expired" if change == "expire" else "revoked")
+
+
+def test_a_plan_that_another_process_sells_holds_at_the_next_request(address):
+    with open_database(address) as mine, open_database(address) as other:
+        with mine.write() as held:
+            customers.add_customer(held, "Acme", id="acme")
+            who, writer = Buyer("acme", keys.issue(held, "acme")[1]), open_writer(held)
+        assert _code(reserve(mine, writer, who)) == "no_plan"
+        with other.write() as held:
+            plans.subscribe(held, "acme", plans.add_plan(held, PLAN))
+        assert isinstance(reserve(mine, writer, who), Reserved)
+
+
+def test_what_was_read_in_a_transaction_that_failed_is_forgotten(database):
+    who, writer = buyer(database), writer_of(database)
+    with pytest.raises(RuntimeError), writing(database, writer) as held:
+        keys.revoke(held, who.parts["key_id"])
+        assert _code(reserve_in(held, writer, who)) == "revoked"
+        raise RuntimeError
+    assert isinstance(reserve(database, writer, who), Reserved)
+
+
 def test_a_customer_without_a_plan_is_refused(database):
     with database.write() as held:
         customers.add_customer(held, "Early", id="early")
         _, text = keys.issue(held, "early")
-    from tests.accounts.accounts_helpers import Buyer
-
     assert _code(reserve(database, writer_of(database), Buyer("early", text))) == "no_plan"
 
 

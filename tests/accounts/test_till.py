@@ -10,7 +10,7 @@ import pytest
 
 from modelyard.accounts import till as module
 from modelyard.accounts import writers
-from modelyard.accounts.database import open_database
+from modelyard.accounts.database import Database, open_database
 from modelyard.accounts.ledger import InProgress, Lost, Refusal, Replay, Reserved, Settled
 from modelyard.accounts.plans import Plan
 from modelyard.accounts.till import Till
@@ -181,19 +181,19 @@ def test_a_full_disk_fails_requests_and_the_till_goes_on_when_there_is_room(tmp_
         async with Desk(database) as desk:
             running = await desk.reserve("runs")
 
-            def limit(pages):
-                def set_limit(held, writer):
+            async def limit(pages):  # SQLite counts for each connection: the loop's and the thread's
+                def set_limit(held, writer=None):
                     held.one(f"PRAGMA max_page_count = {pages}")
-                    return held.one("PRAGMA page_count")[0]
 
-                return set_limit
+                await desk.till.run(set_limit)
+                desk.till.submit(set_limit).result()
 
-            desk.till.submit(limit(1)).result()  # SQLite takes what the file has
+            await limit(1)  # SQLite takes what the file has
             big = b"x" * 200_000
             with pytest.raises(DatabaseFault, match="full"):
                 await desk.till.settle(running, {"request": 1}, big, model="m", version="1")
             assert not desk.till.healthy
-            desk.till.submit(limit(100_000)).result()
+            await limit(100_000)
             for _ in range(60):
                 got = await desk.reserve("runs")  # what was held is given back, then the retry runs
                 if isinstance(got, Reserved):
@@ -205,6 +205,28 @@ def test_a_full_disk_fails_requests_and_the_till_goes_on_when_there_is_room(tmp_
     with open_database(f"sqlite:///{tmp_path / 'a.db'}") as database:
         asyncio.run(work(database))
         assert used(database) == {"standard": {"request": 1}} and faults(database) == []
+
+
+def test_while_another_process_holds_the_database_the_loop_goes_on(tmp_path):
+    """The loop makes its commits itself; what it would have to wait for is the thread's."""
+
+    async def work(database):
+        async with Desk(database) as desk:
+            await desk.pay(await desk.reserve("first"))
+            other = Database(database.url)
+            with other.write():
+                waiting = asyncio.ensure_future(desk.reserve("second"))
+                longest, until = 0.0, time.monotonic() + 0.5
+                while time.monotonic() < until:
+                    began = time.monotonic()
+                    await asyncio.sleep(0.001)
+                    longest = max(longest, time.monotonic() - began)
+                assert not waiting.done() and longest < 0.3
+            assert isinstance(await waiting, Reserved)
+            other.close()
+
+    with open_database(f"sqlite:///{tmp_path / 'a.db'}") as database:
+        asyncio.run(work(database))
 
 
 def test_postgres_gone_and_back(postgres, monkeypatch):

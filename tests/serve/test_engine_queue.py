@@ -112,7 +112,7 @@ def test_a_new_caller_does_not_wait_for_the_flood() -> None:
 @given(st.floats(0, 0.1), st.floats(1e-5, 1e-2), st.lists(st.floats(1, 100), min_size=3, max_size=30, unique=True))
 def test_the_pace_finds_a_straight_line(fixed: float, each: float, works: list[float]) -> None:
     pace = Pace()
-    for work in [*works, 1.0, 100.0]:
+    for work in [1.0, 100.0, *works]:  # what is far beyond the line so far would be taken for a pause of the machine
         pace.learn(work, fixed + each * work)
     assert pace.seconds(50.0) == pytest.approx(fixed + each * 50, rel=0.05)
 

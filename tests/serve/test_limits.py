@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -58,6 +60,26 @@ def test_a_client_that_leaves_harms_nobody(tight: Running) -> None:
             sock.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
     assert post(tight, ROW).status_code == 200
     assert not [line for line in tight.lines() if line["event"] == "failure"]
+
+
+def test_who_leaves_the_queue_costs_the_model_nothing(launch: Launch) -> None:
+    running = slow(launch, 0.3, answer_time=10.0)
+    parts, body = urlsplit(running.url), json.dumps(ROW).encode()
+    head = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    waiting = []
+    for _ in range(10):  # three seconds of work
+        sock = socket.create_connection((str(parts.hostname), parts.port or 0))
+        sock.sendall(head % len(body) + body)
+        waiting.append(sock)
+    until(lambda: "modelyard_in_flight 11.0" in client().get(running.url + "/metrics").text)  # this question too
+    for sock in waiting:
+        sock.close()
+    began = time.monotonic()
+    assert post(running, ROW).status_code == 200
+    assert time.monotonic() - began < 1.5, "the one that runs, and its own"
+    told = client().get(running.url + "/metrics").text
+    gone = float(re.search(r'modelyard_requests_total{path="/v1/predict",status="499"} (\S+)', told)[1])
+    assert gone >= 8
 
 
 def test_overload_is_refused_at_once_and_passes(tight: Running) -> None:

@@ -142,7 +142,7 @@ def test_headers(server: Running, headers: dict[str, str], status: int) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("GET", PATH, 405), ("DELETE", PATH, 405), ("POST", "/healthz", 405), ("GET", "/nothing", 404), ("POST", PATH + "/", 404),
-     ("GET", "/docs/../../etc/passwd", 404), ("BREW", PATH, 405)],
+     ("GET", "/docs/../../etc/passwd", 404), ("PURGE", PATH, 405)],
 )  # fmt: skip
 def test_wrong_paths_and_methods_have_the_same_shape(server: Running, method: str, path: str, status: int) -> None:
     host, port = urlsplit(server.url).hostname, urlsplit(server.url).port

@@ -24,6 +24,7 @@ FIELDS = (
     "model", "version", "note", "previous",
 )  # fmt: skip
 """What is hashed, in the order of the columns."""
+_SPELT = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _COLUMNS = ", ".join((*FIELDS, "hash"))
 _INSERT = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * (len(FIELDS) + 1))})"
 
@@ -65,7 +66,7 @@ def select(where: str) -> str:
 
 def canonical(value: Any) -> str:
     """JSON of one spelling: keys sorted, no blanks."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _SPELT.encode(value)
 
 
 def hash_of(fields: tuple[Any, ...]) -> str:

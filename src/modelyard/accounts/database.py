@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from modelyard.accounts import schema
 from modelyard.accounts.times import Clock, host_clock
@@ -29,8 +29,10 @@ from modelyard.errors import DatabaseFault, MissingExtra, UserError
 Durability = Literal["process", "power"]
 WAIT = 5.0
 """Seconds to wait for another process's transaction; ours take about a millisecond each."""
-WAL_PAGES = 1000
-"""SQLite's own default: a checkpoint each 4 MB."""
+PAGE = 2048
+"""Bytes of SQLite's pages: a request changes about eight, and each is written whole."""
+WAL_PAGES = 2000
+"""A checkpoint each 4 MB where no thread does it (`checkpoint`); SQLite's own default."""
 _POSTGRES_NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 CURES = {
     "full": "the disk of the accounts' database is full: nothing of this was written. Free some space; the service goes on by itself.",
@@ -89,8 +91,10 @@ def _dialect(sql: str) -> str:
 class Database:
     """A database of accounts. `with database.write() as held: held.run(...)`; closed by `close()` or leaving its `with`."""
 
-    def __init__(self, url: str, *, durability: Durability = "process", clock: Clock | None = None) -> None:
-        self.url, self.durability, self._clock = url, durability, clock
+    def __init__(
+        self, url: str, *, durability: Durability = "process", clock: Clock | None = None, wait: float = WAIT
+    ) -> None:
+        self.url, self.durability, self._clock, self._wait = url, durability, clock, wait
         self.kind, self._where = _read_url(url)
         self._local = threading.local()
         self._opened: list[Any] = []
@@ -114,14 +118,15 @@ class Database:
 
     @contextlib.contextmanager
     def _transaction(self, sqlite: str, postgres: str) -> Iterator[Transaction]:
-        with self._told():
+        connection = None
+        try:
             connection = self._begin(sqlite if self.kind == "sqlite" else postgres)
-            try:
-                yield Transaction(connection, self.kind, self._now(connection))
-                connection.execute("COMMIT")
-            except BaseException:
+            yield Transaction(connection, self.kind, self._now(connection))
+            connection.execute("COMMIT")
+        except BaseException as error:
+            if connection is not None:
                 self._undo(connection)
-                raise
+            self._raise(error)
 
     def _begin(self, how: str) -> Any:
         """A connection with a transaction begun; one that PostgreSQL closed since (a restart) is made anew."""
@@ -163,9 +168,9 @@ class Database:
         return found
 
     def _connect(self) -> Any:
-        return (
-            _sqlite(self._where, self.durability) if self.kind == "sqlite" else _postgres(self._where, self.durability)
-        )
+        if self.kind == "sqlite":
+            return _sqlite(self._where, self.durability, self._wait)
+        return _postgres(self._where, self.durability)
 
     def _drop(self, connection: Any) -> None:
         with contextlib.suppress(Exception):
@@ -192,6 +197,10 @@ class Database:
         file = Path(self._where + "-wal")
         return file.stat().st_size if self.kind == "sqlite" and file.exists() else 0
 
+    def impatient(self) -> Database:
+        """The same by connections of their own, which never wait for another's transaction (DatabaseFault `locked`) or checkpoint."""
+        return Database(self.url, durability=self.durability, clock=self._clock, wait=0.0)
+
     def close(self) -> None:
         """Close every connection; transactions that run are undone."""
         with self._guard:
@@ -206,14 +215,18 @@ class Database:
         """Errors of the two libraries as DatabaseFault."""
         try:
             yield
-        except sqlite3.Error as error:
-            kind = _sqlite_fault(error)
-            raise DatabaseFault(kind, CURES[kind].format(wait=WAIT, why=error)) from error
         except Exception as error:
-            found = _postgres_fault(error)
-            if found is None:
-                raise
-            raise DatabaseFault(found, CURES[found].format(wait=WAIT, why=str(error).strip())) from error
+            self._raise(error)
+
+    def _raise(self, error: BaseException) -> NoReturn:
+        """The error; one of the two libraries' as a DatabaseFault."""
+        if isinstance(error, sqlite3.Error):
+            kind: str | None = _sqlite_fault(error)
+        else:
+            kind = _postgres_fault(error) if self.kind == "postgres" else None
+        if kind is None:
+            raise error
+        raise DatabaseFault(kind, CURES[kind].format(wait=self._wait, why=str(error).strip())) from error
 
 
 def open_database(
@@ -275,15 +288,16 @@ def _read_url(url: str) -> tuple[Literal["sqlite", "postgres"], str]:
     raise UserError(f"no database {url.split('@')[-1]!r}. Allowed: sqlite:///FILE, postgresql://USER@HOST/NAME")
 
 
-def _sqlite(path: str, durability: Durability) -> sqlite3.Connection:
+def _sqlite(path: str, durability: Durability, wait: float) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        path, timeout=WAIT, isolation_level=None, cached_statements=256, check_same_thread=False
+        path, timeout=wait, isolation_level=None, cached_statements=256, check_same_thread=False
     )
     try:
+        connection.execute(f"PRAGMA page_size = {PAGE}")  # heeded where the file is new
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'NORMAL' if durability == 'process' else 'FULL'}")
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES if wait else 0}")
     except BaseException:
         connection.close()
         raise
@@ -313,7 +327,7 @@ def _sqlite_fault(error: sqlite3.Error) -> str:
     return "broken"
 
 
-def _postgres_fault(error: Exception) -> str | None:
+def _postgres_fault(error: BaseException) -> str | None:
     """None where the error is not PostgreSQL's."""
     try:
         import psycopg

@@ -96,9 +96,9 @@ class Lost:
 Asked = Reserved | Replay | InProgress | Refusal
 
 
-def authenticate(held: Transaction, key_id: str, secret_hash: str, scope: str) -> keys.Key | Refusal:
+def authenticate(held: Transaction, writer: Writer, key_id: str, secret_hash: str, scope: str) -> keys.Key | Refusal:
     """The key, if it may do this now."""
-    key = keys.check(held, key_id, secret_hash)
+    key = writer.recall((key_id, secret_hash), lambda: keys.check(held, key_id, secret_hash))
     if key is None:
         return Refusal("unknown_key", "no such key.")
     why = key.refusal(held.now)
@@ -125,7 +125,7 @@ def reserve(
 ) -> Asked:
     """Hold back `bound`, the most of each unit that the request can use. `body` is a hash of what was asked, `request` a fresh id."""
     assert tariff in TARIFFS and all(count >= 0 and len(unit) <= UNIT for unit, count in bound.items())
-    key = authenticate(held, key_id, secret_hash, scope)
+    key = authenticate(held, writer, key_id, secret_hash, scope)
     if isinstance(key, Refusal):
         return key
     customer = key.customer
@@ -134,10 +134,9 @@ def reserve(
     earlier = _earlier(held, writer, box, customer, once, body=body, request=request)
     if earlier is not None:
         return earlier
-    month = max(
-        month_of(held.now), first_month(held, customer) or ""
-    )  # a clock that went back bills no time before the first
-    refused = _limited(held, customer, month, bound)
+    first = writer.recall((customer, "first"), lambda: first_month(held, customer))
+    month = max(month_of(held.now), first or "")  # a clock that went back bills no time before the first
+    refused = _limited(held, writer, customer, month, bound)
     if refused is not None:
         return refused
     return _hold_back(
@@ -185,11 +184,11 @@ def _conflict() -> Refusal:
     return Refusal("idempotency_conflict", "this idempotency key was used for another request. Send a new key.")
 
 
-def _limited(held: Transaction, customer: str, month: str, bound: Mapping[str, int]) -> Refusal | None:
-    sold = subscription(held, customer, month)
+def _limited(held: Transaction, writer: Writer, customer: str, month: str, bound: Mapping[str, int]) -> Refusal | None:
+    sold = writer.recall((customer, month, "plan"), lambda: subscription(held, customer, month))
     if sold is None:
         return Refusal("no_plan", f"the customer {customer} has no plan yet.")
-    for unit, most in sold.limits(month).items():
+    for unit, most in writer.recall((customer, month, "limits"), lambda: sold.limits(month)).items():
         if bound.get(unit, 0) == 0:
             continue
         taken = _taken(held, customer, month, unit)

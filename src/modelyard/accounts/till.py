@@ -1,8 +1,11 @@
 """The till: the asynchronous front of the ledger, one for each process of a service.
 
-One thread drains a queue and commits whatever waits in ONE transaction (group commit): under load many requests share the cost
-of a commit, alone each has its own. A second thread renews the lease when nothing happens, reaps dead writers, forgets old
-answers and moves SQLite's WAL into the file, off the path of requests.
+Whatever waits is committed in ONE transaction (group commit): under load many requests share the cost of a commit, alone each has
+its own. Where a commit only writes into the page cache (SQLite that is to survive a killed process), the event loop makes it itself
+once in each of its turns: that takes a fraction of a millisecond, and handing it to a thread and back costs more. Everything else is
+drained by one thread: PostgreSQL, a commit that waits for the disk, and whatever the loop could not do at once because another
+process held the database. A second thread renews the lease when nothing happens, reaps dead writers, forgets old answers and moves
+SQLite's WAL into the file, off the path of requests.
 
 A disk that is full or a database that is gone fails the operations that wait with DatabaseFault and nothing half-written; what
 they held is given back when the database answers again, and the till goes on by itself.
@@ -41,25 +44,35 @@ T = TypeVar("T")
 log = logging.getLogger("modelyard.accounts")
 GROUP = 256
 """Operations in one transaction at most: about 50 ms of work, far below a lease."""
+AT_ONCE = 32
+"""Operations that the event loop performs in one of its turns: about 5 ms of work."""
 PATIENCE = 2.0
 """Seconds for which a database that is gone or locked is tried again before the operations fail."""
 PAUSE = 0.05
 CALLER_SECONDS = 1.0
 """A key that was right is believed at the door for so long; `reserve` asks the database each time."""
 CALLERS = 10_000
-WAL = 4 * 2**20
-"""Bytes of SQLite's WAL that begin a checkpoint."""
+WAL = 32 * 2**20
+"""Bytes of SQLite's WAL that begin a checkpoint: it waits for the disk, and commits wait with it, so it comes every few thousand requests."""
 FORGET_EACH = 60.0
 Work = Callable[[Transaction, Writer], Any]
 
 
 class _Operation(Generic[T]):
-    """Work that waits, and where its result goes. `order` is the customer: locks are taken in one order everywhere."""
+    """Work that waits, and where its result goes. `order` is the customer: locks are taken in one order everywhere. `unheard` is given
+    the result where nobody waits for it any more: the caller was cancelled."""
 
-    __slots__ = ("done", "loop", "order", "work")
+    __slots__ = ("done", "loop", "order", "unheard", "work")
 
-    def __init__(self, work: Work, order: str, done: Any, loop: asyncio.AbstractEventLoop | None) -> None:
-        self.work, self.order, self.done, self.loop = work, order, done, loop
+    def __init__(
+        self,
+        work: Work,
+        order: str,
+        done: Any,
+        loop: asyncio.AbstractEventLoop | None,
+        unheard: Callable[[Any], None] | None = None,
+    ) -> None:
+        self.work, self.order, self.done, self.loop, self.unheard = work, order, done, loop, unheard
 
 
 class Till:
@@ -69,6 +82,11 @@ class Till:
         self.database, self._box = database, box
         self._queue: queue.SimpleQueue[_Operation[Any] | None] = queue.SimpleQueue()
         self._owed: deque[tuple[Reserved | None, str]] = deque()
+        self._quick = database.impatient() if database.kind == "sqlite" and database.durability == "process" else None
+        self._soon: list[_Operation[Any]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._turn = threading.Lock()
+        """Held by whoever uses the writer: the loop, or the thread."""
         self._callers: dict[tuple[str, str], tuple[float, Key]] = {}
         self._customers: dict[str, str] = {}
         self._stopping = threading.Event()
@@ -87,7 +105,11 @@ class Till:
 
     async def stop(self) -> None:
         """Finish what waits, anchor, end the writer."""
+        while self._soon:
+            self._perform_soon()
         await asyncio.to_thread(self.stop_now)
+        if self._quick is not None:
+            self._quick.close()
 
     def stop_now(self) -> None:
         """The same, blocking."""
@@ -96,6 +118,7 @@ class Till:
         for thread in self._threads:
             thread.join()
         self._threads.clear()
+        self._deliver(late := self._rest(), [_closed()] * len(late))
         with contextlib.suppress(DatabaseFault, Ended), writing(self.database, self._writer) as held:
             anchor(held, self._writer)
             for row in held.all(ledger.OF_WRITER, (self._writer.id,)):  # whoever asked for them is gone
@@ -113,7 +136,7 @@ class Till:
         if known is not None and known[0] > time.monotonic() and scope in known[1].scopes:
             return known[1]
         found: Key | Refusal = await self._ask(
-            lambda held, writer: ledger.authenticate(held, key_id, secret_hash, scope)
+            lambda held, writer: ledger.authenticate(held, writer, key_id, secret_hash, scope)
         )
         if isinstance(found, Key):
             if len(self._callers) >= CALLERS:
@@ -139,14 +162,12 @@ class Till:
         """See `ledger.reserve`. A caller that is cancelled meanwhile leaves no reservation behind."""
         chosen = request or secrets.token_hex(12)
         work = self._reserving(key_id, secret_hash, idempotency, body, bound, tariff, scope, chosen)
-        future = self._submit(work, self._customers.get(key_id, ""))
         try:
-            got: Asked = await asyncio.shield(future)
-        except asyncio.CancelledError:
-            future.add_done_callback(self._give_back)
-            raise
-        except DatabaseFault:
-            self._owed.append((None, chosen))
+            got: Asked = await self._submit(
+                work, self._customers.get(key_id, ""), lambda result: self._owe(result, chosen)
+            )
+        except DatabaseFault as fault:
+            self._owe(fault, chosen)
             raise
         if isinstance(got, Reserved):
             self._customers[key_id] = got.customer
@@ -162,14 +183,11 @@ class Till:
         self, reserved: Reserved, units: Mapping[str, int], answer: bytes | None, *, model: str, version: str
     ) -> Settled | Lost:
         """See `ledger.settle`. Send the answer only after `Settled`; on `Lost` or DatabaseFault the client tries again."""
-        future = self._submit(
-            lambda held, writer: ledger.settle(
-                held, writer, self._box, reserved, units=units, answer=answer, model=model, version=version
-            ),
-            reserved.customer,
+        work: Work = lambda held, writer: ledger.settle(  # noqa: E731
+            held, writer, self._box, reserved, units=units, answer=answer, model=model, version=version
         )
         try:
-            paid: Settled | Lost = await asyncio.shield(future)
+            paid: Settled | Lost = await self._submit(work, reserved.customer)
         except DatabaseFault:
             self._owed.append((reserved, reserved.request))
             raise
@@ -178,7 +196,7 @@ class Till:
     async def release(self, reserved: Reserved) -> None:
         """Nothing was answered: nothing is billed. Never fails; where the database is gone it is done when it is back."""
         try:
-            await asyncio.shield(self._submit(lambda held, writer: ledger.release(held, reserved), reserved.customer))
+            await self._submit(lambda held, writer: ledger.release(held, reserved), reserved.customer)
         except DatabaseFault:
             self._owed.append((reserved, reserved.request))
 
@@ -203,11 +221,55 @@ class Till:
     async def _ask(self, work: Work) -> Any:
         return await self._submit(work, "")
 
-    def _submit(self, work: Work, order: str) -> asyncio.Future[Any]:
+    def _owe(self, result: Any, request: str) -> None:
+        """A reservation that nobody will settle, or that may have been made: it is given back."""
+        if isinstance(result, Reserved):
+            self._owed.append((result, request))
+        elif isinstance(result, DatabaseFault):
+            self._owed.append((None, request))
+
+    def _submit(self, work: Work, order: str, unheard: Callable[[Any], None] | None = None) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        self._put(_Operation(work, order, future, loop))
+        operation: _Operation[Any] = _Operation(work, order, future, loop, unheard)
+        self._loop = self._loop or loop
+        if self._quick is None or loop is not self._loop or self._stopping.is_set():
+            self._put(operation)
+        else:
+            if not self._soon:
+                loop.call_soon(self._perform_soon)
+            self._soon.append(operation)
         return future
+
+    def _perform_soon(self) -> None:
+        """In the event loop: whatever asked in this turn, in one transaction; the thread does what cannot be done at once."""
+        waiting, self._soon = self._soon[:AT_ONCE], self._soon[AT_ONCE:]
+        if self._soon and self._loop is not None:
+            self._loop.call_soon(self._perform_soon)
+        done = None
+        if waiting and self._turn.acquire(blocking=False):
+            try:
+                done = self._at_once(waiting)
+            except (
+                Ended,
+                DatabaseFault,
+                Exception,
+            ):  # undone as a whole: the thread tries again and tells what is wrong
+                log.debug("the thread performs what the loop could not", exc_info=True)
+            finally:
+                self._turn.release()
+        if done is None:
+            for operation in waiting:
+                self._queue.put(operation)
+            return
+        _tell(list(zip(waiting, done, strict=True)))
+
+    def _at_once(self, waiting: list[_Operation[Any]]) -> list[Any]:
+        assert self._quick is not None
+        with writing(self._quick, self._writer) as held:
+            results = [operation.work(held, self._writer) for operation in waiting]
+        self._well(True)
+        return results
 
     def submit(self, work: Work, order: str = "") -> Future[Any]:
         """For threads: `till.submit(lambda held, writer: ...).result()`."""
@@ -217,12 +279,8 @@ class Till:
 
     def _put(self, operation: _Operation[Any]) -> None:
         if self._stopping.is_set():
-            raise DatabaseFault("gone", "the till is closed: the service is stopping.")
+            raise _closed()
         self._queue.put(operation)
-
-    def _give_back(self, future: asyncio.Future[Any]) -> None:
-        if not future.cancelled() and future.exception() is None and isinstance(future.result(), Reserved):
-            self._owed.append((future.result(), future.result().request))
 
     def _open(self) -> None:
         self.database.off_the_path()
@@ -238,11 +296,12 @@ class Till:
         self.database.off_the_path()
         while True:
             waiting, ending = self._gather()
-            if waiting:
-                self._perform(waiting)
-            if ending:
-                return
-            self._beat(idle=not waiting)
+            with self._turn:
+                if waiting:
+                    self._perform(waiting)
+                if ending:
+                    return
+                self._beat(idle=not waiting)
 
     def _gather(self) -> tuple[list[_Operation[Any]], bool]:
         """What waits, at most a group; blocks for a beat. True at the end, when nothing waits any more."""
@@ -310,15 +369,15 @@ class Till:
 
     def _deliver(self, waiting: list[_Operation[Any]], results: list[Any]) -> None:
         """Results to their loops, one call for each loop."""
-        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Any, Any]]] = {}
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Operation[Any], Any]]] = {}
         for operation, result in zip(waiting, results, strict=True):
             if operation.loop is None:
-                _set(operation.done, result)
+                _tell([(operation, result)])
             else:
-                by_loop.setdefault(operation.loop, []).append((operation.done, result))
+                by_loop.setdefault(operation.loop, []).append((operation, result))
         for loop, pairs in by_loop.items():
             with contextlib.suppress(RuntimeError):  # that loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(_set_all, pairs)
+                loop.call_soon_threadsafe(_tell, pairs)
 
     def _beat(self, *, idle: bool) -> None:
         """Give back what is owed; when idle, renew the lease."""
@@ -368,15 +427,18 @@ class Till:
             log.warning("reaped %d writers and %d reservations", len(found), ended)
 
 
-def _set_all(pairs: list[tuple[Any, Any]]) -> None:
-    for future, result in pairs:
-        _set(future, result)
+def _closed() -> DatabaseFault:
+    return DatabaseFault("gone", "the till is closed: the service is stopping.")
 
 
-def _set(future: Any, result: Any) -> None:
-    if future.done():
-        return
-    if isinstance(result, BaseException):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
+def _tell(results: list[tuple[_Operation[Any], Any]]) -> None:
+    """Results to who waits for them."""
+    for operation, result in results:
+        future = operation.done
+        if future.done():
+            if future.cancelled() and operation.unheard is not None:
+                operation.unheard(result)
+        elif isinstance(result, BaseException):
+            future.set_exception(result)
+        else:
+            future.set_result(result)

@@ -64,6 +64,7 @@ def check_month(given: str) -> str:
     return given
 
 
+@lru_cache(64)
 def days_in(month: str) -> int:
     """28 to 31."""
     year, number = map(int, month.split("-"))

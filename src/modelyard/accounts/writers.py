@@ -10,19 +10,23 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from modelyard.accounts.database import Database, Transaction
 from modelyard.accounts.times import SECOND
 from modelyard.errors import ModelyardError
 
+T = TypeVar("T")
 BEAT = SECOND
 """A lease is renewed this often."""
 LEASE = 5 * SECOND
 """A writer that has not renewed for so long is dead to the others."""
+KNOWN = 10_000
+"""Keys and plans that a writer remembers."""
 START = "0" * 64
 """What stands before a chain's first entry."""
 
@@ -46,6 +50,21 @@ class Writer:
     """Entries since the last anchor."""
     stale: bool = False
     """A transaction failed: what stands above is read again at the next `hold`."""
+    terms: str = ""
+    """The number of the terms under which the following was read."""
+    known: dict[Any, Any] = field(default_factory=dict)
+    """Keys and plans as they were read; empty again when the terms have changed."""
+
+    def recall(self, what: Any, read: Callable[[], T]) -> T:
+        """What `read` gives, remembered until the terms change. None is asked again each time."""
+        found: T | None = self.known.get(what)
+        if found is None:
+            found = read()
+            if found is not None:
+                if len(self.known) >= KNOWN:
+                    self.known.clear()
+                self.known[what] = found
+        return found
 
 
 def open_writer(held: Transaction, *, process: int | None = None) -> Writer:
@@ -62,11 +81,16 @@ def open_writer(held: Transaction, *, process: int | None = None) -> Writer:
 def hold(held: Transaction, writer: Writer) -> None:
     """First in every transaction of a writer: nobody can reap it before the end. Renews a lease that is a beat old; Ended."""
     held.lock("writers", "id", writer.id)
-    found = held.one("SELECT state, lease FROM writers WHERE id = ?", (writer.id,))
+    found = held.one(
+        "SELECT state, lease, (SELECT value FROM meta WHERE name = 'terms') FROM writers WHERE id = ?", (writer.id,)
+    )
     if found is None or found[0] != "open":
         raise Ended(f"the writer {writer.id} was reaped: its lease ran out")
     if abs(held.now + LEASE - found[1]) >= BEAT:
         renew(held, writer)
+    if writer.stale or writer.terms != found[2]:
+        writer.known.clear()
+        writer.terms = found[2]
     if writer.stale:
         last = held.one(
             "SELECT number, hash, time FROM entries WHERE writer = ? ORDER BY number DESC LIMIT 1", (writer.id,)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, packages_distributions
 
 SERVER = (
-    "numpy", "pydantic", "safetensors", "starlette", "uvicorn", "prometheus-client", "typer", "rich", "cryptography", "jinja2", "ruamel-yaml",
+    "numpy", "pydantic", "safetensors", "starlette", "uvicorn", "httptools", "uvloop", "prometheus-client", "typer", "rich", "cryptography", "jinja2", "ruamel-yaml",
 )  # fmt: skip
 """The service, its page of metrics, its accounts, the blueprints that plans are read from, and its command line."""
 NOT_NEEDED = {

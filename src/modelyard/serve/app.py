@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -31,6 +32,7 @@ from modelyard.serve.jobs import Jobs
 from modelyard.serve.lines import say, say_failure
 from modelyard.serve.live import PREDICTING, Live
 from modelyard.serve.meters import CONTENT_TYPE, Meters
+from modelyard.serve.patience import Front
 from modelyard.serve.predictions import Predictions
 from modelyard.serve.reading import (
     read_body,
@@ -91,7 +93,11 @@ class App:
         self.draining = False
         self.paths = _PATHS
         self.docs = docs
+        self.front = Front(self.limits, lambda: self.fleet.waiting)
+        self.predictions = Predictions(self.gate, self.fleet, self.meters, self.limits)
         self._routes = _from_elsewhere(_routes(self), origins)
+        self._straight = not origins
+        """Whether predictions need no look at the routes: no other site's pages may ask."""
 
     @property
     def ready(self) -> bool:
@@ -101,6 +107,11 @@ class App:
     def warm(self) -> None:
         """Answer examples until the code is loaded, then be ready; blocks."""
         self.fleet.warm()
+
+    async def predict(self, request: Any) -> Any:
+        """POST /v1/predict and /v1/models/NAME/predict; 429 before anything is read where the event loop is the queue."""
+        with self.front():
+            return await self.predictions.predict(request)
 
     async def speak(self, request: Any) -> Any:
         """POST /v1/chat/completions and /v1/completions: the model that the body names, or the only one that writes texts."""
@@ -172,7 +183,12 @@ class App:
 
         self.meters.begin()
         try:
-            await (self._routes if fault is None else _refusal(fault, identity))(scope, receive, answer)
+            if fault is not None:
+                await _refusal(fault, identity)(scope, receive, answer)
+            elif self._straight and scope["path"] == "/v1/predict" and scope["method"] == "POST":
+                await self._predict(scope, receive, answer)
+            else:
+                await self._routes(scope, receive, answer)
         except Exception as error:
             say_failure(error, request_id=identity)
             if not status:
@@ -202,6 +218,18 @@ class App:
                 )  # fmt: skip
             if path not in _PROBES or status >= 500:
                 say("request", **facts)
+
+    async def _predict(self, scope: Any, receive: Any, send: Any) -> None:
+        """What the routes do for a prediction, without looking for it among them: most requests are one."""
+        from starlette.requests import ClientDisconnect, Request
+
+        try:
+            answer = await self.predict(Request(scope, receive))
+        except Refused as error:
+            answer = _refusal(error, scope["request_id"])
+        except ClientDisconnect:
+            answer = _refusal(_client_gone(), scope["request_id"])
+        await answer(scope, receive, send)
 
 
 def create_app(*services: Service, **how: Any) -> App:
@@ -275,8 +303,7 @@ def _routes(app: App) -> Any:
         return _refusal(_internal(), request.scope["request_id"])
 
     async def gone(request: Any, error: Exception) -> Any:
-        # Nobody reads this: the client left before its body was whole. 499 as nginx counts it.
-        return _refusal(Refused(499, "client_gone", "the client closed the connection."), request.scope["request_id"])
+        return _refusal(_client_gone(), request.scope["request_id"])
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
@@ -294,7 +321,7 @@ def _routes(app: App) -> Any:
 
     from starlette.requests import ClientDisconnect
 
-    predict = Predictions(app.gate, app.fleet, app.meters, app.limits).predict
+    predict = app.predict
     routes = [
         Route("/v1/predict", predict, methods=["POST"]),
         *(Route(path, app.speak, methods=["POST"]) for path in _SPEAKING),
@@ -352,6 +379,8 @@ def _from_elsewhere(routes: Any, origins: Sequence[str]) -> Any:
 def _warm(app: App) -> None:
     try:
         app.warm()
+        gc.collect()
+        gc.freeze()  # what was loaded stays: no collection looks through it again while a request waits
     except Exception as error:  # the process stays up, unready, so that health and logs tell what is wrong
         say_failure(error, while_doing="warming up")
 
@@ -372,6 +401,11 @@ def _json(content: Any, *, status: int = 200, headers: Mapping[str, str] | None 
     from starlette.responses import Response
 
     return Response(dumped(content), status, headers={**(headers or {}), "content-type": "application/json"})
+
+
+def _client_gone() -> Refused:
+    """Nobody reads this: the client left before its body was whole. 499 as nginx counts it."""
+    return Refused(499, "client_gone", "the client closed the connection.")
 
 
 def _internal() -> Refused:

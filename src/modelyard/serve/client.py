@@ -28,8 +28,8 @@ STOP_TIME = 30.0
 class RunningService:
     """A running service."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        self._process, self._log = process, log
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, state: Path) -> None:
+        self._process, self._log, self.state = process, log, state
         self.pid, self.port, self.cold_start = process.pid, 0, 0.0
         self.key = self._token = ""
 
@@ -109,12 +109,12 @@ class RunningService:
             ).stdout
             return int(shown.strip() or 0) * 1024
 
-    def let_in(self, state: Path) -> None:
+    def let_in(self) -> None:
         """Make the customer that asks: with a key, and a plan without limits."""
         from modelyard.accounts.state import State
         from modelyard.accounts.trying import key_without_limits
 
-        folder = State(state)
+        folder = State(self.state)
         self.key, self._token = key_without_limits(folder), folder.admin_token()
 
     def _await_ready(self, began: float) -> None:
@@ -131,7 +131,7 @@ class RunningService:
         )
 
     def _announced(self) -> int:
-        found = re.search(r'"event": "listening", "url": "http://[^"]*:(\d+)"', self._log.read_text(errors="replace"))
+        found = re.search(r'"event":"listening","url":"http://[^"]*:(\d+)"', self._log.read_text(errors="replace"))
         return int(found[1]) if found else 0
 
     def _is_ready(self) -> bool:
@@ -142,7 +142,7 @@ class RunningService:
 
 
 @contextlib.contextmanager
-def running(package: Path) -> Iterator[RunningService]:
+def running(package: Path, *, workers: int = 1) -> Iterator[RunningService]:
     """Start the service of a package on a free port of this machine, wait until it is ready, and end it whatever happens.
 
     It is served as it is to customers, with keys and a ledger, so that what is measured is what they get. Its standard input is a pipe from this process: when this process is killed, the pipe closes and the service ends too.
@@ -151,16 +151,16 @@ def running(package: Path) -> Iterator[RunningService]:
         log, state = Path(folder, "log"), Path(folder, "state")
         command = [
             sys.executable, "-m", "modelyard.serve.server", str(package), "--port", "0", "--force", "--with-parent", "--state",
-            str(state),
+            str(state), "--workers", str(workers),
         ]  # fmt: skip
         began = time.monotonic()
         with log.open("wb") as file:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=file)
         try:
-            served = RunningService(process, log)
+            served = RunningService(process, log, state)
             served._await_ready(began)
             served.cold_start = time.monotonic() - began
-            served.let_in(state)
+            served.let_in()
             yield served
         finally:
             process.terminate()

@@ -22,6 +22,7 @@ from modelyard.sampling import Sampling
 from modelyard.serve.asking import ChatRequest, Options, TextRequest, bad, prompts_of, read_options
 from modelyard.serve.events import Bill, dumped, sent, streamed, whole
 from modelyard.serve.gate import Answer, Caller, Gate, idempotency_of
+from modelyard.serve.leaving import while_there
 from modelyard.serve.limits import Limits
 from modelyard.serve.lines import say_failure
 from modelyard.serve.reading import check_headers, read_body
@@ -188,11 +189,11 @@ class Completions:
             generation = self.engine.submit(asks, streamed=given.stream)
             pieces = generation.__aiter__()
             if not given.stream:
-                content = await _while_there(request, whole(pieces, generation, asks, shape))
+                content = await while_there(request, whole(pieces, generation, asks, shape))
                 answer = Answer(dumped(content))
                 await bill.settle(generation, answer)
                 return sent(answer)
-            first = await _while_there(request, anext(pieces))
+            first = await while_there(request, anext(pieces))
         except BaseException:
             if generation is not None:
                 generation.cancel()
@@ -221,25 +222,6 @@ def _json(content: Json, *, status: int = 200, headers: Mapping[str, str] | None
     from starlette.responses import Response
 
     return Response(dumped(content), status, headers={**(headers or {}), "content-type": "application/json"})
-
-
-async def _while_there(request: Any, work: Awaitable[T]) -> T:
-    """What the work comes to; it is cancelled where the client goes away first."""
-    from starlette.requests import ClientDisconnect
-
-    async def gone() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(gone())
-    try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
-    finally:
-        for task in (working, leaving):
-            task.cancel()
 
 
 # -- refusals --------------------------------------------------------------------------------------------------------------

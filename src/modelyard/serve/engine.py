@@ -30,6 +30,7 @@ from modelyard.rows import Rows, joined
 from modelyard.serve.limits import Limits
 from modelyard.serve.meters import BatchMeters
 from modelyard.serve.pacing import Pace, sizes
+from modelyard.serve.patience import Patience, too_long
 from modelyard.serve.queueing import MOST_ROWS, Ask, Part, Queue
 from modelyard.serve.refusing import Refused
 from modelyard.tasks._contract import State
@@ -108,11 +109,13 @@ class Engine:
         """Whether a turn runs or is due."""
         self._until = 0.0
         """When the batch that runs is expected to end."""
-        self._idle = -math.inf
-        """When the model was last seen with nothing to do."""
+        self._patience = Patience(limits)
         self._largest = 1.0
         """Work of the largest row that came."""
         self._warm = False
+        self._waiting = 0
+        self._beside = False
+        """Whether the last turn was one of the thread's."""
         self.single_time = math.inf
         """Seconds that one row alone takes, as last measured; infinite before warming, so that nothing runs inline before."""
 
@@ -143,7 +146,7 @@ class Engine:
             seconds = self._clock() - asked
             if len(rows) == 1:
                 self.single_time += (seconds - self.single_time) / 16
-            self._idle = self._clock()
+            self._patience.rested(self._clock())
             self._meters.ran(len(rows), 0.0)
             return Answered(answers, self._predictor.task.usage(rows, answers), 0.0, seconds)
         loop = asyncio.get_running_loop()
@@ -151,6 +154,7 @@ class Engine:
         one = _Open(rows, loop, loop.create_future(), [None] * len(rows), len(rows))
         ask = Ask(self._sizes(rows), caller, asked + patience, later, weight, one)
         self._enter(ask, asked, patience)
+        self._waiting += 1
         try:
             async with asyncio.timeout(patience):
                 await one.done
@@ -158,10 +162,16 @@ class Engine:
             self._meters.dropped("expired")
             raise Refused(504, "timeout", f"no answer within {patience:g} s. Send fewer rows at a time.") from None
         finally:
+            self._waiting -= 1
             with self._lock:
                 self._queue.leave(ask)
         self._meters.waited(waited := max(self._clock() - asked - one.computed, 0.0))
         return Answered(one.answers, self._predictor.task.usage(rows, one.answers), waited, one.computed)
+
+    @property
+    def waiting(self) -> int:
+        """Requests before the model and in it; none where the event loop itself is the model's thread."""
+        return self._waiting if self._beside else 0
 
     def close(self) -> None:
         """Let the thread go; what it is working on is finished first."""
@@ -179,16 +189,11 @@ class Engine:
             if self._turning:
                 expected += max(self._until - now, 0.0)
             else:
-                self._idle = now
-            too_long = expected > self._bearable(now) and not ask.later
-            if too_long or (self._turning and self._pace.backlog(last, budget=budget) > patience):
+                self._patience.rested(now)
+            too_late = expected > self._patience.bearable(now) and not ask.later
+            if too_late or (self._turning and self._pace.backlog(last, budget=budget) > patience):
                 self._meters.dropped("overloaded")
-                raise Refused(
-                    429,
-                    "overloaded",
-                    f"the queue is {expected:.1f} s long. Try again later.",
-                    headers={"Retry-After": str(max(1, math.ceil(expected)))},
-                )
+                raise too_long(expected)
             self._queue.add(ask)
             if self._turning:
                 return
@@ -198,20 +203,8 @@ class Engine:
             # after the requests that are ready in this round of the loop, so that they are one batch
             ask.payload.loop.call_soon(self._turn_inline)
         else:
+            self._beside = True
             self.thread.submit(self._turn)
-
-    def _bearable(self, now: float) -> float:
-        """Seconds a request may have to wait.
-
-        A burst may wait for twice the target: it passes. Where the model has had no idle moment for longer than that, the
-        queue is a standing one, and only what can be answered within the target comes in; the other half of it is for the answer
-        itself (controlled delay: Nichols, Jacobson 2012; with these two limits: Maurer, "Fail at Scale", 2015).
-        """
-        target = self._limits.p95
-        if target is None:
-            return self._limits.queue_time
-        burst = max(2 * target, 0.1)
-        return min(self._limits.queue_time, burst if now - self._idle < burst else target / 2)
 
     def _budget(self) -> tuple[float, float]:
         """Work of a batch, and of a turn in it."""
@@ -233,6 +226,7 @@ class Engine:
         """In the event loop: the requests that came together, if they are still short together."""
         with self._lock:
             short = self._pace.seconds(self._queue.work) < INLINE
+            self._beside = not short
         if short:
             self._turn()
         else:
@@ -252,12 +246,16 @@ class Engine:
         for ask in expired:  # its own timeout tells the client; what it would have cost is saved
             self._meters.dropped("late")
             self._post(ask.payload)
-        if parts:
-            self._run(parts, work)
+        try:
+            if parts:
+                self._run(parts, work)
+        except Exception as error:  # not the model's: its requests are told, and the turns go on
+            for part in parts:
+                self._fail(part, error)
         with self._lock:
             self._turning = bool(self._queue)
             if not self._turning:
-                self._idle = self._clock()
+                self._patience.rested(self._clock())
         if self._turning:
             with contextlib.suppress(RuntimeError):  # the thread was let go: the process is ending
                 self.thread.submit(self._turn)

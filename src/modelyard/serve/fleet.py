@@ -92,6 +92,11 @@ class Fleet:
         """Whether every model's live version is warm."""
         return bool(self.entries) and all(entry.live.ready for entry in self.entries.values())
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a model."""
+        return sum(entry.live.engine.waiting for entry in self.entries.values())
+
     def entry(self, name: str | None) -> Entry:
         """The model of a name, by default the first one; 404 where there is none."""
         found = self.entries.get(name or self.default)

@@ -5,12 +5,14 @@ No address, body, query string, header or message of an unexpected error is writ
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
 import traceback
+from functools import lru_cache
 from typing import Any
+
+from pydantic_core import to_json
 
 LOGGER = logging.getLogger("modelyard.serve")
 
@@ -21,16 +23,24 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line; `facts` of the record come after its event."""
         line: dict[str, Any] = {
-            "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{record.msecs:03.0f}Z",
+            "time": f"{_second(int(record.created))}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "event": record.getMessage(),
             **getattr(record, "facts", {}),
         }
-        return json.dumps(line, ensure_ascii=False)
+        return to_json(line).decode()
+
+
+@lru_cache(2)
+def _second(since: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since))
 
 
 def configure(*, level: int = logging.INFO) -> None:
     """Send the service's lines, and uvicorn's warnings, to standard error; call it once in a process."""
+    # What no line tells need not be looked up for each.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # documented: no caller is looked for
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     for name, least in (("modelyard.serve", level), ("uvicorn", logging.WARNING), ("asyncio", logging.ERROR)):

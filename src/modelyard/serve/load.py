@@ -11,6 +11,7 @@ It knows nothing about rows or models, and it sends to this machine only.
 from __future__ import annotations
 
 import asyncio
+import bisect
 import gc
 import json
 import math
@@ -35,9 +36,10 @@ Json = dict[str, Any]
 
 def drive(plan: Json) -> Json:
     """Run a plan in a process of its own. Keys: `host`, `port`, `path`, `bodies`, `headers`, and `count` (one after the other) or `rate`,
-    `seconds`, `arrivals` (`poisson` or `constant`), `seed`, `grace` (seconds to wait for the last answers).
+    `seconds`, `arrivals` (`poisson` or `constant`), `seed`, `grace` (seconds to wait for the last answers), `target` (seconds).
 
-    Result: `requests`, `answered`, `errors` {kind: count}, `seconds`, `mean`, `p50`, `p95`, `p99` (seconds), `sender_delay`.
+    Result: `requests`, `answered`, `errors` {kind: count}, `seconds`, `mean`, `p50`, `p95`, `p99` (seconds), `sender_delay`; of those
+    answered with 200 alone `answered_p95` and `answered_p99`, and `in_time`, how many came within the target.
     """
     check(plan)
     allowed = plan.get("seconds", MOST_SECONDS) + plan.get("grace", 0.0) + 30.0
@@ -146,6 +148,7 @@ class Generator:
         self.waiting: list[tuple[int, float]] = []
         self.pending: dict[int, float] = {}
         self.latencies: list[float] = []
+        self.good: list[float] = []
         self.statuses: Counter[str] = Counter()
         self.delays: list[float] = []
 
@@ -244,6 +247,8 @@ class Generator:
         if self.pending.pop(number, None) is not None:
             self.latencies.append(self.loop.time() - at)
             self.statuses[status] += 1
+            if status == "200":
+                self.good.append(self.latencies[-1])
 
 
 async def execute(plan: Json) -> Json:
@@ -273,6 +278,9 @@ async def execute(plan: Json) -> Json:
     if ordered:
         result["mean"] = math.fsum(ordered) / len(ordered)
         result |= {name: percentile(ordered, share) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))}
+    if good := sorted(generator.good):
+        result |= {f"answered_{name}": percentile(good, share) for name, share in (("p95", 0.95), ("p99", 0.99))}
+        result["in_time"] = bisect.bisect_right(good, plan.get("target", math.inf))
     return result
 
 

@@ -19,6 +19,7 @@ from modelyard.serve.engine import Answered
 from modelyard.serve.events import dumped, sent
 from modelyard.serve.fleet import Entry, Fleet
 from modelyard.serve.gate import Answer, Caller, Gate, Used, idempotency_of
+from modelyard.serve.leaving import while_there
 from modelyard.serve.limits import Limits
 from modelyard.serve.meters import Meters
 from modelyard.serve.reading import (
@@ -59,7 +60,7 @@ class Predictions:
         checked = clock()
         answer = await self._gate.metered(
             caller,
-            lambda: asked.answered(self._fleet),
+            lambda: self._awaited(request, asked),
             idempotency=idempotency,
             body=body if idempotency is None else entry.live.name.encode() + b"\n" + body,  # another model: another request
             bound=entry.live.bound(count),
@@ -73,6 +74,11 @@ class Predictions:
             for stage, seconds in zip(("read", "check", "gate", "wait", "predict", "write"), spans, strict=True):
                 self._meters.stage(stage, max(seconds, 0.0))
         return sent(answer)
+
+    async def _awaited(self, request: Any, asked: _Asked) -> tuple[Answer, Used]:
+        """The answer; where there is a queue and the client leaves it, its place goes to the next and nothing is billed."""
+        answered = asked.answered(self._fleet)
+        return await while_there(request, answered) if self._fleet.waiting else await answered
 
 
 @dataclass

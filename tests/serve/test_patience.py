@@ -1,0 +1,82 @@
+"""The front of the service refuses when the event loop itself is the queue: with an hour hand and a work meter that the test turns."""
+
+from __future__ import annotations
+
+import pytest
+
+from modelyard.serve.limits import Limits
+from modelyard.serve.patience import EACH, Front, Patience
+from modelyard.serve.refusing import Refused
+
+
+class Loop:
+    """A loop of whom each request costs `work` seconds."""
+
+    def __init__(self, work: float, *, p95: float | None = 0.1) -> None:
+        self.now = self.worked = 0.0
+        self.work, self.away = work, 0
+        self.held: list[object] = []
+        self.front = Front(Limits(p95=p95), lambda: self.away, clock=lambda: self.now, work=lambda: self.worked)
+
+    def learn(self) -> None:
+        for _ in range(3 * EACH):
+            with self.front():
+                self.now += self.work
+                self.worked += self.work
+
+    def enter(self, count: int) -> int:
+        """How many of so many requests at once are let in."""
+        entered = 0
+        for _ in range(count):
+            held = self.front()
+            try:
+                held.__enter__()
+            except Refused as refused:
+                assert refused.status == 429 and int(refused.headers["Retry-After"]) >= 1
+            else:
+                self.held.append(held)  # or its end would be the request's
+                entered += 1
+        return entered
+
+
+def test_it_learns_what_a_request_costs():
+    loop = Loop(0.004)
+    loop.learn()
+    assert loop.front.each == pytest.approx(0.004) and loop.front.inside == 0
+
+
+def test_a_burst_may_take_twice_the_target_and_a_standing_queue_half_of_it():
+    loop = Loop(0.004)
+    loop.learn()
+    loop.now += 1
+    assert loop.enter(1000) in (50, 51), "0.2 s of 4 ms"
+    loop.now += 0.3  # not idle since
+    loop.front.inside = 13
+    assert loop.enter(10) == 0
+    loop.front.inside = 12
+    assert loop.enter(10) == 1, "0.05 s of 4 ms"
+
+
+def test_those_that_wait_for_a_model_do_not_hold_the_loop():
+    loop = Loop(0.004)
+    loop.learn()
+    loop.front.inside = loop.away = 10_000
+    assert loop.enter(10) == 10
+
+
+def test_without_a_target_the_longest_queue_counts():
+    loop = Loop(0.004, p95=None)
+    loop.learn()
+    assert loop.enter(5000) in (1250, 1251), "5 s of 4 ms"
+
+
+def test_before_anything_was_measured_everybody_comes_in():
+    assert Loop(0.004).enter(500) == 500
+
+
+def test_patience_returns_with_an_idle_moment():
+    patience = Patience(Limits(p95=0.1))
+    assert patience.bearable(10.0) == pytest.approx(0.05), "never seen idle"
+    patience.rested(10.0)
+    assert patience.bearable(10.1) == pytest.approx(0.2)
+    assert patience.bearable(10.3) == pytest.approx(0.05)
