@@ -24,6 +24,7 @@ from modelyard.serve.admin import Admin, AuditLog
 from modelyard.serve.completions import shaped
 from modelyard.serve.deployed import Deployed, Service
 from modelyard.serve.deployment import DeploymentFile
+from modelyard.serve.describing import whole
 from modelyard.serve.events import dumped
 from modelyard.serve.fleet import Entry, Fleet
 from modelyard.serve.gate import Gate
@@ -146,6 +147,19 @@ class App:
         if not self.docs:
             self.gate.check_admin(request.headers)
 
+    async def check_listing(self, request: Any) -> None:
+        """401 where the description is closed, and neither a customer nor the administrator asks what there is."""
+        if not self.docs:
+            try:
+                self.gate.check_admin(request.headers)
+            except Refused:
+                await self.gate.caller(request.headers, "predict")
+
+    def described(self, name: str | None) -> Json:
+        """The whole document, about one model or the default one."""
+        found = self.fleet.entry(name).live.description
+        return whole(found, name=name, accounts=not self.gate.open, jobs=self.jobs is not None, docs=self.docs)
+
     async def usage(self, request: Any) -> Any:
         """GET /v1/usage: what the caller's customer used this month, and the plan's limits."""
         caller = await self.gate.caller(request.headers, "usage")
@@ -261,17 +275,19 @@ def _routes(app: App) -> Any:
 
     async def openapi(request: Any) -> Any:
         app.check_docs(request)
-        return _json(app.fleet.entry(request.path_params.get("model")).live.description)
+        return _json(app.described(request.path_params.get("model")))
 
     async def docs(request: Any) -> Any:
         app.check_docs(request)
-        html = page(app.fleet.entry(None).live.description)
+        html = page(app.described(None))
         return HTMLResponse(html, headers={"content-security-policy": policy(html)})
 
     async def models(request: Any) -> Any:
+        await app.check_listing(request)
         return _json({"object": "list", "data": [_listed(entry) for entry in app.fleet.entries.values()]})
 
     async def model(request: Any) -> Any:
+        await app.check_listing(request)
         return _json(_listed(app.fleet.entry(request.path_params["model"])))
 
     async def desk(request: Any) -> Any:

@@ -159,18 +159,17 @@ def describe() -> dict[str, Any]:
                 "summary": summary,
                 "requestBody": {"required": True, "content": body},
                 "responses": {
-                    "200": {"description": "The answer, or its chunks as server-sent events."},
+                    "200": {
+                        "description": "The answer, or its chunks as server-sent events.",
+                        "content": {
+                            "application/json": {"schema": {"type": "object"}},
+                            "text/event-stream": {"schema": {"type": "string"}},
+                        },
+                    },
                     **{code: {"description": "Refused; the error says why."} for code in REFUSALS},
                 },
             }
         }
-    paths["/v1/models"] = {
-        "get": {
-            "operationId": "models",
-            "summary": "What answers here",
-            "responses": {"200": {"description": "One model."}},
-        }
-    }
     return {"paths": paths, "schemas": schemas}
 
 

@@ -62,7 +62,9 @@ class Predictions:
             caller,
             lambda: self._awaited(request, asked),
             idempotency=idempotency,
-            body=body if idempotency is None else entry.live.name.encode() + b"\n" + body,  # another model: another request
+            body=body
+            if idempotency is None
+            else entry.live.name.encode() + b"\n" + body,  # another model: another request
             bound=entry.live.bound(count),
         )
         request.scope["rows"] = count
