@@ -290,6 +290,9 @@ def _routes(app: App) -> Any:
         await app.check_listing(request)
         return _json(_listed(app.fleet.entry(request.path_params["model"])))
 
+    async def only_post(request: Any) -> Any:
+        raise HTTPException(405, headers={"Allow": "POST"})  # else the path of a model's name would take it for one
+
     async def desk(request: Any) -> Any:
         html = console()
         return HTMLResponse(html, headers={"content-security-policy": policy(html)})
@@ -345,6 +348,7 @@ def _routes(app: App) -> Any:
         *(() if app.gate.open else (Route("/v1/usage", app.usage),)),
         Route("/v1/models", models),
         Route("/v1/models/{model}/predict", predict, methods=["POST"]),
+        Route("/v1/models/{model}/predict", only_post),
         Route("/v1/models/{model}/openapi.json", openapi),
         Route("/v1/models/{model:path}", shaped(model)),
         Route("/healthz", health),
