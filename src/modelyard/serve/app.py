@@ -34,6 +34,7 @@ from modelyard.serve.lines import say, say_failure
 from modelyard.serve.live import PREDICTING, Live
 from modelyard.serve.meters import CONTENT_TYPE, Meters
 from modelyard.serve.patience import Front
+from modelyard.serve.payloads import Payloads
 from modelyard.serve.predictions import Predictions
 from modelyard.serve.reading import (
     read_body,
@@ -66,7 +67,7 @@ _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-sto
 class App:
     """The ASGI application. `draining` is what `/readyz` tells; `file` is the deployment that the fleet follows, `open_` opens what
     it names. `origins` are the sites whose pages may ask from a browser; without `docs` the description needs the administrator's
-    token."""
+    token; `payloads` keeps what is asked and answered."""
 
     def __init__(
         self,
@@ -76,6 +77,7 @@ class App:
         gate: Gate | None = None,
         origins: Sequence[str] = (),
         docs: bool = True,
+        payloads: Payloads | None = None,
     ) -> None:
         first = services[0]
         self.limits = first.limits
@@ -95,7 +97,8 @@ class App:
         self.paths = _PATHS
         self.docs = docs
         self.front = Front(self.limits, lambda: self.fleet.waiting)
-        self.predictions = Predictions(self.gate, self.fleet, self.meters, self.limits)
+        self.predictions = Predictions(self.gate, self.fleet, self.meters, self.limits, payloads=payloads)
+        self.payloads = payloads
         self._routes = _from_elsewhere(_routes(self), origins)
         self._straight = not origins
         """Whether predictions need no look at the routes: no other site's pages may ask."""
@@ -330,12 +333,16 @@ def _routes(app: App) -> Any:
         beginning = asyncio.create_task(_begin(app.gate))
         beside = [asyncio.create_task(app.fleet.follow())] if app.fleet.follows else []
         beside += [asyncio.create_task(app.jobs.work())] if app.jobs is not None else []
+        if app.payloads is not None:
+            app.payloads.start()
         yield
         for task in beside:
             task.cancel()
         await warming
         app.fleet.close()
         beginning.cancel()
+        if app.payloads is not None:
+            await asyncio.to_thread(app.payloads.stop)
         await app.gate.stop()
 
     from starlette.requests import ClientDisconnect
