@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +14,10 @@ import httpx
 import pytest
 from fortress import status_of
 from serve_helpers import Running, until
+
+from modelyard.serve import reading
+from modelyard.serve.limits import Limits
+from modelyard.serve.refusing import Refused
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +92,23 @@ def test_who_is_quick_is_not_cut_off(address: tuple[str, int]) -> None:
         assert client.get("/healthz").status_code == 200
         time.sleep(1.6)
         assert client.get("/healthz").status_code == 200
+
+
+def test_many_large_bodies_at_once_are_refused_before_they_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_ARRIVING", 1000)
+
+    async def slowly(count: int) -> AsyncIterator[bytes]:
+        for _ in range(count):
+            await asyncio.sleep(0.001)
+            yield b"a" * 100
+
+    async def all_of(senders: int, pieces: int) -> list[int]:
+        limits = Limits(max_body=10_000)
+        bodies = (reading.read_body(slowly(pieces), None, limits) for _ in range(senders))
+        found = await asyncio.gather(*bodies, return_exceptions=True)
+        return sorted(each.status if isinstance(each, Refused) else len(each) for each in found)  # type: ignore[arg-type]
+
+    assert asyncio.run(all_of(5, 2)) == [200] * 5  # the control: they fit
+    crowd = asyncio.run(all_of(10, 5))
+    assert 429 in crowd and 500 in crowd and set(crowd) == {429, 500}
+    assert asyncio.run(all_of(1, 9)) == [900] and reading._arriving == 0  # and all is given back

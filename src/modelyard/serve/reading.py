@@ -27,6 +27,8 @@ from modelyard.serve.refusing import MOST_FAULTS, Fault, Refused, invalid_rows
 DISCARD = 4
 """A body over the limit is read on and thrown away up to this many limits, so that a client that sends before it listens
 gets its 413 and not a broken connection."""
+MOST_ARRIVING = 512 * 2**20
+"""Bytes of all bodies that are arriving at one process: who sends many large ones at once, slowly, fills no memory with them."""
 LONGEST_NAME = 200
 """Characters of an unknown field that are told: a name may be as long as a body."""
 MOST_PIXELS = 200_000_000
@@ -49,8 +51,13 @@ def check_headers(headers: Mapping[str, str]) -> None:
         raise Refused(415, "unsupported_encoding", f"charset {charset[:40]!r} is not accepted. Send UTF-8.")
 
 
+_arriving = 0
+"""Bytes of bodies that are not whole yet."""
+
+
 async def read_body(stream: AsyncIterator[bytes], declared: str | None, limits: Limits) -> bytes:
-    """The whole body, at most `limits.max_body` bytes, within `limits.body_time`; 413 or 408 otherwise."""
+    """The whole body, at most `limits.max_body` bytes, within `limits.body_time`; 413 or 408 otherwise, 429 where too many arrive at once."""
+    global _arriving
     pieces: list[bytes] = []
     size = 0
     over = declared is not None and declared.isdecimal() and len(declared) < 20 and int(declared) > limits.max_body
@@ -58,6 +65,7 @@ async def read_body(stream: AsyncIterator[bytes], declared: str | None, limits: 
         async with asyncio.timeout(limits.body_time):
             async for piece in stream:
                 size += len(piece)
+                _arriving += len(piece)
                 over = over or size > limits.max_body
                 if not over:
                     pieces.append(piece)
@@ -65,6 +73,11 @@ async def read_body(stream: AsyncIterator[bytes], declared: str | None, limits: 
                     pieces.clear()
                     if size > DISCARD * limits.max_body:
                         break
+                if _arriving > MOST_ARRIVING and not over:
+                    raise Refused(
+                        429, "overloaded", "more is being received than this process has room for. Try again.",
+                        headers={"Retry-After": "2", "Connection": "close"},
+                    )  # fmt: skip
     except TimeoutError:
         raise Refused(
             408,
@@ -72,6 +85,8 @@ async def read_body(stream: AsyncIterator[bytes], declared: str | None, limits: 
             f"the body did not arrive within {limits.body_time:g} s.",
             headers={"Connection": "close"},
         ) from None
+    finally:
+        _arriving -= size
     if over:
         raise Refused(
             413, "body_too_large", f"the body has more than {limits.max_body} bytes. Send less at a time, or raise serve.max_body in the blueprint.",
