@@ -12,6 +12,7 @@ import csv
 import gzip
 import io
 import json
+import shutil
 import socket
 import statistics
 import struct
@@ -871,3 +872,36 @@ def test_many_attackers_at_once_leave_room_for_a_customer(fortress: Fortress) ->
         for thread in threads:
             thread.join()
     assert fortress.faults() == []
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(
+    not shutil.which("chromedriver"), reason="needs Chromium (apt-get install chromium chromium-driver)"
+)
+def test_no_name_runs_in_the_console(fortress: Fortress) -> None:
+    """In a real Chromium: names of customers and labels of keys that are markup are shown as text; the page's policy would stop them too."""
+    from test_console import Page, signed_in
+
+    mark = f"<img src=x onerror=\"document.title='owned'\">{time.time_ns()}"
+    customer = fortress.admin.post("/admin/customers", json={"name": mark, "plan": "free"}).json()["id"]
+    fortress.admin.post(f"/admin/customers/{customer}/keys", json={"label": "<script>document.title='owned'</script>"})
+    page = signed_in(Page(fortress.url, width=1280), fortress.state)
+    try:
+        page.section("customers")
+        page.wait("return document.querySelector('main').innerText.includes(arguments[0])", mark)
+        page.do(
+            "[...document.querySelectorAll('main a, main button')].find((each) => each.textContent.includes(arguments[0]))?.click()", mark
+        )  # fmt: skip
+        page.wait(
+            "return document.querySelector('main').innerText.includes(\"<script>document.title='owned'</script>\")"
+        )
+        assert page.do("return document.querySelectorAll('main img, main script').length") == 0
+        assert page.do("return document.title") != "owned"
+        page.do(
+            "const planted = document.createElement('div'); planted.innerHTML = arguments[0]; document.body.append(planted)",
+            mark,
+        )
+        time.sleep(0.5)  # planted: even as markup the policy lets it run nothing
+        assert page.do("return document.title") != "owned"
+    finally:
+        page.driver.quit()
