@@ -126,7 +126,7 @@ class Jobs:
         )
         identity = f"job_{mark}"
         if not self._place(identity).exists():
-            self._check_room(caller.customer)
+            await asyncio.to_thread(self._check_room, caller.customer)
         with self._uploading(caller.customer):
             body = await read_body(request.stream(), request.headers.get("content-length"), self._limits)
             asked = sha256(entry.live.name.encode() + b"\n" + body).hexdigest()
@@ -155,7 +155,8 @@ class Jobs:
     async def listed(self, request: Any) -> Any:
         """GET /v1/jobs: the caller's, the latest first."""
         caller = await self._gate.caller(request.headers, TARIFF)
-        mine = [job.told() for job in self._all() if job.customer == caller.customer]
+        jobs = await asyncio.to_thread(self._all)
+        mine = [job.told() for job in jobs if job.customer == caller.customer]
         return _json({"jobs": sorted(mine, key=lambda job: -job["created"])})
 
     async def one(self, request: Any) -> Any:
@@ -263,7 +264,7 @@ class Jobs:
         """Look for jobs for ever, and work at one after the other; oldest first."""
         while True:
             try:
-                for job in sorted(self._all(), key=lambda job: job.created):
+                for job in sorted(await asyncio.to_thread(self._all), key=lambda job: job.created):
                     if job.ended is None:
                         await self._work_at(job)
                     elif time.time() - job.ended > KEPT:
