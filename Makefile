@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 TORCH  ?= torch==2.13.0
 
-.PHONY: run test test-long check bench docs clean
+.PHONY: run test test-long check audit bench docs clean
 
 run: $(VENV)/.text  ## set up, then the whole chain on real mail: recipes/mail-spam
 	$(BIN)/yard run recipes/mail-spam -o builds/mail-spam
@@ -14,6 +14,9 @@ test: $(VENV)/.dev  ## set up, then format, lint, types, import arrows and the q
 
 test-long: $(VENV)/.dev  ## the tests that take minutes
 	$(BIN)/pytest -m long
+
+audit: $(VENV)/.dev  ## known vulnerabilities and refused licences of what is installed; says so where no service answers
+	$(BIN)/python .ci/audit.py
 
 bench: $(VENV)/.dev  ## what benchmarks there are; make bench NAME=mail runs one (see benchmarks/README.md)
 	$(BIN)/python -m benchmarks $(NAME)

@@ -17,6 +17,7 @@ import typer
 from modelyard.accounts import commands as accounts
 from modelyard.errors import ModelyardError, UserError
 from modelyard.serve.commands import app as models
+from modelyard.serve.payload_commands import app as payloads
 
 app = typer.Typer(
     name="yard", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
@@ -157,6 +158,10 @@ def serve(
     certificate_key: Annotated[
         Path | None, typer.Option(help="PEM file of its key, where it is not in the same file.")
     ] = None,
+    keep_payloads: Annotated[
+        float | None,
+        typer.Option(metavar="DAYS", help="Keep requests and answers, encrypted, for so many days (`yard payloads`)."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Serve a package whose gates failed.")] = False,
 ) -> None:
     """Serve packages over HTTP: /v1/predict, /healthz, /readyz, /metrics, /docs, /console.
@@ -187,6 +192,7 @@ def serve(
             docs=docs,
             certificate=certificate,
             certificate_key=certificate_key,
+            keep_payloads=keep_payloads,
         )
     )
 
@@ -303,6 +309,7 @@ class Screen:
 
 
 app.add_typer(models, name="models")
+app.add_typer(payloads, name="payloads")
 
 
 if __name__ == "__main__":

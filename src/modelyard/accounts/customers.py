@@ -10,6 +10,8 @@ from modelyard.accounts.database import Transaction
 from modelyard.errors import AccountError, nearest
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{1,39}")
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""Control characters, ends of lines, and those that turn the direction of writing: with them a name shows as another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,5 +76,10 @@ def close(held: Transaction, id: str) -> Customer:
 
 
 def _check_name(name: str) -> None:
-    if not name.strip() or len(name) > 200 or any(ord(letter) < 32 for letter in name):
+    if not name.strip() or len(name) > 200 or not shown(name):
         raise AccountError(f"a customer's name is 1 to 200 characters in one line (got {name[:60]!r})")
+
+
+def shown(text: str) -> bool:
+    """Whether a text holds nothing that cannot be seen or turns what is seen around."""
+    return _UNSEEN.search(text) is None

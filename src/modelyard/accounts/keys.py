@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from modelyard.accounts.chain import canonical
-from modelyard.accounts.customers import customer
+from modelyard.accounts.customers import customer, shown
 from modelyard.accounts.database import Transaction
 from modelyard.accounts.times import DAY
 from modelyard.errors import AccountError, nearest
@@ -77,6 +77,8 @@ def issue(
         raise AccountError(f"a key without a scope may do nothing. Allowed: {', '.join(SCOPES)}")
     if expires is not None and expires <= held.now:
         raise AccountError("the key would have expired already: give a later time")
+    if not shown(label):
+        raise AccountError(f"a key's label is in one line, without control characters (got {label[:60]!r})")
     secret = base64.b32encode(secrets.token_bytes(32)).decode().rstrip("=").lower()
     key = Key(secrets.token_hex(5), customer_id, secret[-4:], label[:100], allowed, held.now, expires, None)
     held.run(

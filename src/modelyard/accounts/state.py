@@ -2,9 +2,11 @@
 
     state/accounts.db      the database, unless an address of PostgreSQL is given
     state/answers.key      32 bytes in base64: encrypts kept answers; or the environment's MODELYARD_ANSWERS_KEY
+    state/payloads.key     32 bytes in base64: encrypts kept requests, where they are kept; or MODELYARD_PAYLOAD_KEY
     state/admin.token      what the admin API asks for; or MODELYARD_ADMIN_TOKEN
 
-Each variable may name a file instead, as containers hand out secrets: MODELYARD_DATABASE_FILE, MODELYARD_ANSWERS_KEY_FILE, MODELYARD_ADMIN_TOKEN_FILE.
+Each variable may name a file instead, as containers hand out secrets: MODELYARD_DATABASE_FILE, MODELYARD_ANSWERS_KEY_FILE, MODELYARD_ADMIN_TOKEN_FILE,
+MODELYARD_PAYLOAD_KEY_FILE.
 The folder is 0700 and the files 0600, written once. Replicas share the database and must share the key by the environment.
 """
 
@@ -24,6 +26,7 @@ FOLDER = "MODELYARD_STATE"
 DATABASE = "MODELYARD_DATABASE"
 KEY = "MODELYARD_ANSWERS_KEY"
 TOKEN = "MODELYARD_ADMIN_TOKEN"
+PAYLOADS = "MODELYARD_PAYLOAD_KEY"
 DURABILITY = "MODELYARD_DURABILITY"
 
 
@@ -57,6 +60,12 @@ class State:
             raise UserError(
                 f"the encryption key of kept answers ({KEY} or answers.key) is no base64 of 32 bytes"
             ) from None
+
+    def payload_key(self, *, make: bool) -> str:
+        """What encrypts kept requests, in base64; UserError where there is none and none is to be made."""
+        if not make and not _given(PAYLOADS) and not (self.folder / "payloads.key").is_file():
+            raise UserError(f"no key of payloads: set {PAYLOADS}, or name the state folder that holds payloads.key")
+        return _given(PAYLOADS) or self._secret("payloads.key", base64.b64encode(secrets.token_bytes(32)).decode())
 
     def admin_token(self) -> str:
         """What the admin API asks for."""

@@ -18,7 +18,8 @@ from modelyard.errors import AccountError
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 Clock = Callable[[], int]
-_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+_MONTH = re.compile(r"(19[7-9]|2[0-9]{2})[0-9]-(0[1-9]|1[0-2])")
+"""1970 to 2999: the month after it must be one too."""
 
 
 def host_clock() -> int:

@@ -81,10 +81,14 @@ def _flat(image: Image, channels: int) -> Array:
 
     image = ImageOps.exif_transpose(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        deep = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
+        # in place and in 32 bits: 50 million pixels took 2 GB and 9 s in doubles, and are 200 MB
+        deep = np.array(image, dtype=np.float32)
+        np.nan_to_num(deep, copy=False, posinf=0.0, neginf=0.0)
         sixteen = image.mode.startswith("I;16") or deep.max(initial=0.0) > 255  # else 32 bits that hold 8, or 0 to 1
         top = 65535.0 if sixteen else 255.0 if deep.max(initial=0.0) > 1 else 1.0
-        image = Images.fromarray(np.clip(np.round(deep * (255.0 / top)), 0, 255).astype(np.uint8))
+        deep *= np.float32(255.0 / top)
+        np.clip(np.round(deep, out=deep), 0, 255, out=deep)
+        image = Images.fromarray(deep.astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         clear = image.convert("RGBA")
         white = Images.new("RGBA", clear.size, (255, 255, 255, 255))

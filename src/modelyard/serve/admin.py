@@ -266,7 +266,11 @@ class Admin:
         def issue(held: Transaction) -> tuple[keys.Key, str, int]:
             expires = None if given.days is None else held.now + int(given.days * DAY)
             made, text = keys.issue(
-                held, identity, label=given.label, scopes=given.scopes or keys.SCOPES, expires=expires
+                held,
+                identity,
+                label=given.label,
+                scopes=keys.SCOPES if given.scopes is None else given.scopes,
+                expires=expires,
             )
             return made, text, held.now
 

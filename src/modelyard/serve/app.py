@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -25,14 +24,17 @@ from modelyard.serve.admin import Admin, AuditLog
 from modelyard.serve.completions import shaped
 from modelyard.serve.deployed import Deployed, Service
 from modelyard.serve.deployment import DeploymentFile
+from modelyard.serve.describing import whole
 from modelyard.serve.events import dumped
 from modelyard.serve.fleet import Entry, Fleet
 from modelyard.serve.gate import Gate
+from modelyard.serve.guarding import look
 from modelyard.serve.jobs import Jobs
 from modelyard.serve.lines import say, say_failure
 from modelyard.serve.live import PREDICTING, Live
 from modelyard.serve.meters import CONTENT_TYPE, Meters
 from modelyard.serve.patience import Front
+from modelyard.serve.payloads import Payloads
 from modelyard.serve.predictions import Predictions
 from modelyard.serve.reading import (
     read_body,
@@ -40,7 +42,6 @@ from modelyard.serve.reading import (
 from modelyard.serve.refusing import Refused
 
 Json = dict[str, Any]
-_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _SPEAKING = ("/v1/chat/completions", "/v1/completions")
 _PATHS = (
@@ -66,7 +67,7 @@ _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-sto
 class App:
     """The ASGI application. `draining` is what `/readyz` tells; `file` is the deployment that the fleet follows, `open_` opens what
     it names. `origins` are the sites whose pages may ask from a browser; without `docs` the description needs the administrator's
-    token."""
+    token; `payloads` keeps what is asked and answered."""
 
     def __init__(
         self,
@@ -76,6 +77,7 @@ class App:
         gate: Gate | None = None,
         origins: Sequence[str] = (),
         docs: bool = True,
+        payloads: Payloads | None = None,
     ) -> None:
         first = services[0]
         self.limits = first.limits
@@ -95,7 +97,8 @@ class App:
         self.paths = _PATHS
         self.docs = docs
         self.front = Front(self.limits, lambda: self.fleet.waiting)
-        self.predictions = Predictions(self.gate, self.fleet, self.meters, self.limits)
+        self.predictions = Predictions(self.gate, self.fleet, self.meters, self.limits, payloads=payloads)
+        self.payloads = payloads
         self._routes = _from_elsewhere(_routes(self), origins)
         self._straight = not origins
         """Whether predictions need no look at the routes: no other site's pages may ask."""
@@ -147,6 +150,19 @@ class App:
         if not self.docs:
             self.gate.check_admin(request.headers)
 
+    async def check_listing(self, request: Any) -> None:
+        """401 where the description is closed, and neither a customer nor the administrator asks what there is."""
+        if not self.docs:
+            try:
+                self.gate.check_admin(request.headers)
+            except Refused:
+                await self.gate.caller(request.headers, "predict")
+
+    def described(self, name: str | None) -> Json:
+        """The whole document, about one model or the default one."""
+        found = self.fleet.entry(name).live.description
+        return whole(found, name=name, accounts=not self.gate.open, jobs=self.jobs is not None, docs=self.docs)
+
     async def usage(self, request: Any) -> Any:
         """GET /v1/usage: what the caller's customer used this month, and the plan's limits."""
         caller = await self.gate.caller(request.headers, "usage")
@@ -168,7 +184,8 @@ class App:
             await self._routes(scope, receive, send)
             return
         began = time.perf_counter()
-        identity = scope["request_id"] = _identity(scope["headers"])
+        identity, fault = look(scope)
+        scope["request_id"] = identity
         status = 0
 
         async def answer(message: Any) -> None:
@@ -183,7 +200,9 @@ class App:
 
         self.meters.begin()
         try:
-            if self._straight and scope["path"] == "/v1/predict" and scope["method"] == "POST":
+            if fault is not None:
+                await _refusal(fault, identity)(scope, receive, answer)
+            elif self._straight and scope["path"] == "/v1/predict" and scope["method"] == "POST":
                 await self._predict(scope, receive, answer)
             else:
                 await self._routes(scope, receive, answer)
@@ -259,18 +278,23 @@ def _routes(app: App) -> Any:
 
     async def openapi(request: Any) -> Any:
         app.check_docs(request)
-        return _json(app.fleet.entry(request.path_params.get("model")).live.description)
+        return _json(app.described(request.path_params.get("model")))
 
     async def docs(request: Any) -> Any:
         app.check_docs(request)
-        html = page(app.fleet.entry(None).live.description)
+        html = page(app.described(None))
         return HTMLResponse(html, headers={"content-security-policy": policy(html)})
 
     async def models(request: Any) -> Any:
+        await app.check_listing(request)
         return _json({"object": "list", "data": [_listed(entry) for entry in app.fleet.entries.values()]})
 
     async def model(request: Any) -> Any:
+        await app.check_listing(request)
         return _json(_listed(app.fleet.entry(request.path_params["model"])))
+
+    async def only_post(request: Any) -> Any:
+        raise HTTPException(405, headers={"Allow": "POST"})  # else the path of a model's name would take it for one
 
     async def desk(request: Any) -> Any:
         html = console()
@@ -309,12 +333,16 @@ def _routes(app: App) -> Any:
         beginning = asyncio.create_task(_begin(app.gate))
         beside = [asyncio.create_task(app.fleet.follow())] if app.fleet.follows else []
         beside += [asyncio.create_task(app.jobs.work())] if app.jobs is not None else []
+        if app.payloads is not None:
+            app.payloads.start()
         yield
         for task in beside:
             task.cancel()
         await warming
         app.fleet.close()
         beginning.cancel()
+        if app.payloads is not None:
+            await asyncio.to_thread(app.payloads.stop)
         await app.gate.stop()
 
     from starlette.requests import ClientDisconnect
@@ -327,6 +355,7 @@ def _routes(app: App) -> Any:
         *(() if app.gate.open else (Route("/v1/usage", app.usage),)),
         Route("/v1/models", models),
         Route("/v1/models/{model}/predict", predict, methods=["POST"]),
+        Route("/v1/models/{model}/predict", only_post),
         Route("/v1/models/{model}/openapi.json", openapi),
         Route("/v1/models/{model:path}", shaped(model)),
         Route("/healthz", health),
@@ -392,17 +421,6 @@ async def _begin(gate: Gate) -> None:
         except ModelyardError as error:
             say_failure(error, while_doing="opening the accounts")
             await asyncio.sleep(1.0)
-
-
-def _identity(headers: list[tuple[bytes, bytes]]) -> str:
-    """The client's request id where it is a plain one, else a new one."""
-    for name, value in headers:
-        if name == b"x-request-id":
-            given = value.decode("latin-1")
-            if _ID.fullmatch(given):
-                return given
-            break
-    return os.urandom(12).hex()
 
 
 def _json(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Any:

@@ -140,8 +140,8 @@ class TextRequest(Options):
     """The logarithms of the tokens' probabilities are told, and those of so many likeliest tokens in each place."""
 
 
-def describe() -> dict[str, Any]:
-    """What the OpenAPI document says of the endpoints: its `paths` and their `schemas`."""
+def describe(name: str) -> dict[str, Any]:
+    """What the OpenAPI document says of the endpoints of a model of that name: its `paths` and their `schemas`."""
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
     told = (
@@ -151,6 +151,7 @@ def describe() -> dict[str, Any]:
     for path, operation, summary, kind in told:
         schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= schema.pop("$defs", {})
+        schema["properties"]["model"] |= {"enum": [name]}
         schemas[kind.__name__] = schema
         body = {"application/json": {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}}}
         paths[path] = {
@@ -159,18 +160,17 @@ def describe() -> dict[str, Any]:
                 "summary": summary,
                 "requestBody": {"required": True, "content": body},
                 "responses": {
-                    "200": {"description": "The answer, or its chunks as server-sent events."},
+                    "200": {
+                        "description": "The answer, or its chunks as server-sent events.",
+                        "content": {
+                            "application/json": {"schema": {"type": "object"}},
+                            "text/event-stream": {"schema": {"type": "string"}},
+                        },
+                    },
                     **{code: {"description": "Refused; the error says why."} for code in REFUSALS},
                 },
             }
         }
-    paths["/v1/models"] = {
-        "get": {
-            "operationId": "models",
-            "summary": "What answers here",
-            "responses": {"200": {"description": "One model."}},
-        }
-    }
     return {"paths": paths, "schemas": schemas}
 
 

@@ -107,7 +107,7 @@ class Deployed:
         if self.completions is not None:
             from modelyard.serve import asking
 
-            told = asking.describe()
+            told = asking.describe(self.name)
             found["paths"] |= told["paths"]
             found["components"]["schemas"] |= told["schemas"]
         return found

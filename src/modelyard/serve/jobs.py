@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import csv
 import fcntl
-import io
 import json
 import os
 import re
@@ -43,8 +42,16 @@ Json = dict[str, Any]
 FOLDER, TARIFF = "jobs", "batch"
 MOST_ROWS, MOST_BYTES = 100_000, 256 * 2**20
 """Of one job."""
+MOST_LINES = 4 * MOST_ROWS
+"""Lines of one file, empty ones and those inside a quoted field included."""
+MOST_COLUMNS = 10_000
+"""Of a CSV file's head."""
 MOST_OPEN = 20
 """Jobs of one customer that are not finished."""
+MOST_KEPT, MOST_DISK = 1000, 4 * 2**30
+"""Jobs of one customer, finished ones included, and bytes of their files, from which no further one is taken."""
+MOST_UPLOADS = 4
+"""Files that one process receives at once, one for each customer."""
 PIECE, PIECE_TIME = 64, 2.0
 """Rows in a piece at most, and seconds that it may take by what one row takes."""
 LOOK = 1.0
@@ -77,10 +84,12 @@ class Job(Frozen):
     reason: str = ""
     """Why it stopped."""
     ended: float | None = None
+    body: str = ""
+    """Hash of the model's name and the rows, so that its idempotency key is no other job's."""
 
     def told(self) -> Json:
         """As its customer sees it."""
-        return self.model_dump(mode="json", exclude={"customer", "key", "digest", "piece"})
+        return self.model_dump(mode="json", exclude={"customer", "key", "digest", "piece", "body"})
 
 
 class Jobs:
@@ -89,6 +98,8 @@ class Jobs:
     def __init__(self, state: Path, gate: Gate, fleet: Fleet, limits: Limits) -> None:
         self._folder, self._gate, self._fleet = state / FOLDER, gate, fleet
         self._limits = limits.model_copy(update={"max_body": MOST_BYTES, "body_time": 600.0})
+        self._longest = limits.max_body
+        self._senders: set[str] = set()
 
     def routes(self) -> list[Any]:
         """Starlette's routes."""
@@ -114,31 +125,38 @@ class Jobs:
             secrets.token_hex(10) if given is None else sha256(f"{caller.customer} {given}".encode()).hexdigest()[:20]
         )
         identity = f"job_{mark}"
-        if self._place(identity).exists():
-            return _json(self._read(identity, caller).told(), status=202)
-        unfinished = [job for job in self._all() if job.customer == caller.customer and job.ended is None]
-        if len(unfinished) >= MOST_OPEN:
-            raise Refused(
-                429, "too_many_jobs", f"{MOST_OPEN} jobs wait or run already. Wait for one to end.",
-                headers={"Retry-After": "60"},
+        if not self._place(identity).exists():
+            await asyncio.to_thread(self._check_room, caller.customer)
+        with self._uploading(caller.customer):
+            body = await read_body(request.stream(), request.headers.get("content-length"), self._limits)
+            asked = sha256(entry.live.name.encode() + b"\n" + body).hexdigest()
+            if self._place(identity).exists():
+                earlier = self._read(identity, caller)
+                if earlier.body not in ("", asked):
+                    raise Refused(
+                        422, "idempotency_conflict", "this idempotency key was used for another job. Send a new key."
+                    )
+                return _json(earlier.told(), status=202)
+            each = (
+                1
+                if entry.live.writes
+                else max(1, min(PIECE, int(PIECE_TIME / max(entry.live.engine.single_time, 1e-6))))
+            )
+            job = Job(
+                id=identity, model=entry.live.name, customer=caller.customer, key=caller.key, digest=caller.digest,
+                rows=0, piece=each, created=time.time(), body=asked,
             )  # fmt: skip
-        body = await read_body(request.stream(), request.headers.get("content-length"), self._limits)
-        records = await asyncio.to_thread(_records, body, request.headers.get("content-type", ""))
-        each = (
-            1 if entry.live.writes else max(1, min(PIECE, int(PIECE_TIME / max(entry.live.engine.single_time, 1e-6))))
-        )
-        job = Job(
-            id=identity, model=entry.live.name, customer=caller.customer, key=caller.key, digest=caller.digest,
-            rows=len(records), piece=each, created=time.time(),
-        )  # fmt: skip
-        await asyncio.to_thread(self._store, job, records)
+            job = await asyncio.to_thread(
+                self._store, job, body, request.headers.get("content-type", ""), self._longest
+            )
         say("job", id=job.id, model=job.model, rows=job.rows, key=caller.shown)
         return _json(job.told(), status=202)
 
     async def listed(self, request: Any) -> Any:
         """GET /v1/jobs: the caller's, the latest first."""
         caller = await self._gate.caller(request.headers, TARIFF)
-        mine = [job.told() for job in self._all() if job.customer == caller.customer]
+        jobs = await asyncio.to_thread(self._all)
+        mine = [job.told() for job in jobs if job.customer == caller.customer]
         return _json({"jobs": sorted(mine, key=lambda job: -job["created"])})
 
     async def one(self, request: Any) -> Any:
@@ -185,16 +203,60 @@ class Jobs:
                     return job
         raise Refused(404, "not_found", f"no job {identity[:40]!r}.")
 
-    def _store(self, job: Job, records: Sequence[Json]) -> None:
-        """The rows first, the job's file last: what has none is no job yet."""
+    def _check_room(self, customer: str) -> None:
+        """429 where the customer has enough jobs that are not finished, or enough on the disk."""
+        mine = [job for job in self._all() if job.customer == customer]
+        if sum(job.ended is None for job in mine) >= MOST_OPEN:
+            raise Refused(
+                429, "too_many_jobs", f"{MOST_OPEN} jobs wait or run already. Wait for one to end.",
+                headers={"Retry-After": "60"},
+            )  # fmt: skip
+        kept = sum(file.stat().st_size for job in mine for file in self._place(job.id).glob("*.jsonl"))
+        if len(mine) >= MOST_KEPT or kept >= MOST_DISK:
+            raise Refused(
+                429, "too_many_jobs", f"{len(mine)} jobs of {kept // 2**20} MiB are kept. Remove some: DELETE /v1/jobs/ID.",
+                headers={"Retry-After": "3600"},
+            )  # fmt: skip
+
+    @contextlib.contextmanager
+    def _uploading(self, customer: str) -> Iterator[None]:
+        """One file at a time for each customer, a few for all: each may hold a quarter of a gigabyte in memory."""
+        if customer in self._senders or len(self._senders) >= MOST_UPLOADS:
+            raise Refused(
+                429, "too_many_uploads", "another file of rows is being received. Send this one after it.",
+                headers={"Retry-After": "5"},
+            )  # fmt: skip
+        self._senders.add(customer)
+        try:
+            yield
+        finally:
+            self._senders.discard(customer)
+
+    def _store(self, job: Job, body: bytes, media: str, longest: int) -> Job:
+        """The rows first, the job's file last: what has none is no job yet. Refused where they cannot be read."""
         place = self._place(job.id)
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (place / "rows.jsonl").open("w", encoding="utf-8") as file:
-            for record in records:
-                file.write(json.dumps(record, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with (place / "rows.jsonl").open("w", encoding="utf-8") as file:
+                rows = 0
+                for record in _records(body, media, longest):
+                    rows += 1
+                    if rows > MOST_ROWS:
+                        raise Refused(413, "too_many_rows", f"more than {MOST_ROWS} rows in one job.")
+                    file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            if not rows:
+                raise Refused(
+                    400, "no_rows", "the file holds no row. Send JSON Lines, or CSV (Content-Type: text/csv) with a head."
+                )  # fmt: skip
+        except BaseException:
+            if not (place / "job.json").exists():
+                shutil.rmtree(place, ignore_errors=True)
+            raise
+        job = job.model_copy(update={"rows": rows})
         write_json(place / "job.json", job.model_dump(mode="json"))
+        return job
 
     # -- working ---------------------------------------------------------------------------------------------------------
 
@@ -202,7 +264,7 @@ class Jobs:
         """Look for jobs for ever, and work at one after the other; oldest first."""
         while True:
             try:
-                for job in sorted(self._all(), key=lambda job: job.created):
+                for job in sorted(await asyncio.to_thread(self._all), key=lambda job: job.created):
                     if job.ended is None:
                         await self._work_at(job)
                     elif time.time() - job.ended > KEPT:
@@ -303,20 +365,11 @@ def _sorted_out(records: Sequence[Json], inputs: Sequence[Column]) -> tuple[list
     return good, told
 
 
-def _records(body: bytes, media: str) -> list[Json]:
-    """Rows of JSON Lines, or of CSV with a head; 400 with the line that cannot be read."""
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Refused(400, "invalid_text", f"the rows are not UTF-8 (byte {error.start}).") from None
-    if "csv" in media.lower():
-        found: list[Json] = [
-            {name: value for name, value in row.items() if name is not None and value not in (None, "")}
-            for row in csv.DictReader(io.StringIO(text, newline=""))
-        ]
-    else:
-        found = []
-        for number, line in enumerate(text.split("\n"), 1):
+def _records(body: bytes, media: str, longest: int) -> Iterator[Json]:
+    """Rows of JSON Lines, or of CSV with a head, one at a time; 400 with the line that cannot be read, 413 where one is too long."""
+    lines = _text_lines(body, longest)
+    if "csv" not in media.lower():
+        for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
@@ -325,14 +378,38 @@ def _records(body: bytes, media: str) -> list[Json]:
                 raise Refused(400, "invalid_json", f"line {number} is not JSON: {error}") from None
             if not isinstance(given, dict):
                 raise Refused(400, "invalid_json", f"line {number} must be an object of fields.")
-            found.append(given)
-    if not found:
+            yield given
+        return
+    table = csv.reader(lines)
+    try:
+        head = next(table, [])
+        if len(head) > MOST_COLUMNS:
+            raise Refused(413, "too_many_columns", f"{len(head)} columns. Allowed: at most {MOST_COLUMNS}.")
+        for row in table:
+            if row:
+                yield {name: value for name, value in zip(head, row, strict=False) if value != ""}
+    except csv.Error as error:
         raise Refused(
-            400, "no_rows", "the file holds no row. Send JSON Lines, or CSV (Content-Type: text/csv) with a head."
-        )
-    if len(found) > MOST_ROWS:
-        raise Refused(413, "too_many_rows", f"{len(found)} rows in one job. Allowed: at most {MOST_ROWS}.")
-    return found
+            400, "invalid_csv", f"line {table.line_num} cannot be read: {error}. Long texts are sent as JSON Lines."
+        ) from None
+
+
+def _text_lines(body: bytes, longest: int) -> Iterator[str]:
+    """Lines of a text in UTF-8 with their ends; 400 or 413 at the first that is none, or is longer than one request may be."""
+    place = 3 if body.startswith(b"\xef\xbb\xbf") else 0
+    count = 0
+    while place < len(body):
+        end = body.find(b"\n", place) + 1 or len(body)
+        count += 1
+        if end - place > longest:
+            raise Refused(413, "line_too_long", f"line {count} has more than {longest} bytes.")
+        if count > MOST_LINES:
+            raise Refused(413, "too_many_rows", f"more than {MOST_LINES} lines in one job.")
+        try:
+            yield body[place:end].decode()
+        except UnicodeDecodeError as error:
+            raise Refused(400, "invalid_text", f"the rows are not UTF-8 (byte {place + error.start}).") from None
+        place = end
 
 
 def _kept_lines(path: Path, piece: int, rows: int) -> tuple[int, int]:

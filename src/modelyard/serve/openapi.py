@@ -243,6 +243,14 @@ def _schemas(state: State, limits: Limits, example: Mapping[str, Any]) -> Json:
     if state.makes == "image":
         made = {"type": "string", "contentEncoding": "base64", "contentMediaType": "image/png"}
         answer["properties"] = {"answer": made | {"description": state.target}}
+    if state.makes == "text":
+        counted = {"type": "integer", "minimum": 0}
+        answer["properties"] = {
+            "answer": {"type": "string", "description": state.target},
+            "finish_reason": {"enum": ["stop", "length"]},
+            "input_tokens": counted,
+            "output_tokens": counted,
+        }
     text, whole, null_text, null_whole = (
         {"type": "string"},
         {"type": "integer"},

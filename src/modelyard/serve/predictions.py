@@ -15,6 +15,7 @@ from typing import Any
 
 from modelyard.errors import RequestError
 from modelyard.rows import Column, Rows
+from modelyard.serve.deployed import Deployed
 from modelyard.serve.engine import Answered
 from modelyard.serve.events import dumped, sent
 from modelyard.serve.fleet import Entry, Fleet
@@ -22,6 +23,7 @@ from modelyard.serve.gate import Answer, Caller, Gate, Used, idempotency_of
 from modelyard.serve.leaving import while_there
 from modelyard.serve.limits import Limits
 from modelyard.serve.meters import Meters
+from modelyard.serve.payloads import Payloads
 from modelyard.serve.reading import (
     check_headers,
     is_form,
@@ -38,8 +40,11 @@ from modelyard.serve.refusing import Refused, invalid_rows
 class Predictions:
     """The endpoint."""
 
-    def __init__(self, gate: Gate, fleet: Fleet, meters: Meters, limits: Limits) -> None:
+    def __init__(
+        self, gate: Gate, fleet: Fleet, meters: Meters, limits: Limits, *, payloads: Payloads | None = None
+    ) -> None:
         self._gate, self._fleet, self._meters, self._limits = gate, fleet, meters, limits
+        self._payloads = payloads
 
     async def predict(self, request: Any) -> Any:
         """POST /v1/predict and /v1/models/NAME/predict."""
@@ -62,11 +67,18 @@ class Predictions:
             caller,
             lambda: self._awaited(request, asked),
             idempotency=idempotency,
-            body=body,
+            body=body
+            if idempotency is None
+            else entry.live.name.encode() + b"\n" + body,  # another model: another request
             bound=entry.live.bound(count),
         )
         request.scope["rows"] = count
         if asked.found is not None:  # not where the answer was given before
+            if self._payloads is not None and asked.deployed is not None:
+                self._payloads.add(
+                    asked.request_id, customer=caller.customer, model=entry.live.name, version=asked.deployed.version,
+                    rows=asked.rows(asked.deployed.inputs), answers=asked.found.answers, size=len(body) + len(answer.body),
+                )  # fmt: skip
             self._meters.rows(count, asked.found.usage)
             gate = known - begun + clock() - checked - asked.seconds
             writing = asked.seconds - asked.found.waited - asked.found.computed
@@ -93,6 +105,8 @@ class _Asked:
     limits: Limits
     found: Answered | None = None
     """What the model answered, once it has."""
+    deployed: Deployed | None = None
+    """... and which version of it."""
     seconds: float = 0.0
     """From the model's turn to the written answer."""
     _read: list[tuple[Sequence[Column], Rows]] = field(default_factory=list)
@@ -141,6 +155,7 @@ class _Asked:
             raise invalid_rows(
                 [(_endless(found.answers), None, "has values so extreme that the model has no finite answer")]
             ) from None
+        self.deployed = deployed
         self.found, self.seconds = found, time.perf_counter() - began
         return answer, Used({"request": len(rows)} | dict(found.usage), deployed.name, deployed.version)
 

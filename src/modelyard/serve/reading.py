@@ -9,6 +9,7 @@ answering.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import islice
@@ -17,6 +18,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from modelyard.errors import RequestError, nearest
+from modelyard.features.images import MOST_PIXELS as ONE_IMAGE
+from modelyard.features.images import size_of
 from modelyard.rows import Column, Rows, from_records, listed
 from modelyard.serve.limits import Limits
 from modelyard.serve.refusing import MOST_FAULTS, Fault, Refused, invalid_rows
@@ -24,8 +27,14 @@ from modelyard.serve.refusing import MOST_FAULTS, Fault, Refused, invalid_rows
 DISCARD = 4
 """A body over the limit is read on and thrown away up to this many limits, so that a client that sends before it listens
 gets its 413 and not a broken connection."""
+MOST_ARRIVING = 512 * 2**20
+"""Bytes of all bodies that are arriving at one process: who sends many large ones at once, slowly, fills no memory with them."""
 LONGEST_NAME = 200
 """Characters of an unknown field that are told: a name may be as long as a body."""
+MOST_PIXELS = 200_000_000
+"""Pixels of all images of one request: four of the largest camera's. They decode in seconds; without a bound a megabyte could ask for hours."""
+LONGEST_HEAD = 2048
+"""Bytes of a form's part before its content. What is searched for its name must be short: the search takes the square of it."""
 _UTF8_MARK = b"\xef\xbb\xbf"
 
 
@@ -42,8 +51,13 @@ def check_headers(headers: Mapping[str, str]) -> None:
         raise Refused(415, "unsupported_encoding", f"charset {charset[:40]!r} is not accepted. Send UTF-8.")
 
 
+_arriving = 0
+"""Bytes of bodies that are not whole yet."""
+
+
 async def read_body(stream: AsyncIterator[bytes], declared: str | None, limits: Limits) -> bytes:
-    """The whole body, at most `limits.max_body` bytes, within `limits.body_time`; 413 or 408 otherwise."""
+    """The whole body, at most `limits.max_body` bytes, within `limits.body_time`; 413 or 408 otherwise, 429 where too many arrive at once."""
+    global _arriving
     pieces: list[bytes] = []
     size = 0
     over = declared is not None and declared.isdecimal() and len(declared) < 20 and int(declared) > limits.max_body
@@ -51,6 +65,7 @@ async def read_body(stream: AsyncIterator[bytes], declared: str | None, limits: 
         async with asyncio.timeout(limits.body_time):
             async for piece in stream:
                 size += len(piece)
+                _arriving += len(piece)
                 over = over or size > limits.max_body
                 if not over:
                     pieces.append(piece)
@@ -58,6 +73,11 @@ async def read_body(stream: AsyncIterator[bytes], declared: str | None, limits: 
                     pieces.clear()
                     if size > DISCARD * limits.max_body:
                         break
+                if _arriving > MOST_ARRIVING and not over:
+                    raise Refused(
+                        429, "overloaded", "more is being received than this process has room for. Try again.",
+                        headers={"Retry-After": "2", "Connection": "close"},
+                    )  # fmt: skip
     except TimeoutError:
         raise Refused(
             408,
@@ -65,6 +85,8 @@ async def read_body(stream: AsyncIterator[bytes], declared: str | None, limits: 
             f"the body did not arrive within {limits.body_time:g} s.",
             headers={"Connection": "close"},
         ) from None
+    finally:
+        _arriving -= size
     if over:
         raise Refused(
             413, "body_too_large", f"the body has more than {limits.max_body} bytes. Send less at a time, or raise serve.max_body in the blueprint.",
@@ -128,7 +150,7 @@ def _fields(body: bytes, boundary: bytes, most: int) -> Iterator[tuple[str, byte
         if part.startswith(b"--"):  # the last boundary
             return
         head, _, content = part.partition(b"\r\n\r\n")
-        if found := _NAME.search(head):
+        if len(head) <= LONGEST_HEAD and (found := _NAME.search(head)):
             yield found[1].decode("utf-8", "replace"), content
 
 
@@ -202,7 +224,24 @@ def check_records(records: Sequence[Any], inputs: Sequence[Column]) -> Rows:
         faults += [fault for fault in error.faults if fault[:2] not in named and fault[1] in known]
     if faults:
         raise invalid_rows(sorted(faults, key=lambda fault: fault[0] or 0))
+    check_pixels(rows, inputs)
     return rows
+
+
+def check_pixels(rows: Rows, inputs: Sequence[Column]) -> None:
+    """413 where the images of the rows have more than `MOST_PIXELS` together, by what their headers say; one alone is bounded elsewhere."""
+    images = [data for column in inputs if column.type == "image" for data in rows[column.name] if data is not None]
+    if len(images) * ONE_IMAGE <= MOST_PIXELS:
+        return
+    total = 0
+    for data in images:
+        with contextlib.suppress(ValueError):  # no image: told where it is decoded
+            width, height, _ = size_of(data)
+            total += width * height
+    if total > MOST_PIXELS:
+        raise Refused(
+            413, "too_many_pixels", f"the images have {total:,} pixels together. Allowed: at most {MOST_PIXELS:,} in one request."
+        )  # fmt: skip
 
 
 def _misfits(records: Sequence[Mapping[str, Any]], inputs: Sequence[Column]) -> Iterator[Fault]:

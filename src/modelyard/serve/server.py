@@ -53,6 +53,7 @@ def serve(
     docs: bool = True,
     certificate: Path | None = None,
     certificate_key: Path | None = None,
+    keep_payloads: float | None = None,
     listening: Callable[[str], None] | None = None,
 ) -> int:
     """Serve packages until SIGTERM or SIGINT; returns the exit status, 0 after a clean drain.
@@ -63,6 +64,7 @@ def serve(
     the address once connections are accepted (port 0 takes a free one). `force` serves a package that a gate refused. PackageError
     where one is broken, UserError where the port is taken; both before anything listens. `origins` are sites whose pages may ask from a
     browser; without `docs` the description needs the administrator's token; with a `certificate` (and its key) it speaks HTTPS.
+    `keep_payloads`: days for which requests and answers are kept, encrypted, in the state folder (`payloads`); None: not at all.
     """
     tls = _tls(certificate, certificate_key)
     if workers < 1:
@@ -72,9 +74,16 @@ def serve(
         raise UserError("no package to serve. Name one, or a state folder that holds some (--state).")
     if state is not None:
         _place(packages, state, force=force)
+    if keep_payloads is not None:
+        if state is None:
+            raise UserError("payloads are kept in a state folder. Give one: --state DIR")
+        from modelyard.serve.payloads import Payloads
+
+        Payloads(state, days=keep_payloads)  # wrong days or a wrong key are told before anything listens
     work = functools.partial(
-        _application, packages, state=state, force=force, limits=limits, origins=origins, docs=docs
-    )
+        _application, packages, state=state, force=force, limits=limits, keep_payloads=keep_payloads, origins=origins,
+        docs=docs,
+    )  # fmt: skip
     if workers == 1:
         application = work()
         with _bound(host, port) as sock:
@@ -135,7 +144,13 @@ def _tls(certificate: Path | None, key: Path | None) -> dict[str, Any]:
 
 
 def _application(
-    packages: Sequence[Path], *, state: Path | None, force: bool, limits: Limits | None, **how: Any
+    packages: Sequence[Path],
+    *,
+    state: Path | None,
+    force: bool,
+    limits: Limits | None,
+    keep_payloads: float | None = None,
+    **how: Any,
 ) -> Any:
     """The application: of the packages themselves, or of what is placed in the state folder, the default first."""
     from modelyard.serve.app import create_app
@@ -147,6 +162,10 @@ def _application(
 
     if state is None:
         return create_app(*(open_(package) for package in packages), **how)
+    if keep_payloads is not None:
+        from modelyard.serve.payloads import Payloads
+
+        how["payloads"] = Payloads(state, days=keep_payloads)
     file = DeploymentFile(state)
     return create_app(*(open_(folder) for folder in file.live()), file=file, open_=open_, gate=_gate(state), **how)
 
@@ -225,6 +244,8 @@ def _serve_here(
     """Run uvicorn in this process on a bound socket."""
     import uvicorn
 
+    from modelyard.serve.guarding import guarded
+
     url = address(sock, tls=bool(tls))
 
     class Server(uvicorn.Server):
@@ -270,6 +291,7 @@ def _serve_here(
         proxy_headers=False,
         lifespan="on",
         ws="none",
+        http=guarded(),
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=int(application.limits.drain_time),
@@ -409,6 +431,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--force", action="store_true")
+    parser.add_argument("--keep-payloads", type=float)
     parser.add_argument(
         "--with-parent", action="store_true", help="drain when standard input closes: the starter is gone"
     )
@@ -425,6 +448,7 @@ def main(arguments: list[str] | None = None) -> int:
             state=given.state,
             certificate=given.certificate,
             certificate_key=given.certificate_key,
+            keep_payloads=given.keep_payloads,
         )
     except ModelyardError as error:
         sys.stderr.write(f"{error}\n")
