@@ -17,6 +17,7 @@ import typer
 from modelyard.accounts import commands as accounts
 from modelyard.errors import ModelyardError, UserError
 from modelyard.serve.commands import app as models
+from modelyard.serve.feedback_commands import app as feedback
 from modelyard.serve.payload_commands import app as payloads
 
 app = typer.Typer(
@@ -314,6 +315,7 @@ class Screen:
 
 app.add_typer(models, name="models")
 app.add_typer(payloads, name="payloads")
+app.add_typer(feedback, name="feedback")
 
 
 if __name__ == "__main__":

@@ -121,6 +121,12 @@ class Client:
         """The answer for one row."""
         return self.predict([row], idempotency=idempotency)[0]
 
+    def feedback(self, request_id: str, labels: Sequence[str | float | None], *, consent: bool = False) -> int:
+        """What turned out to be true of a request's rows, None where it is not known; how many labels were kept. `consent`: the rows may
+        be learnt from. `request_id` is that of the answers, at most 30 days old."""
+        body = {"request_id": request_id, "labels": list(labels), "consent": consent}
+        return int(self._json("POST", "/v1/feedback", body)["recorded"])
+
     def usage(self) -> dict[str, Any]:
         """What was used this month: `{"month", "plan", "limits", "usage": {tariff: {unit: count}}}`."""
         return self._json("GET", "/v1/usage")

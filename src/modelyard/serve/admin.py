@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from modelyard.accounts.database import Transaction
     from modelyard.accounts.till import Till
     from modelyard.serve.deployment import DeploymentFile
+    from modelyard.serve.feedback import Feedback
 
 Json = dict[str, Any]
 LOG = "admin.jsonl"
@@ -96,6 +97,7 @@ class Admin:
 
     def __init__(self, gate: Gate, fleet: Fleet, live: Live, *, file: DeploymentFile | None, log: AuditLog) -> None:
         self._gate, self._fleet, self._live, self._file, self._log = gate, fleet, live, file, log
+        self.feedback: Feedback | None = None
 
     def routes(self) -> list[Any]:
         """Starlette's routes."""
@@ -112,6 +114,7 @@ class Admin:
             get("/models", self.models),
             post("/models/{model}/promote", self.promote),
             post("/models/{model}/roll-back", self.roll_back),
+            get("/quality", self.quality),
             get("/plans", self.plans),
             get("/customers", self.customers),
             post("/customers", self.add_customer),
@@ -191,6 +194,10 @@ class Admin:
         return self._file
 
     # -- customers -------------------------------------------------------------------------------------------------------
+
+    async def quality(self, request: Any) -> Json:
+        """GET /admin/quality: how good the versions are by the labels that came back."""
+        return {"models": [] if self.feedback is None else await asyncio.to_thread(self.feedback.quality)}
 
     async def plans(self, request: Any) -> Json:
         """GET /admin/plans: the newest of each name."""

@@ -26,10 +26,13 @@ from modelyard.serve.deployed import Deployed, Service
 from modelyard.serve.deployment import DeploymentFile
 from modelyard.serve.describing import whole
 from modelyard.serve.events import dumped
+from modelyard.serve.feedback import Feedback
 from modelyard.serve.fleet import Entry, Fleet
 from modelyard.serve.gate import Gate
 from modelyard.serve.guarding import look
 from modelyard.serve.jobs import Jobs
+from modelyard.serve.labels import Labels
+from modelyard.serve.labels import database as labels_of
 from modelyard.serve.lines import say, say_failure
 from modelyard.serve.live import PREDICTING, Live
 from modelyard.serve.meters import CONTENT_TYPE, Meters
@@ -50,6 +53,7 @@ _PATHS = (
     "/v1/predict",
     "/v1/models",
     "/v1/usage",
+    "/v1/feedback",
     "/v1/jobs",
     "/healthz",
     "/readyz",
@@ -99,8 +103,13 @@ class App:
         self.paths = _PATHS
         self.docs = docs
         self.front = Front(self.limits, lambda: self.fleet.waiting)
+        self.labels = None if file is None or self.gate.open else Labels(labels_of(file.state))
+        self.feedback = None if self.labels is None else Feedback(self.gate, self.fleet, self.labels)
+        self.admin.feedback = self.feedback
         self.gate.alone_when(lambda: self.front.inside <= 1)
-        self.predictions = Predictions(self.gate, self.fleet, self.meters, self.limits, payloads=payloads)
+        self.predictions = Predictions(
+            self.gate, self.fleet, self.meters, self.limits, payloads=payloads, labels=self.labels
+        )
         self.payloads, self.telemetry = payloads, telemetry
         self._routes = _from_elsewhere(_routes(self), origins)
         self._straight = not origins
@@ -351,16 +360,18 @@ def _routes(app: App) -> Any:
         beginning = asyncio.create_task(_begin(app.gate))
         beside = [asyncio.create_task(app.fleet.follow())] if app.fleet.follows else []
         beside += [asyncio.create_task(app.jobs.work())] if app.jobs is not None else []
-        if app.payloads is not None:
-            app.payloads.start()
+        for keeper in (app.payloads, app.labels):
+            if keeper is not None:
+                keeper.start()
         yield
         for task in beside:
             task.cancel()
         await warming
         app.fleet.close()
         beginning.cancel()
-        if app.payloads is not None:
-            await asyncio.to_thread(app.payloads.stop)
+        for keeper in (app.payloads, app.labels):
+            if keeper is not None:
+                await asyncio.to_thread(keeper.stop)
         if app.telemetry is not None:
             await asyncio.to_thread(app.telemetry.close)
         await app.gate.stop()
@@ -373,6 +384,7 @@ def _routes(app: App) -> Any:
         *(Route(path, app.speak, methods=["POST"]) for path in _SPEAKING),
         *(app.jobs.routes() if app.jobs is not None else ()),
         *(() if app.gate.open else (Route("/v1/usage", app.usage),)),
+        *(() if app.feedback is None else (Route("/v1/feedback", app.feedback.give, methods=["POST"]),)),
         Route("/v1/models", models),
         Route("/v1/models/{model}/predict", predict, methods=["POST"]),
         Route("/v1/models/{model}/predict", only_post),

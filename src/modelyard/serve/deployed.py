@@ -31,6 +31,8 @@ class Service:
     limits: Limits = field(default_factory=Limits)
     examples: tuple[Mapping[str, Any], ...] = ()
     """Rows for the description and the page; by default one made of the columns' examples."""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    """What it reached on the test rows, by metric."""
     hash: str = ""
     """SHA-256 of the package's hashes; empty for what was never packaged."""
     source: Any = None

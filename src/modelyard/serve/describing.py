@@ -49,6 +49,7 @@ def whole(model: Json, *, name: str | None, accounts: bool, jobs: bool, docs: bo
     paths |= _open(accounts=accounts, docs=docs)
     if accounts:
         paths |= {"/v1/usage": {"get": _get("usage", "What your customer used this month", _ref("Usage"), KEY)}}
+        paths |= {"/v1/feedback": {"post": _feedback()}}
         paths |= _admin()
     if jobs:
         paths |= _jobs()
@@ -120,6 +121,15 @@ def _jobs() -> Json:
     }  # fmt: skip
 
 
+def _feedback() -> Json:
+    """True labels."""
+    from modelyard.serve.feedback import Given
+
+    body = {"required": True, "content": {"application/json": {"schema": Given.model_json_schema()}}}
+    done = _object(request_id=TEXT, recorded=WHOLE, replaced=WHOLE)
+    return {**_get("feedback", "What turned out to be true of an answer", done, KEY), "requestBody": body}
+
+
 def _admin() -> Json:
     """The administrator's paths."""
     from modelyard.serve.admin import NewCustomer, NewKey, Nothing, RollBack
@@ -148,6 +158,7 @@ def _admin() -> Json:
         "/admin/models": get("admin_models", "Models and their versions", _object(models={"type": "array", "items": free})),
         "/admin/models/{model}/promote": post("promote", "Make the version that is tried the live one", done, Nothing, _path("model")),
         "/admin/models/{model}/roll-back": post("roll_back", "Take a version back", done, RollBack, _path("model")),
+        "/admin/quality": get("admin_quality", "How good the versions are by the labels that came back", _object(models={"type": "array", "items": free})),
         "/admin/plans": get("admin_plans", "Plans on offer", _object(plans={"type": "array", "items": free})),
         "/admin/customers": get("admin_customers", "Customers", many("customers", "Customer")) | post("add_customer", "Add a customer", _object(id=TEXT, name=TEXT), NewCustomer),
         "/admin/customers/{customer}/close": post("close_customer", "End a customer", done, Nothing, customer),

@@ -54,6 +54,7 @@ def open_service(package: Path, *, force: bool = False, limits: Limits | None = 
         predictor=opened.predictor,
         limits=limits or Limits(max_rows=manifest.max_rows, max_body=manifest.max_body, p95=manifest.p95),
         examples=manifest.examples,
+        metrics=manifest.metrics,
         hash=sha256(opened.folder / HASHES),
         source=opened,
     )

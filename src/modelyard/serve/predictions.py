@@ -20,6 +20,7 @@ from modelyard.serve.engine import Answered
 from modelyard.serve.events import dumped, sent
 from modelyard.serve.fleet import Entry, Fleet
 from modelyard.serve.gate import Answer, Caller, Gate, Used, idempotency_of
+from modelyard.serve.labels import Labels
 from modelyard.serve.leaving import while_there
 from modelyard.serve.limits import Limits
 from modelyard.serve.meters import STAGES, Meters
@@ -45,10 +46,17 @@ class Predictions:
     """The endpoint."""
 
     def __init__(
-        self, gate: Gate, fleet: Fleet, meters: Meters, limits: Limits, *, payloads: Payloads | None = None
+        self,
+        gate: Gate,
+        fleet: Fleet,
+        meters: Meters,
+        limits: Limits,
+        *,
+        payloads: Payloads | None = None,
+        labels: Labels | None = None,
     ) -> None:
         self._gate, self._fleet, self._meters, self._limits = gate, fleet, meters, limits
-        self._payloads = payloads
+        self._payloads, self._labels = payloads, labels
 
     async def predict(self, request: Any) -> Any:
         """POST /v1/predict and /v1/models/NAME/predict."""
@@ -80,6 +88,11 @@ class Predictions:
         if asked.found is not None and asked.deployed is not None:  # not where the answer was given before
             self._meters.rows(count, asked.found.usage)
             self._tell(request.scope, asked.deployed, asked.parts(begun, known, read, checked))
+            if self._labels is not None:
+                self._labels.add(
+                    asked.request_id, customer=caller.customer, model=entry.live.name, version=asked.deployed.version,
+                    answers=asked.found.answers,
+                )  # fmt: skip
             if self._payloads is not None:
                 self._payloads.add(
                     asked.request_id, customer=caller.customer, model=entry.live.name, version=asked.deployed.version,
