@@ -823,6 +823,27 @@ def test_the_judge_sees_what_is_not_refused(fortress: Fortress) -> None:
     judge(fortress, Attack("clean", frozenset({"422 invalid_rows"}), lambda fort: fort.ask({"stranger": 1})))
 
 
+def test_a_job_with_an_image_that_cannot_be_read_stops_no_other(fortress: Fortress) -> None:
+    """One such row once stopped all jobs of all customers, for ever."""
+    good = base64.b64encode(PICTURE).decode()
+    bad, deep = base64.b64encode(PICTURE[:40]).decode(), "bm8gaW1hZ2U="
+    rows = b"".join(json.dumps({"picture": each}).encode() + b"\n" for each in (good, bad, good, good, deep, good, ""))
+    _, key = fortress.hire()
+    client = fortress.client(key)
+    poison = client.post("/v1/jobs?model=stripes", content=rows).json()["id"]
+    after = fortress.asking.post("/v1/jobs", content=GOOD.replace(b'{"row": ', b"").rstrip(b"}") + b"}").json()["id"]
+    until(lambda: fortress.asking.get(f"/v1/jobs/{after}").json()["status"] == "done")
+    until(lambda: client.get(f"/v1/jobs/{poison}").json()["ended"])
+    told = client.get(f"/v1/jobs/{poison}").json()
+    assert (told["status"], told["done"], told["failed"]) == ("done", 7, 3)
+    lines = [json.loads(line) for line in client.get(f"/v1/jobs/{poison}/results").text.splitlines()]
+    assert [line["row"] for line in lines if "error" in line] == [1, 4, 6]
+    assert all("cannot be read" in lines[row]["error"] or "no image" in lines[row]["error"] for row in (1, 4))
+    usage = client.get("/v1/usage").json()["usage"]["batch"]
+    assert usage["image"] == usage["request"] == 4
+    assert fortress.faults() == []
+
+
 # -- what takes many ---------------------------------------------------------------------------------------------------------
 
 
