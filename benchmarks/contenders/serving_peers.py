@@ -1,6 +1,6 @@
-"""Peers that serve the same encoder: a FastAPI handler, and LitServe with its batching, on ONNX Runtime or torch fp32.
+"""Peers that serve the same encoder on ONNX Runtime or torch fp32: a FastAPI handler; LitServe's stands in `serving_litserve`.
 
-    python serving_peers.py serve fastapi-onnx FOLDER PORT
+    python serving_peers.py onnx FOLDER PORT
 
 `FOLDER` holds `model.onnx`, `tokenizer.json`, `config.json`, `weights.safetensors` and `peer.json` (`max_length`, `pad`, `classes`,
 `gain`). Each is written as its documentation shows; a request is `{"text": ...}`, an answer the class and the probabilities.
@@ -16,9 +16,6 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-BATCH, BATCH_TIME = 16, 0.005
-"""LitServe's largest batch, and seconds that it waits for one to fill."""
 
 
 class Model:
@@ -111,34 +108,6 @@ def fastapi(folder: Path, port: int, *, torch: bool) -> None:
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
 
 
-def litserve(folder: Path, port: int, *, torch: bool) -> None:
-    """Its batching, one worker, because the model uses every core."""
-    import litserve as ls
-
-    class Api(ls.LitAPI):
-        def setup(self, device: Any) -> None:
-            self.model = Model(folder, torch=torch)
-
-        def decode_request(self, request: Any) -> str:
-            return str(request["text"])
-
-        def predict(self, texts: Any) -> Any:
-            return self.model(list(texts))
-
-        def encode_response(self, output: Any) -> Any:
-            return output
-
-    server = ls.LitServer(
-        Api(max_batch_size=BATCH, batch_timeout=BATCH_TIME), accelerator="cpu", devices=1, workers_per_device=1
-    )
-    server.run(host="127.0.0.1", port=port, log_level="warning", generate_client_file=False, access_log=False)
-
-
-KINDS = {
-    "fastapi-onnx": (fastapi, False), "fastapi-torch": (fastapi, True), "litserve-onnx": (litserve, False), "litserve-torch": (litserve, True),
-}  # fmt: skip
-
-
 class Peer:
     """The contender: starts a server and ends it."""
 
@@ -161,9 +130,11 @@ class Peer:
         )
 
     def start(self, kind: str, folder: str, port: int) -> None:
-        """Start one; it is asked until it answers."""
+        """Start `fastapi-onnx` and the like; it is asked until it answers."""
+        server, runtime = kind.split("-")
+        program = Path(__file__).with_name({"fastapi": "serving_peers.py", "litserve": "serving_litserve.py"}[server])
         self.process = subprocess.Popen(
-            [sys.executable, __file__, "serve", kind, folder, str(port)], start_new_session=True
+            [sys.executable, str(program), runtime, folder, str(port)], start_new_session=True
         )
 
     def stop(self) -> None:
@@ -175,9 +146,8 @@ class Peer:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["serve"]:
-        serve, with_torch = KINDS[sys.argv[2]]
-        serve(Path(sys.argv[3]), int(sys.argv[4]), torch=with_torch)
+    if sys.argv[1:]:
+        fastapi(Path(sys.argv[2]), int(sys.argv[3]), torch=sys.argv[1] == "torch")
     else:
         import _talk
 

@@ -146,7 +146,6 @@ class Engine:
             seconds = self._clock() - asked
             if len(rows) == 1:
                 self.single_time += (seconds - self.single_time) / 16
-            self._patience.rested(self._clock())
             self._meters.ran(len(rows), 0.0)
             return Answered(answers, self._predictor.task.usage(rows, answers), 0.0, seconds)
         loop = asyncio.get_running_loop()
@@ -188,9 +187,7 @@ class Engine:
             expected = self._pace.backlog(first, budget=budget)
             if self._turning:
                 expected += max(self._until - now, 0.0)
-            else:
-                self._patience.rested(now)
-            too_late = expected > self._patience.bearable(now) and not ask.later
+            too_late = not ask.later and not self._patience.admits(expected)
             if too_late or (self._turning and self._pace.backlog(last, budget=budget) > patience):
                 self._meters.dropped("overloaded")
                 raise too_long(expected)
@@ -254,8 +251,6 @@ class Engine:
                 self._fail(part, error)
         with self._lock:
             self._turning = bool(self._queue)
-            if not self._turning:
-                self._patience.rested(self._clock())
         if self._turning:
             with contextlib.suppress(RuntimeError):  # the thread was let go: the process is ending
                 self.thread.submit(self._turn)

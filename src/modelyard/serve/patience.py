@@ -1,8 +1,9 @@
-"""How long a request may have to wait before it is refused, and whether the front of the service is itself the queue.
+"""Which requests are let in: those that can be answered within the target, and now and then one that cannot.
 
-A burst may wait for twice the target: it passes. Where there has been no idle moment for longer than that, the queue is a standing
-one, and only what can be answered within the target comes in; the other half of it is for the answer itself (controlled delay:
-Nichols, Jacobson 2012; with these two limits: Maurer, "Fail at Scale", 2015).
+A target is one on the 95th percentile, so a few may be late: a burst may fill the queue for twice the target, and is paid for with
+tokens that every request in time earns a fiftieth of. Under a load that lasts the tokens are spent, and only what waits for at most
+half of the target comes in; the other half is for the answer itself. What is refused is refused at once, before it costs anything
+(as a controlled delay does, Nichols and Jacobson 2012, but by the expected wait, so that those who are let in are in time).
 
 A slow model's queue stands before the model (`engine`). Of a fast one it stands in the event loop, which reads, checks, bills and
 writes: `Front` counts the requests that are there and what each costs the loop, and refuses before anything is read.
@@ -18,28 +19,34 @@ from contextlib import contextmanager
 from modelyard.serve.limits import Limits
 from modelyard.serve.refusing import Refused
 
+TOKENS, EARNED = 25.0, 0.02
+"""Requests of a burst that may be late, and how much of one every request in time earns: 2 % are late where the load lasts, which
+leaves 3 % of the 95th percentile's five to answers that take longer than expected."""
+BURST = 0.1
+"""Seconds that a burst may fill the queue for, however short the target is."""
 EACH = 32
 """Requests over which the loop's work is measured."""
 
 
 class Patience:
-    """How long a request may wait."""
+    """Who may wait, by how long they would."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._idle = -math.inf
+        self._tokens = TOKENS
 
-    def rested(self, now: float) -> None:
-        """There is nothing to do at this moment."""
-        self._idle = now
-
-    def bearable(self, now: float) -> float:
-        """Seconds a request may have to wait."""
+    def admits(self, expected: float) -> bool:
+        """Whether a request that would wait for so many seconds is let in; if so it is counted."""
         target = self._limits.p95
-        if target is None:
-            return self._limits.queue_time
-        burst = max(2 * target, 0.1)
-        return min(self._limits.queue_time, burst if now - self._idle < burst else target / 2)
+        if target is None or expected > self._limits.queue_time:
+            return expected <= self._limits.queue_time
+        if expected <= target / 2:
+            self._tokens = min(self._tokens + EARNED, TOKENS)
+            return True
+        if expected > max(2 * target, BURST) or self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
 
 
 def too_long(expected: float) -> Refused:
@@ -58,10 +65,9 @@ class Front:
         limits: Limits,
         elsewhere: Callable[[], int],
         *,
-        clock: Callable[[], float] = time.monotonic,
         work: Callable[[], float] = time.thread_time,
     ) -> None:
-        self._patience, self._elsewhere, self._clock, self._work = Patience(limits), elsewhere, clock, work
+        self._patience, self._elsewhere, self._work = Patience(limits), elsewhere, work
         self.each = 0.0
         """Seconds that the loop works for each answer, refusals that came with it included."""
         self.inside = 0
@@ -71,11 +77,8 @@ class Front:
     @contextmanager
     def __call__(self) -> Iterator[None]:
         """One request, from its first byte to its last; 429 where it would wait too long for the loop."""
-        now = self._clock()
-        if self.inside == 0:
-            self._patience.rested(now)
         expected = (self.inside - self._elsewhere()) * self.each
-        if expected > self._patience.bearable(now):
+        if not self._patience.admits(expected):
             raise too_long(expected)
         self.inside += 1
         try:
