@@ -10,6 +10,7 @@ import base64
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,7 +51,10 @@ def schemathesis(document: Path | str, url: str, token: str, *, only: str, examp
         "--request-timeout", str(LATE), "--seed", "4", "--no-color", "--generation-database", "none", "--suppress-health-check", "all",
         "--exclude-path", "/v1/models/{model}/openapi.json",
     ]  # fmt: skip
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False, cwd=Path(__file__).parent)  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:  # what it remembers of a run is nobody's business
+        ended = subprocess.run(
+            command, capture_output=True, text=True, timeout=seconds, check=False, cwd=folder
+        )  # fmt: skip
     return ended.returncode, ended.stdout[-6000:] + ended.stderr[-2000:]
 
 
