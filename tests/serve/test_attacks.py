@@ -22,6 +22,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -681,6 +682,34 @@ def sql_in_every_string(fort: Fortress) -> Any:
     return answers
 
 
+@attack(
+    "422 not_possible",
+    "404 not_found",
+    "404 model_not_found",
+    "422 invalid_rows",
+    "400",
+    "400 bad_idempotency_key",
+    "400 model_not_found",
+)
+def nul_in_every_string(fort: Fortress) -> Any:
+    """PostgreSQL keeps no NUL; SQLite does."""
+    return [
+        *(fort.admin.get(f"/admin/customers/{place}/{what}") for place in ("%00", f"{fort.customer}%00") for what in ("keys", "usage", "invoice")),
+        *(fort.admin.post(f"/admin/customers/a%00/{what}", json={}) for what in ("keys", "close")),
+        *(fort.admin.post(f"/admin/keys/a%00/{what}", json={}) for what in ("rotate", "revoke")),
+        fort.admin.post("/admin/models/standing%00/promote", json={}),
+        fort.admin.post("/admin/models/standing/roll-back", json={"reason": "a\x00b"}),
+        fort.admin.get(f"/admin/customers/{fort.customer}/usage", params={"month": "2026-11\x00"}),
+        fort.admin.post("/admin/customers", json={"name": "x", "plan": "free\x00"}),
+        fort.admin.post(f"/admin/customers/{fort.customer}/keys", json={"scopes": ["predict\x00"]}),
+        fort.asking.get("/v1/models/standing%00"),
+        fort.asking.get("/v1/jobs/job_%00"),
+        fort.asking.post("/v1/jobs?model=standing%00", content=b"{}"),
+        fort.asking.post("/v1/completions", json={"model": "talk\x00", "prompt": "a"}),
+        fort.request(PREDICT, JSON, LENGTH, b"Idempotency-Key: a\x00b", body=GOOD),
+    ]  # fmt: skip
+
+
 @attack("422 not_possible", "422 invalid_body")
 def names_and_labels_that_hide(fort: Fortress) -> Any:
     hidden = ("a\x00b", "a\nb", "a\x1b[31mb", "a\u202eb", "a\u2028b", "a\x7fb", "", "   ", "x" * 5000)
@@ -940,3 +969,20 @@ def test_no_name_runs_in_the_console(fortress: Fortress) -> None:
         assert page.do("return document.title") != "owned"
     finally:
         page.driver.quit()
+
+
+STRINGS = ("sql_in_every_string", "names_and_labels_that_hide", "names_that_look_like_others", "months_and_days_beyond_the_calendar", "nul_in_every_string", "keys_that_are_revoked_expired_or_closed", "names_that_a_page_or_a_spreadsheet_would_run")  # fmt: skip
+
+
+def test_strings_do_no_more_on_postgresql(
+    launch: Callable[..., Running], tmp_path: Path, postgres: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What SQLite takes PostgreSQL may not (a NUL): refused there as here, and never a fault of the ledger."""
+    address = postgres.new()
+    monkeypatch.setenv("MODELYARD_DATABASE", address)  # for the judge, who looks into the same database
+    elsewhere = Fortress(launch, tmp_path, MODELYARD_DATABASE=address)
+    for each in ATTACKS:
+        if each.name in STRINGS:
+            judge(elsewhere, each)
+    assert {each.name for each in ATTACKS} >= set(STRINGS)
+    assert elsewhere.running.stop() == 0
