@@ -23,7 +23,7 @@ from modelyard.serve.gate import Answer, Caller, Gate, Used, idempotency_of
 from modelyard.serve.leaving import while_there
 from modelyard.serve.limits import Limits
 from modelyard.serve.meters import Meters
-from modelyard.serve.payloads import Payloads
+from modelyard.serve.payloads import Payloads, of_rows
 from modelyard.serve.reading import (
     check_headers,
     is_form,
@@ -77,7 +77,7 @@ class Predictions:
             if self._payloads is not None and asked.deployed is not None:
                 self._payloads.add(
                     asked.request_id, customer=caller.customer, model=entry.live.name, version=asked.deployed.version,
-                    rows=asked.rows(asked.deployed.inputs), answers=asked.found.answers, size=len(body) + len(answer.body),
+                    read=of_rows(asked.rows(asked.deployed.inputs), asked.found.answers), size=len(body) + len(answer.body),
                 )  # fmt: skip
             self._meters.rows(count, asked.found.usage)
             gate = known - begun + clock() - checked - asked.seconds
