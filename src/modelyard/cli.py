@@ -162,6 +162,9 @@ def serve(
         float | None,
         typer.Option(metavar="DAYS", help="Keep requests and answers, encrypted, for so many days (`yard payloads`)."),
     ] = None,
+    telemetry: Annotated[
+        str | None, typer.Option(metavar="URL", help="Send traces to this OpenTelemetry collector (OTLP over HTTP).")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Serve a package whose gates failed.")] = False,
 ) -> None:
     """Serve packages over HTTP: /v1/predict, /healthz, /readyz, /metrics, /docs, /console.
@@ -193,6 +196,7 @@ def serve(
             certificate=certificate,
             certificate_key=certificate_key,
             keep_payloads=keep_payloads,
+            telemetry=telemetry,
         )
     )
 

@@ -40,6 +40,7 @@ from modelyard.serve.reading import (
     read_body,
 )  # fmt: skip
 from modelyard.serve.refusing import Refused
+from modelyard.serve.telemetry import PARTS, Telemetry
 
 Json = dict[str, Any]
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -67,7 +68,7 @@ _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-sto
 class App:
     """The ASGI application. `draining` is what `/readyz` tells; `file` is the deployment that the fleet follows, `open_` opens what
     it names. `origins` are the sites whose pages may ask from a browser; without `docs` the description needs the administrator's
-    token; `payloads` keeps what is asked and answered."""
+    token; `payloads` keeps what is asked and answered; `telemetry` is told of every request."""
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class App:
         origins: Sequence[str] = (),
         docs: bool = True,
         payloads: Payloads | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         first = services[0]
         self.limits = first.limits
@@ -98,7 +100,7 @@ class App:
         self.docs = docs
         self.front = Front(self.limits, lambda: self.fleet.waiting)
         self.predictions = Predictions(self.gate, self.fleet, self.meters, self.limits, payloads=payloads)
-        self.payloads = payloads
+        self.payloads, self.telemetry = payloads, telemetry
         self._routes = _from_elsewhere(_routes(self), origins)
         self._straight = not origins
         """Whether predictions need no look at the routes: no other site's pages may ask."""
@@ -199,6 +201,8 @@ class App:
             await send(message)
 
         self.meters.begin()
+        if self.telemetry is not None:
+            scope[PARTS] = []
         try:
             if fault is not None:
                 await _refusal(fault, identity)(scope, receive, answer)
@@ -235,6 +239,19 @@ class App:
                 )  # fmt: skip
             if path not in _PROBES or status >= 500:
                 say("request", **facts)
+                if self.telemetry is not None:
+                    self._trace(scope, method, path, status, began)
+
+    def _trace(self, scope: Any, method: str, path: str, status: int, began: float) -> None:
+        assert self.telemetry is not None
+        facts: Json = {
+            "http.request.method": method,
+            "http.route": path,
+            "http.response.status_code": status,
+            "modelyard.request_id": scope["request_id"],
+            **{f"modelyard.{name}": scope[name] for name in ("rows", "model", "version") if name in scope},
+        }
+        self.telemetry.tell(scope["headers"], f"{method} {path}", began, facts, scope[PARTS])
 
     async def _predict(self, scope: Any, receive: Any, send: Any) -> None:
         """What the routes do for a prediction, without looking for it among them: most requests are one."""
@@ -343,6 +360,8 @@ def _routes(app: App) -> Any:
         beginning.cancel()
         if app.payloads is not None:
             await asyncio.to_thread(app.payloads.stop)
+        if app.telemetry is not None:
+            await asyncio.to_thread(app.telemetry.close)
         await app.gate.stop()
 
     from starlette.requests import ClientDisconnect

@@ -22,7 +22,7 @@ from modelyard.serve.fleet import Entry, Fleet
 from modelyard.serve.gate import Answer, Caller, Gate, Used, idempotency_of
 from modelyard.serve.leaving import while_there
 from modelyard.serve.limits import Limits
-from modelyard.serve.meters import Meters
+from modelyard.serve.meters import STAGES, Meters
 from modelyard.serve.payloads import Payloads, of_rows
 from modelyard.serve.reading import (
     check_headers,
@@ -35,6 +35,10 @@ from modelyard.serve.reading import (
     wants_picture,
 )  # fmt: skip
 from modelyard.serve.refusing import Refused, invalid_rows
+from modelyard.serve.telemetry import PARTS, Part
+
+_STAGE_OF = {"caller": "gate", "reserve": "gate", "settle": "gate"}
+"""The stage of the meters that a part belongs to, where it is not its own."""
 
 
 class Predictions:
@@ -73,19 +77,26 @@ class Predictions:
             bound=entry.live.bound(count),
         )
         request.scope["rows"] = count
-        if asked.found is not None:  # not where the answer was given before
-            if self._payloads is not None and asked.deployed is not None:
+        if asked.found is not None and asked.deployed is not None:  # not where the answer was given before
+            self._meters.rows(count, asked.found.usage)
+            self._tell(request.scope, asked.deployed, asked.parts(begun, known, read, checked))
+            if self._payloads is not None:
                 self._payloads.add(
                     asked.request_id, customer=caller.customer, model=entry.live.name, version=asked.deployed.version,
                     read=of_rows(asked.rows(asked.deployed.inputs), asked.found.answers), size=len(body) + len(answer.body),
                 )  # fmt: skip
-            self._meters.rows(count, asked.found.usage)
-            gate = known - begun + clock() - checked - asked.seconds
-            writing = asked.seconds - asked.found.waited - asked.found.computed
-            spans = (read - known, checked - read, gate, asked.found.waited, asked.found.computed, writing)
-            for stage, seconds in zip(("read", "check", "gate", "wait", "predict", "write"), spans, strict=True):
-                self._meters.stage(stage, max(seconds, 0.0))
         return sent(answer)
+
+    def _tell(self, scope: Any, deployed: Deployed, parts: Sequence[Part]) -> None:
+        """Where the time went: to the meters, and to a trace where one is wanted."""
+        seconds = dict.fromkeys(STAGES, 0.0)
+        for part in parts:
+            seconds[_STAGE_OF.get(part.name, part.name)] += part.ended - part.began
+        for stage, spent in seconds.items():
+            self._meters.stage(stage, max(spent, 0.0))
+        scope["model"], scope["version"] = deployed.name, deployed.version
+        if PARTS in scope:
+            scope[PARTS] += parts
 
     async def _awaited(self, request: Any, asked: _Asked) -> tuple[Answer, Used]:
         """The answer; where there is a queue and the client leaves it, its place goes to the next and nothing is billed."""
@@ -107,8 +118,10 @@ class _Asked:
     """What the model answered, once it has."""
     deployed: Deployed | None = None
     """... and which version of it."""
-    seconds: float = 0.0
-    """From the model's turn to the written answer."""
+    began: float = 0.0
+    """When the model was asked ..."""
+    ended: float = 0.0
+    """... and when its answer was written."""
     _read: list[tuple[Sequence[Column], Rows]] = field(default_factory=list)
 
     @property
@@ -134,9 +147,20 @@ class _Asked:
         self._read.append((inputs, rows))
         return rows
 
+    def parts(self, begun: float, known: float, read: float, checked: float) -> list[Part]:
+        """Where the time went until now."""
+        assert self.found is not None
+        asked = self.began + self.found.waited
+        answered = min(asked + self.found.computed, self.ended)
+        return [
+            Part("caller", begun, known), Part("read", known, read), Part("check", read, checked), Part("reserve", checked, self.began),
+            Part("wait", self.began, asked), Part("predict", asked, answered), Part("write", answered, self.ended),
+            Part("settle", self.ended, time.perf_counter()),
+        ]  # fmt: skip
+
     async def answered(self, fleet: Fleet) -> tuple[Answer, Used]:
         """The answer and what it used."""
-        began = time.perf_counter()
+        self.began = time.perf_counter()
         try:
             found, deployed, rows = await fleet.answer(
                 self.entry, self.rows, token=self.request_id, caller=self.caller.customer
@@ -156,7 +180,7 @@ class _Asked:
                 [(_endless(found.answers), None, "has values so extreme that the model has no finite answer")]
             ) from None
         self.deployed = deployed
-        self.found, self.seconds = found, time.perf_counter() - began
+        self.found, self.ended = found, time.perf_counter()
         return answer, Used({"request": len(rows)} | dict(found.usage), deployed.name, deployed.version)
 
 

@@ -54,6 +54,7 @@ def serve(
     certificate: Path | None = None,
     certificate_key: Path | None = None,
     keep_payloads: float | None = None,
+    telemetry: str | None = None,
     listening: Callable[[str], None] | None = None,
 ) -> int:
     """Serve packages until SIGTERM or SIGINT; returns the exit status, 0 after a clean drain.
@@ -65,6 +66,7 @@ def serve(
     where one is broken, UserError where the port is taken; both before anything listens. `origins` are sites whose pages may ask from a
     browser; without `docs` the description needs the administrator's token; with a `certificate` (and its key) it speaks HTTPS.
     `keep_payloads`: days for which requests and answers are kept, encrypted, in the state folder (`payloads`); None: not at all.
+    `telemetry`: the address of a collector that traces are sent to (`telemetry`).
     """
     tls = _tls(certificate, certificate_key)
     if workers < 1:
@@ -80,9 +82,13 @@ def serve(
         from modelyard.serve.payloads import Payloads
 
         Payloads(state, days=keep_payloads)  # wrong days or a wrong key are told before anything listens
+    if telemetry is not None:
+        from modelyard.serve.telemetry import check
+
+        check(telemetry)
     work = functools.partial(
-        _application, packages, state=state, force=force, limits=limits, keep_payloads=keep_payloads, origins=origins,
-        docs=docs,
+        _application, packages, state=state, force=force, limits=limits, keep_payloads=keep_payloads, telemetry=telemetry,
+        origins=origins, docs=docs,
     )  # fmt: skip
     if workers == 1:
         application = work()
@@ -150,6 +156,7 @@ def _application(
     force: bool,
     limits: Limits | None,
     keep_payloads: float | None = None,
+    telemetry: str | None = None,
     **how: Any,
 ) -> Any:
     """The application: of the packages themselves, or of what is placed in the state folder, the default first."""
@@ -160,6 +167,10 @@ def _application(
     def open_(folder: Path) -> Any:
         return open_service(folder, force=force or state is not None, limits=limits)
 
+    if telemetry is not None:
+        from modelyard.serve.telemetry import Telemetry
+
+        how["telemetry"] = Telemetry(telemetry, service="modelyard")
     if state is None:
         return create_app(*(open_(package) for package in packages), **how)
     if keep_payloads is not None:
@@ -432,6 +443,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--force", action="store_true")
     parser.add_argument("--keep-payloads", type=float)
+    parser.add_argument("--telemetry")
     parser.add_argument(
         "--with-parent", action="store_true", help="drain when standard input closes: the starter is gone"
     )
@@ -449,6 +461,7 @@ def main(arguments: list[str] | None = None) -> int:
             certificate=given.certificate,
             certificate_key=given.certificate_key,
             keep_payloads=given.keep_payloads,
+            telemetry=given.telemetry,
         )
     except ModelyardError as error:
         sys.stderr.write(f"{error}\n")
