@@ -86,7 +86,7 @@ def told(answer: Answer) -> str:
 def fortress(launch: Callable[..., Running], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fortress]:
     made = Fortress(launch, tmp_path_factory.mktemp("fortress"))
     yield made
-    assert made.running.stop() == 0, "it ends as it should after all of it"
+    assert made.end() == 0, "it ends as it should after all of it"
 
 
 # -- sizes and times ---------------------------------------------------------------------------------------------------------
@@ -985,4 +985,4 @@ def test_strings_do_no_more_on_postgresql(
         if each.name in STRINGS:
             judge(elsewhere, each)
     assert {each.name for each in ATTACKS} >= set(STRINGS)
-    assert elsewhere.running.stop() == 0
+    assert elsewhere.end() == 0

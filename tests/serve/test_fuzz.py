@@ -40,7 +40,7 @@ def fortress(launch: Callable[..., Running], tmp_path_factory: pytest.TempPathFa
     assert not [line for line in made.running.lines() if line["event"] == "failure"]
     billed = made.used()["request"]
     assert made.ask().status_code == 200 and made.used()["request"] == billed + 1
-    assert made.running.stop() == 0
+    assert made.end() == 0
 
 
 def schemathesis(document: Path | str, url: str, token: str, *, only: str, examples: int, seconds: float) -> tuple[int, str]:  # fmt: skip
@@ -247,7 +247,7 @@ def test_what_breaks_inside_is_seen(launch: Callable[..., Running]) -> None:
     running = launch(str(Path(__file__).parent / "slow_service.py"), "0")
     until(lambda: httpx.get(f"{running.url}/readyz").status_code == 200)
     fort = Fortress.__new__(Fortress)
-    fort.asking = httpx.Client(base_url=running.url)
-    send(fort, "/v1/predict", b'{"age": 42}', "application/json")
-    with pytest.raises(AssertionError, match="500"):
-        send(fort, "/v1/predict", b'{"age": 99}', "application/json")
+    with httpx.Client(base_url=running.url) as fort.asking:
+        send(fort, "/v1/predict", b'{"age": 42}', "application/json")
+        with pytest.raises(AssertionError, match="500"):
+            send(fort, "/v1/predict", b'{"age": 99}', "application/json")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from fortress import MAIL, Fortress
-from serve_helpers import COLUMNS, ROW, Running, make_package, until
+from serve_helpers import COLUMNS, ROW, Running, make_package
 from test_paying import Business
 from typer.testing import CliRunner
 
@@ -261,7 +261,6 @@ def test_nothing_is_kept_unless_it_is_asked_for(model_folder: Path, tmp_path: Pa
     business = Business(launch, make_package(model_folder, tmp_path / "v1"), tmp_path / "state")
     _, client = business.customer("endless")
     assert client.post("/v1/predict", json={"row": ROW}).status_code == 200
-    until(lambda: True)
     assert business.running.stop() == 0
     assert not (business.state / FOLDER).exists() and not (business.state / "payloads.key").exists()
 
@@ -278,7 +277,7 @@ def test_every_kind_of_request_is_kept(launch: Launch, tmp_path: Path) -> None:
     }  # fmt: skip
     assert {answer.status_code for answer in asked.values()} == {200}
     assert fort.asking.post("/v1/completions", json={"model": "talk", "prompt": []}).status_code == 400
-    assert fort.running.stop() == 0
+    assert fort.end() == 0
     reading = Reading(fort.state)
     found = {
         name: reading.find(answer.headers["x-request-id"], customer=fort.customer) for name, answer in asked.items()
