@@ -85,6 +85,8 @@ class Till:
         self._quick = database.impatient() if database.kind == "sqlite" and database.durability == "process" else None
         self._soon: list[_Operation[Any]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.alone: Callable[[], bool] = lambda: False
+        """Whether nobody else asks now: then there is nobody to share a commit with, and it is made on the spot."""
         self._turn = threading.Lock()
         """Held by whoever uses the writer: the loop, or the thread."""
         self._callers: dict[tuple[str, str], tuple[float, Key]] = {}
@@ -236,9 +238,11 @@ class Till:
         if self._quick is None or loop is not self._loop or self._stopping.is_set():
             self._put(operation)
         else:
-            if not self._soon:
-                loop.call_soon(self._perform_soon)
             self._soon.append(operation)
+            if self.alone():
+                self._perform_soon()
+            elif len(self._soon) == 1:
+                loop.call_soon(self._perform_soon)
         return future
 
     def _perform_soon(self) -> None:
@@ -246,15 +250,13 @@ class Till:
         waiting, self._soon = self._soon[:AT_ONCE], self._soon[AT_ONCE:]
         if self._soon and self._loop is not None:
             self._loop.call_soon(self._perform_soon)
+        if not waiting:
+            return
         done = None
-        if waiting and self._turn.acquire(blocking=False):
+        if self._turn.acquire(blocking=False):
             try:
                 done = self._at_once(waiting)
-            except (
-                Ended,
-                DatabaseFault,
-                Exception,
-            ):  # undone as a whole: the thread tries again and tells what is wrong
+            except Exception:  # undone as a whole: the thread tries again and tells what is wrong
                 log.debug("the thread performs what the loop could not", exc_info=True)
             finally:
                 self._turn.release()

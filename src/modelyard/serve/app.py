@@ -99,6 +99,7 @@ class App:
         self.paths = _PATHS
         self.docs = docs
         self.front = Front(self.limits, lambda: self.fleet.waiting)
+        self.gate.alone_when(lambda: self.front.inside <= 1)
         self.predictions = Predictions(self.gate, self.fleet, self.meters, self.limits, payloads=payloads)
         self.payloads, self.telemetry = payloads, telemetry
         self._routes = _from_elsewhere(_routes(self), origins)

@@ -91,6 +91,11 @@ class Gate:
         """Whether no key is needed."""
         return self.till is None
 
+    def alone_when(self, alone: Callable[[], bool]) -> None:
+        """How it is known that a request is the only one: its commits are then made on the spot."""
+        if self.till is not None:
+            self.till.alone = alone
+
     @property
     def healthy(self) -> bool:
         """Whether the ledger can be written."""
