@@ -29,6 +29,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from fortress import MOST_BODY, Fortress
+from markupsafe import escape
 from serve_helpers import ROW, Running, until
 
 from tests.toys import stripes
@@ -154,7 +155,7 @@ def a_zip_bomb_as_rows_as_an_image_and_as_a_job(fort: Fortress) -> Any:
     ]
 
 
-@attack("431", "431 head_too_large")
+@attack("431", "431 head_too_large", "closed")
 def headers_larger_than_allowed(fort: Fortress) -> Any:
     return [
         fort.request("GET /healthz HTTP/1.1", "X-A: " + "a" * 200_000),
@@ -163,7 +164,7 @@ def headers_larger_than_allowed(fort: Fortress) -> Any:
     ]
 
 
-@attack("414 target_too_long", "431")
+@attack("414 target_too_long", "431", "closed")
 def a_path_and_a_query_longer_than_allowed(fort: Fortress) -> Any:
     return [
         fort.request(f"GET /{'a' * 20_000} HTTP/1.1"),
@@ -790,9 +791,7 @@ def names_that_a_page_or_a_spreadsheet_would_run(fort: Fortress) -> Any:
     for name in names:
         customer = fort.admin.post("/admin/customers", json={"name": name, "plan": "pro"}).json()["id"]
         page = fort.admin.get(f"/admin/customers/{customer}/invoice?format=html")
-        assert (
-            "<script" not in page.text and "<img" not in page.text and "49" not in page.text.partition("<body")[2][:200]
-        )
+        assert "<script" not in page.text and "<img" not in page.text and str(escape(name)) in page.text
         assert "sandbox" in page.headers["content-security-policy"]
         table = fort.admin.get(f"/admin/customers/{customer}/invoice?format=csv").text
         for cell in (cell for line in csv.reader(io.StringIO(table)) for cell in line):

@@ -227,6 +227,7 @@ def test_a_killed_service_has_kept_all_but_the_last_second(model_folder: Path, t
             answer = client.post("/v1/predict", json={"row": {**ROW, "note": f"secret {round}"}})
             ids.append((answer.json()["request_id"], time.monotonic()))
         time.sleep((0.0, 0.6, 1.3)[round])
+        business.admin.close()
         business.kill()
         killed = time.monotonic()
         reading = Reading(business.state)
@@ -239,6 +240,8 @@ def test_a_killed_service_has_kept_all_but_the_last_second(model_folder: Path, t
     assert client.post("/v1/predict", json={"row": ROW}, headers={"Idempotency-Key": "a"}).status_code == 200
     assert client.post("/v1/predict", json={"row": ROW}, headers={"Idempotency-Key": "a"}).status_code == 200
     assert client.post("/v1/predict", json={"row": {"stranger": 1}}).status_code == 422
+    client.close()
+    business.admin.close()
     business.running.stop()  # writes what waits
     last = list(Reading(business.state))[-1]
     assert last.rows[0]["note"] == ROW["note"]
@@ -261,6 +264,8 @@ def test_nothing_is_kept_unless_it_is_asked_for(model_folder: Path, tmp_path: Pa
     business = Business(launch, make_package(model_folder, tmp_path / "v1"), tmp_path / "state")
     _, client = business.customer("endless")
     assert client.post("/v1/predict", json={"row": ROW}).status_code == 200
+    client.close()
+    business.admin.close()
     assert business.running.stop() == 0
     assert not (business.state / FOLDER).exists() and not (business.state / "payloads.key").exists()
 
