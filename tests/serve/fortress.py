@@ -93,6 +93,7 @@ class Fortress:
 
     def __init__(self, launch: Launch, folder: Path, *arguments: str, **environment: str) -> None:
         self.state = folder / "state"
+        self._clients: list[httpx.Client] = []
         self.running = launch(
             "-m", "modelyard.serve.server", *map(str, packages(folder / "packages")), "--state", str(self.state), "--port", "0",
             *arguments, **environment,
@@ -111,7 +112,14 @@ class Fortress:
     def client(self, token: str) -> httpx.Client:
         """A client with a key or token."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url, timeout=30, headers=headers)
+        self._clients.append(httpx.Client(base_url=self.url, timeout=30, headers=headers))
+        return self._clients[-1]
+
+    def end(self) -> int:
+        """The exit status, after SIGTERM; connections are closed."""
+        for client in self._clients:
+            client.close()
+        return self.running.stop()
 
     def hire(self, plan: str = "endless", **key: Any) -> tuple[str, str]:
         """A new customer's id and key."""

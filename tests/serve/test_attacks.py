@@ -22,12 +22,14 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
 from fortress import MOST_BODY, Fortress
+from markupsafe import escape
 from serve_helpers import ROW, Running, until
 
 from tests.toys import stripes
@@ -85,7 +87,7 @@ def told(answer: Answer) -> str:
 def fortress(launch: Callable[..., Running], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fortress]:
     made = Fortress(launch, tmp_path_factory.mktemp("fortress"))
     yield made
-    assert made.running.stop() == 0, "it ends as it should after all of it"
+    assert made.end() == 0, "it ends as it should after all of it"
 
 
 # -- sizes and times ---------------------------------------------------------------------------------------------------------
@@ -153,7 +155,7 @@ def a_zip_bomb_as_rows_as_an_image_and_as_a_job(fort: Fortress) -> Any:
     ]
 
 
-@attack("431", "431 head_too_large")
+@attack("431", "431 head_too_large", "closed")
 def headers_larger_than_allowed(fort: Fortress) -> Any:
     return [
         fort.request("GET /healthz HTTP/1.1", "X-A: " + "a" * 200_000),
@@ -162,7 +164,7 @@ def headers_larger_than_allowed(fort: Fortress) -> Any:
     ]
 
 
-@attack("414 target_too_long", "431")
+@attack("414 target_too_long", "431", "closed")
 def a_path_and_a_query_longer_than_allowed(fort: Fortress) -> Any:
     return [
         fort.request(f"GET /{'a' * 20_000} HTTP/1.1"),
@@ -681,6 +683,34 @@ def sql_in_every_string(fort: Fortress) -> Any:
     return answers
 
 
+@attack(
+    "422 not_possible",
+    "404 not_found",
+    "404 model_not_found",
+    "422 invalid_rows",
+    "400",
+    "400 bad_idempotency_key",
+    "400 model_not_found",
+)
+def nul_in_every_string(fort: Fortress) -> Any:
+    """PostgreSQL keeps no NUL; SQLite does."""
+    return [
+        *(fort.admin.get(f"/admin/customers/{place}/{what}") for place in ("%00", f"{fort.customer}%00") for what in ("keys", "usage", "invoice")),
+        *(fort.admin.post(f"/admin/customers/a%00/{what}", json={}) for what in ("keys", "close")),
+        *(fort.admin.post(f"/admin/keys/a%00/{what}", json={}) for what in ("rotate", "revoke")),
+        fort.admin.post("/admin/models/standing%00/promote", json={}),
+        fort.admin.post("/admin/models/standing/roll-back", json={"reason": "a\x00b"}),
+        fort.admin.get(f"/admin/customers/{fort.customer}/usage", params={"month": "2026-11\x00"}),
+        fort.admin.post("/admin/customers", json={"name": "x", "plan": "free\x00"}),
+        fort.admin.post(f"/admin/customers/{fort.customer}/keys", json={"scopes": ["predict\x00"]}),
+        fort.asking.get("/v1/models/standing%00"),
+        fort.asking.get("/v1/jobs/job_%00"),
+        fort.asking.post("/v1/jobs?model=standing%00", content=b"{}"),
+        fort.asking.post("/v1/completions", json={"model": "talk\x00", "prompt": "a"}),
+        fort.request(PREDICT, JSON, LENGTH, b"Idempotency-Key: a\x00b", body=GOOD),
+    ]  # fmt: skip
+
+
 @attack("422 not_possible", "422 invalid_body")
 def names_and_labels_that_hide(fort: Fortress) -> Any:
     hidden = ("a\x00b", "a\nb", "a\x1b[31mb", "a\u202eb", "a\u2028b", "a\x7fb", "", "   ", "x" * 5000)
@@ -761,9 +791,7 @@ def names_that_a_page_or_a_spreadsheet_would_run(fort: Fortress) -> Any:
     for name in names:
         customer = fort.admin.post("/admin/customers", json={"name": name, "plan": "pro"}).json()["id"]
         page = fort.admin.get(f"/admin/customers/{customer}/invoice?format=html")
-        assert (
-            "<script" not in page.text and "<img" not in page.text and "49" not in page.text.partition("<body")[2][:200]
-        )
+        assert "<script" not in page.text and "<img" not in page.text and str(escape(name)) in page.text
         assert "sandbox" in page.headers["content-security-policy"]
         table = fort.admin.get(f"/admin/customers/{customer}/invoice?format=csv").text
         for cell in (cell for line in csv.reader(io.StringIO(table)) for cell in line):
@@ -823,13 +851,55 @@ def test_the_judge_sees_what_is_not_refused(fortress: Fortress) -> None:
     judge(fortress, Attack("clean", frozenset({"422 invalid_rows"}), lambda fort: fort.ask({"stranger": 1})))
 
 
+def test_a_job_with_an_image_that_cannot_be_read_stops_no_other(fortress: Fortress) -> None:
+    """One such row once stopped all jobs of all customers, for ever."""
+    good = base64.b64encode(PICTURE).decode()
+    bad, deep = base64.b64encode(PICTURE[:40]).decode(), "bm8gaW1hZ2U="
+    rows = b"".join(json.dumps({"picture": each}).encode() + b"\n" for each in (good, bad, good, good, deep, good, ""))
+    _, key = fortress.hire()
+    client = fortress.client(key)
+    poison = client.post("/v1/jobs?model=stripes", content=rows).json()["id"]
+    after = fortress.asking.post("/v1/jobs", content=GOOD.replace(b'{"row": ', b"").rstrip(b"}") + b"}").json()["id"]
+    until(lambda: fortress.asking.get(f"/v1/jobs/{after}").json()["status"] == "done")
+    until(lambda: client.get(f"/v1/jobs/{poison}").json()["ended"])
+    told = client.get(f"/v1/jobs/{poison}").json()
+    assert (told["status"], told["done"], told["failed"]) == ("done", 7, 3)
+    lines = [json.loads(line) for line in client.get(f"/v1/jobs/{poison}/results").text.splitlines()]
+    assert [line["row"] for line in lines if "error" in line] == [1, 4, 6]
+    assert all("cannot be read" in lines[row]["error"] or "no image" in lines[row]["error"] for row in (1, 4))
+    usage = client.get("/v1/usage").json()["usage"]["batch"]
+    assert usage["image"] == usage["request"] == 4
+    assert fortress.faults() == []
+
+
 # -- what takes many ---------------------------------------------------------------------------------------------------------
 
 
+def quickest(fortress: Fortress, kinds: dict[str, str]) -> dict[str, float]:
+    """Seconds of the quicker requests (the lower quartile of 60, taken in turn) with each of these keys: what others on the machine do
+    makes requests slower, and none quicker. A kind called `planted` waits a millisecond more."""
+    times: dict[str, list[float]] = {kind: [] for kind in kinds}
+    with httpx.Client(base_url=fortress.url) as client:
+        for _ in range(60):
+            for kind, given in kinds.items():
+                began = time.perf_counter()
+                assert client.get("/v1/usage", headers={"Authorization": f"Bearer {given}"}).status_code == 401
+                if kind == "planted":
+                    time.sleep(0.001)
+                times[kind].append(time.perf_counter() - began)
+    return {kind: statistics.quantiles(found, n=4)[0] for kind, found in times.items()}
+
+
+def apart(fortress: Fortress, kinds: dict[str, str]) -> float:
+    """The least difference between the kinds, in seconds, of five measurements: a difference that is there is there each time."""
+    found = [quickest(fortress, kinds).values() for _ in range(5)]
+    return min(max(each) - min(each) for each in found)
+
+
 def test_no_time_tells_which_keys_there_are(fortress: Fortress) -> None:
-    """A key that is not there, and one that is with a wrong secret, take the same time: their medians of 200, taken in turn, differ by
-    less than a third of a millisecond or a tenth of them. A prefix that fits makes no difference either. (A thousand times the noise of a
-    comparison letter by letter; what is seen here is whether one way does more work.)"""
+    """A key that is not there, one that is with a wrong secret, and one whose secret is right but for its last letter, take the same time to
+    within 0.4 ms; a millisecond that is planted is seen. (Letter by letter a comparison differs by nanoseconds, which no network shows; what
+    is seen here is whether one way does more work.)"""
     _, key = fortress.hire()
     _, there, secret = key.split("_")
     kinds = {
@@ -837,15 +907,8 @@ def test_no_time_tells_which_keys_there_are(fortress: Fortress) -> None:
         "wrong": f"yard_{there}_{'a' * len(secret)}",
         "nearly": f"yard_{there}_{secret[:-1]}{'b' if secret[-1] == 'a' else 'a'}",
     }
-    times: dict[str, list[float]] = {kind: [] for kind in kinds}
-    with httpx.Client(base_url=fortress.url) as client:
-        for _ in range(200):
-            for kind, given in kinds.items():
-                began = time.perf_counter()
-                assert client.get("/v1/usage", headers={"Authorization": f"Bearer {given}"}).status_code == 401
-                times[kind].append(time.perf_counter() - began)
-    middle = {kind: statistics.median(found) for kind, found in times.items()}
-    assert max(middle.values()) - min(middle.values()) < max(0.00033, 0.1 * max(middle.values())), middle
+    assert apart(fortress, kinds) < 0.0004
+    assert apart(fortress, {"nobody": kinds["nobody"], "planted": kinds["nobody"]}) > 0.0004
 
 
 def test_many_attackers_at_once_leave_room_for_a_customer(fortress: Fortress) -> None:
@@ -905,3 +968,20 @@ def test_no_name_runs_in_the_console(fortress: Fortress) -> None:
         assert page.do("return document.title") != "owned"
     finally:
         page.driver.quit()
+
+
+STRINGS = ("sql_in_every_string", "names_and_labels_that_hide", "names_that_look_like_others", "months_and_days_beyond_the_calendar", "nul_in_every_string", "keys_that_are_revoked_expired_or_closed", "names_that_a_page_or_a_spreadsheet_would_run")  # fmt: skip
+
+
+def test_strings_do_no_more_on_postgresql(
+    launch: Callable[..., Running], tmp_path: Path, postgres: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What SQLite takes PostgreSQL may not (a NUL): refused there as here, and never a fault of the ledger."""
+    address = postgres.new()
+    monkeypatch.setenv("MODELYARD_DATABASE", address)  # for the judge, who looks into the same database
+    elsewhere = Fortress(launch, tmp_path, MODELYARD_DATABASE=address)
+    for each in ATTACKS:
+        if each.name in STRINGS:
+            judge(elsewhere, each)
+    assert {each.name for each in ATTACKS} >= set(STRINGS)
+    assert elsewhere.end() == 0

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serve_helpers import COLUMNS, ROW, Running, make_package, until
+from fortress import MAIL, Fortress
+from serve_helpers import COLUMNS, ROW, Running, make_package
 from test_paying import Business
 from typer.testing import CliRunner
 
@@ -20,9 +21,11 @@ from modelyard.cli import app as cli
 from modelyard.errors import UserError
 from modelyard.rows import from_records
 from modelyard.serve import payloads
-from modelyard.serve.payloads import FOLDER, INDEX, SEALED, Payloads, Reading
+from modelyard.serve.payloads import FOLDER, INDEX, SEALED, Payloads, Reading, of_rows
+from tests.toys import stripes
 
 Launch = Callable[..., Running]
+PICTURE = stripes(1)[0][1]
 
 
 class Clock:
@@ -44,7 +47,7 @@ def made(state: Path, **how: Any) -> tuple[Payloads, Clock]:
 
 def add(kept: Payloads, id: str, *, note: str = "paid on time", customer: str = "c1") -> None:
     rows = from_records([{**ROW, "note": note}], COLUMNS)
-    kept.add(id, customer=customer, model="standing", version="1", rows=rows, answers=[{"answer": "good"}], size=100)
+    kept.add(id, customer=customer, model="standing", version="1", read=of_rows(rows, [{"answer": "good"}]), size=100)
 
 
 def files(state: Path, kind: str = SEALED) -> list[Path]:
@@ -224,6 +227,7 @@ def test_a_killed_service_has_kept_all_but_the_last_second(model_folder: Path, t
             answer = client.post("/v1/predict", json={"row": {**ROW, "note": f"secret {round}"}})
             ids.append((answer.json()["request_id"], time.monotonic()))
         time.sleep((0.0, 0.6, 1.3)[round])
+        business.admin.close()
         business.kill()
         killed = time.monotonic()
         reading = Reading(business.state)
@@ -236,6 +240,8 @@ def test_a_killed_service_has_kept_all_but_the_last_second(model_folder: Path, t
     assert client.post("/v1/predict", json={"row": ROW}, headers={"Idempotency-Key": "a"}).status_code == 200
     assert client.post("/v1/predict", json={"row": ROW}, headers={"Idempotency-Key": "a"}).status_code == 200
     assert client.post("/v1/predict", json={"row": {"stranger": 1}}).status_code == 422
+    client.close()
+    business.admin.close()
     business.running.stop()  # writes what waits
     last = list(Reading(business.state))[-1]
     assert last.rows[0]["note"] == ROW["note"]
@@ -258,6 +264,32 @@ def test_nothing_is_kept_unless_it_is_asked_for(model_folder: Path, tmp_path: Pa
     business = Business(launch, make_package(model_folder, tmp_path / "v1"), tmp_path / "state")
     _, client = business.customer("endless")
     assert client.post("/v1/predict", json={"row": ROW}).status_code == 200
-    until(lambda: True)
+    client.close()
+    business.admin.close()
     assert business.running.stop() == 0
     assert not (business.state / FOLDER).exists() and not (business.state / "payloads.key").exists()
+
+
+def test_every_kind_of_request_is_kept(launch: Launch, tmp_path: Path) -> None:
+    """Texts, images, several models, written texts whole and in a stream; as they were sent, and as they were answered."""
+    fort = Fortress(launch, tmp_path, "--keep-payloads", "1")
+    picture = base64.b64encode(PICTURE).decode()
+    asked = {
+        "mails": fort.asking.post("/v1/models/mails/predict", json=MAIL),
+        "stripes": fort.asking.post("/v1/models/stripes/predict", content=PICTURE, headers={"Content-Type": "image/png"}),
+        "whole": fort.asking.post("/v1/completions", json={"model": "talk", "prompt": "where", "max_tokens": 3}),
+        "stream": fort.asking.post("/v1/completions", json={"model": "talk", "prompt": "the", "max_tokens": 3, "stream": True}),
+    }  # fmt: skip
+    assert {answer.status_code for answer in asked.values()} == {200}
+    assert fort.asking.post("/v1/completions", json={"model": "talk", "prompt": []}).status_code == 400
+    assert fort.end() == 0
+    reading = Reading(fort.state)
+    found = {
+        name: reading.find(answer.headers["x-request-id"], customer=fort.customer) for name, answer in asked.items()
+    }
+    assert all(found.values())
+    assert found["mails"].rows == (MAIL,) and list(found["mails"].answers) == asked["mails"].json()["answers"]  # type: ignore[union-attr]
+    assert found["stripes"].rows == ({"picture": picture},) and found["stripes"].model == "stripes"  # type: ignore[union-attr]
+    assert found["whole"].rows[0]["prompt"] == "where" and found["whole"].answers == (asked["whole"].json(),)  # type: ignore[union-attr]
+    assert found["stream"].answers[0]["events"] == asked["stream"].text  # type: ignore[union-attr]
+    assert len(list(reading)) == 5 and reading.damaged == 0  # with the one that Fortress begins with

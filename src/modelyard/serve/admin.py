@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +132,7 @@ class Admin:
 
         async def guarded(request: Any) -> Any:
             self._gate.check_admin(request.headers)
+            _check_seen((*request.path_params.values(), *request.query_params.values()))
             try:
                 found = await answer(request)
             except UserError as error:
@@ -345,6 +346,15 @@ class Admin:
         if form == "html":  # opened by itself it may run nothing and ask for nothing
             headers["content-security-policy"] = "sandbox; default-src 'none'; style-src 'unsafe-inline'"
         return Response(await asyncio.to_thread(write, made), headers=headers)
+
+
+def _check_seen(texts: Iterable[str]) -> None:
+    """422 where a text of the address holds what cannot be seen: PostgreSQL, for one, takes no NUL."""
+    from modelyard.accounts.customers import shown
+
+    for text in texts:
+        if not shown(text):
+            raise Refused(422, "not_possible", f"{text[:60]!r} holds characters that cannot be seen.")
 
 
 def _usage(found: Any) -> list[Json]:

@@ -90,11 +90,11 @@ class App:
         self.gate = gate or Gate()
         self.meters = Meters(name=first.name, version=first.version)
         self.live = Live(self.meters)
-        opened = {service.name: Deployed(service, self.meters, self.gate) for service in services}
+        opened = {service.name: Deployed(service, self.meters, self.gate, payloads) for service in services}
         self.fleet = Fleet(
             opened,
             file=file,
-            open_=None if open_ is None else lambda folder: Deployed(open_(folder), self.meters, self.gate),
+            open_=None if open_ is None else lambda folder: Deployed(open_(folder), self.meters, self.gate, payloads),
         )
         log = AuditLog(None if file is None else file.state)
         self.admin = Admin(self.gate, self.fleet, self.live, file=file, log=log)

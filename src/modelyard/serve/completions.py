@@ -25,6 +25,7 @@ from modelyard.serve.gate import Answer, Caller, Gate, idempotency_of
 from modelyard.serve.leaving import while_there
 from modelyard.serve.limits import Limits
 from modelyard.serve.lines import say_failure
+from modelyard.serve.payloads import Payloads, of_bodies
 from modelyard.serve.reading import check_headers, read_body
 from modelyard.serve.refusing import Refused
 from modelyard.serve.telling import ChatShape, TextShape, usage_of
@@ -45,10 +46,10 @@ class Completions:
     def __init__(
         self, generator: Generator, *, name: str, limits: Limits, thread: ThreadPoolExecutor, meters: TokenMeters,
         ready: Callable[[], bool] = lambda: True, generation: GenerationLimits | None = None, gate: Gate | None = None,
-        version: str = "",
+        version: str = "", payloads: Payloads | None = None,
     ) -> None:  # fmt: skip
         self._generator, self._name, self._version, self._limits, self._ready = generator, name, version, limits, ready
-        self._gate = gate or Gate()
+        self._gate, self._payloads = gate or Gate(), payloads
         self.engine = GenerationEngine(generator, generation or limits.generation, thread=thread, meters=meters)
 
     def warm(self) -> None:
@@ -183,7 +184,10 @@ class Completions:
         reserved = await self._gate.reserve(asked.caller, idempotency=asked.idempotency, body=asked.body, bound=bound)
         if isinstance(reserved, Answer):
             return sent(reserved)
-        bill = Bill(self._gate, reserved, requests=len(asks), model=self._name, version=self._version)
+        bill = Bill(
+            self._gate, reserved, requests=len(asks), model=self._name, version=self._version,
+            keep=self._keeper(request.scope["request_id"], asked),
+        )  # fmt: skip
         generation = None
         try:
             generation = self.engine.submit(asks, streamed=given.stream)
@@ -206,6 +210,16 @@ class Completions:
         return streamed(
             first, pieces, generation, shape, bill, usage=usage,
             told=lambda error: _body(_refused(error, request.scope["request_id"]), request.scope["request_id"]),
+        )  # fmt: skip
+
+    def _keeper(self, request_id: str, asked: Asked) -> Callable[[Answer], None] | None:
+        """What keeps the request with its answer, where payloads are kept."""
+        payloads = self._payloads
+        if payloads is None:
+            return None
+        return lambda answer: payloads.add(
+            request_id, customer=asked.caller.customer, model=self._name, version=self._version,
+            read=of_bodies(asked.body, answer.body, answer.media), size=len(asked.body) + len(answer.body),
         )  # fmt: skip
 
 

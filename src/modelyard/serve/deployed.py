@@ -18,6 +18,7 @@ from modelyard.serve.gate import Gate
 from modelyard.serve.limits import Limits
 from modelyard.serve.meters import Meters
 from modelyard.serve.openapi import describe, example_row
+from modelyard.serve.payloads import Payloads
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,10 @@ class Service:
 class Deployed:
     """A service that answers. `ready` once it is warm."""
 
-    def __init__(self, service: Service, meters: Meters, gate: Gate | None = None) -> None:
-        self._gate = gate or Gate()
+    def __init__(
+        self, service: Service, meters: Meters, gate: Gate | None = None, payloads: Payloads | None = None
+    ) -> None:
+        self._gate, self._payloads = gate or Gate(), payloads
         self.service, self.limits = service, service.limits
         self.name, self.version = service.name, service.version
         self.engine = Engine(service.predictor, service.limits, meters=meters.batches)
@@ -124,7 +127,7 @@ class Deployed:
 
         return Completions(
             generator, name=self.name, limits=self.limits, thread=self.engine.thread, meters=meters.once(TokenMeters),
-            ready=lambda: self.ready, gate=self._gate, version=self.version,
+            ready=lambda: self.ready, gate=self._gate, version=self.version, payloads=self._payloads,
         )  # fmt: skip
 
 

@@ -28,9 +28,12 @@ END = b"data: [DONE]\n\n"
 class Bill:
     """What one request to a language model costs: settled once, or released."""
 
-    def __init__(self, gate: Gate, reserved: Reserved | None, *, requests: int, model: str, version: str) -> None:
+    def __init__(
+        self, gate: Gate, reserved: Reserved | None, *, requests: int, model: str, version: str,
+        keep: Callable[[Answer], None] | None = None,
+    ) -> None:  # fmt: skip
         self._gate, self._reserved, self._requests = gate, reserved, requests
-        self._model, self._version = model, version
+        self._model, self._version, self._keep = model, version, keep
         self.closed = False
 
     async def settle(self, generation: Generation, answer: Answer) -> None:
@@ -43,6 +46,8 @@ class Bill:
                 "output token": generation.completion_tokens,
             }
             await self._gate.settle(self._reserved, answer, Used(units, self._model, self._version))
+            if self._keep is not None:
+                self._keep(answer)
 
     async def release(self) -> None:
         """Bill nothing."""

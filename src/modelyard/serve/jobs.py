@@ -54,6 +54,9 @@ MOST_UPLOADS = 4
 """Files that one process receives at once, one for each customer."""
 PIECE, PIECE_TIME = 64, 2.0
 """Rows in a piece at most, and seconds that it may take by what one row takes."""
+MOST_FAILURES = 3
+"""Times that a job may break something here before it is stopped."""
+BROKEN = "something went wrong here with one of its rows. What was answered before stands in the results."
 LOOK = 1.0
 """Seconds between looks for work."""
 KEPT = 7 * 86_400.0
@@ -100,6 +103,8 @@ class Jobs:
         self._limits = limits.model_copy(update={"max_body": MOST_BYTES, "body_time": 600.0})
         self._longest = limits.max_body
         self._senders: set[str] = set()
+        self._broken: dict[str, int] = {}
+        """How often in a row a job could not be worked at."""
 
     def routes(self) -> list[Any]:
         """Starlette's routes."""
@@ -266,12 +271,26 @@ class Jobs:
             try:
                 for job in sorted(await asyncio.to_thread(self._all), key=lambda job: job.created):
                     if job.ended is None:
-                        await self._work_at(job)
+                        await self._try_at(job)
                     elif time.time() - job.ended > KEPT:
                         await asyncio.to_thread(shutil.rmtree, self._place(job.id), True)
             except Exception as error:
                 say_failure(error, while_doing="working at batch jobs")
             await asyncio.sleep(LOOK)
+
+    async def _try_at(self, job: Job) -> None:
+        """Work at a job; one that breaks the model again and again is stopped, and holds up no other."""
+        try:
+            await self._work_at(job)
+            self._broken.pop(job.id, None)
+        except Exception as error:
+            say_failure(error, while_doing=f"working at {job.id}")
+            self._broken[job.id] = self._broken.get(job.id, 0) + 1
+            if self._broken[job.id] >= MOST_FAILURES:
+                del self._broken[job.id]
+                with contextlib.suppress(OSError, ValueError):  # removed meanwhile
+                    left = Job.model_validate(read_json(self._place(job.id) / "job.json"))
+                    self._noted(left, status="stopped", reason=BROKEN, ended=time.time())
 
     async def _work_at(self, job: Job) -> None:
         place = self._place(job.id)
@@ -323,24 +342,28 @@ class Jobs:
             good, told = _sorted_out(records, entry.live.inputs)
             units: dict[str, int] = {}
             version = entry.live.version
-            if good:
-                chosen = [records[row] for row in good]
+            waiting = [good] if good else []
+            while waiting:  # an image that cannot be read is found by halves: the other rows are answered all the same
+                chosen = waiting.pop()
 
-                def read(inputs: Sequence[Column]) -> Rows:
-                    return check_records(chosen, inputs)
+                def read(inputs: Sequence[Column], chosen: Sequence[int] = chosen) -> Rows:
+                    return check_records([records[row] for row in chosen], inputs)
 
                 try:
                     answered, deployed, _ = await self._fleet.answer(
                         entry, read, token=job.id, caller=job.customer, later=True
                     )
-                except RequestError as error:  # an image that cannot be read: each row by itself
-                    if len(records) > 1:
-                        raise
-                    told[good[0]] = {"error": str(error)}
+                except RequestError as error:
+                    if len(chosen) > 1:
+                        middle = len(chosen) // 2
+                        waiting += [chosen[middle:], chosen[:middle]]
+                    else:
+                        told[chosen[0]] = {"error": "; ".join(text for *_, text in error.faults) or str(error)}
                 else:
                     version = deployed.version
-                    units = {"request": len(good)} | dict(answered.usage)
-                    told |= {row: dict(answer) for row, answer in zip(good, answered.answers, strict=True)}
+                    for unit, count in ({"request": len(chosen)} | dict(answered.usage)).items():
+                        units[unit] = units.get(unit, 0) + count
+                    told |= {row: dict(answer) for row, answer in zip(chosen, answered.answers, strict=True)}
             first = number * job.piece
             body = b"".join(_line({**told[row], "row": first + row}) for row in range(len(records)))
             return Answer(body, media="application/x-ndjson"), Used(units, job.model, version)

@@ -27,6 +27,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from modelyard.accounts.answers import Box
 from modelyard.accounts.state import State
 from modelyard.errors import UserError
@@ -51,6 +53,23 @@ _HEAD = struct.Struct(">I12s")  # bytes of what is sealed, nonce
 _PLACE = struct.Struct(">8sQ")  # hash of the request's id, where its frame begins
 
 
+Read = Callable[[], tuple[Sequence[Json], Sequence[Mapping[str, Any]]]]
+"""Rows as a client would send them, and their answers; called off the path of requests."""
+
+
+def of_rows(rows: Rows, answers: Sequence[Mapping[str, Any]]) -> Read:
+    """A prediction."""
+    return lambda: ([as_sent(rows.record(row)) for row in range(len(rows))], answers)
+
+
+def of_bodies(asked: bytes, answer: bytes, media: str) -> Read:
+    """A request in JSON that was answered in JSON, or by a stream of events."""
+    return lambda: (
+        [from_json(asked)],
+        [from_json(answer) if media.startswith("application/json") else {"events": answer.decode("utf-8", "replace")}],
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """One request as it was kept."""
@@ -63,7 +82,7 @@ class Kept:
     model: str
     version: str
     rows: tuple[Json, ...]
-    """As a client would send them."""
+    """As a client would send them; of chats and completions the whole request."""
     answers: tuple[Json, ...]
 
 
@@ -76,15 +95,14 @@ class _Waiting:
     customer: str
     model: str
     version: str
-    rows: Rows
-    answers: Sequence[Mapping[str, Any]]
+    read: Read
     size: int
 
     def line(self) -> bytes:
+        rows, answers = self.read()
         told = {
             "id": self.id, "at": self.at, "customer": self.customer, "model": self.model, "version": self.version,
-            "rows": [as_sent(self.rows.record(row)) for row in range(len(self.rows))],
-            "answers": [dict(answer) for answer in self.answers],
+            "rows": list(rows), "answers": [dict(answer) for answer in answers],
         }  # fmt: skip
         return json.dumps(told, ensure_ascii=False, default=lambda value: value.item()).encode("utf-8", "replace")
 
@@ -118,14 +136,14 @@ class Payloads:
         if self._thread is not None:
             self._thread.join()
 
-    def add(self, id: str, *, customer: str, model: str, version: str, rows: Rows, answers: Sequence[Mapping[str, Any]], size: int) -> None:  # fmt: skip
+    def add(self, id: str, *, customer: str, model: str, version: str, read: Read, size: int) -> None:
         """Keep an answered request of so many bytes; it is written within a second. Never waits and never fails."""
         with self._lock:
             if self._size + size > MOST_WAITING:
                 self._dropped += 1
                 return
             self._size += size
-            self._waiting.append(_Waiting(id, self._clock(), customer, model, version, rows, answers, size))
+            self._waiting.append(_Waiting(id, self._clock(), customer, model, version, read, size))
 
     def _work(self) -> None:
         while not self._stopping.wait(self._flush):

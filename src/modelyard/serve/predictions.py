@@ -24,7 +24,7 @@ from modelyard.serve.labels import Labels
 from modelyard.serve.leaving import while_there
 from modelyard.serve.limits import Limits
 from modelyard.serve.meters import STAGES, Meters
-from modelyard.serve.payloads import Payloads
+from modelyard.serve.payloads import Payloads, of_rows
 from modelyard.serve.reading import (
     check_headers,
     is_form,
@@ -96,7 +96,7 @@ class Predictions:
             if self._payloads is not None:
                 self._payloads.add(
                     asked.request_id, customer=caller.customer, model=entry.live.name, version=asked.deployed.version,
-                    rows=asked.rows(asked.deployed.inputs), answers=asked.found.answers, size=len(body) + len(answer.body),
+                    read=of_rows(asked.rows(asked.deployed.inputs), asked.found.answers), size=len(body) + len(answer.body),
                 )  # fmt: skip
         return sent(answer)
 
