@@ -166,6 +166,12 @@ def serve(
     telemetry: Annotated[
         str | None, typer.Option(metavar="URL", help="Send traces to this OpenTelemetry collector (OTLP over HTTP).")
     ] = None,
+    alert: Annotated[
+        list[str] | None, typer.Option(metavar="URL", help="A webhook that is told what is wrong; may be repeated.")
+    ] = None,
+    alert_private: Annotated[
+        bool, typer.Option("--alert-private", help="Webhooks may be addresses of the own network.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Serve a package whose gates failed.")] = False,
 ) -> None:
     """Serve packages over HTTP: /v1/predict, /healthz, /readyz, /metrics, /docs, /console.
@@ -198,6 +204,8 @@ def serve(
             certificate_key=certificate_key,
             keep_payloads=keep_payloads,
             telemetry=telemetry,
+            alerts=alert or (),
+            alert_private=alert_private,
         )
     )
 

@@ -30,6 +30,7 @@ from modelyard.serve.refusing import Refused
 
 if TYPE_CHECKING:
     from modelyard.accounts.database import Transaction
+    from modelyard.accounts.earning import Machine
     from modelyard.accounts.till import Till
     from modelyard.serve.deployment import DeploymentFile
     from modelyard.serve.feedback import Feedback
@@ -115,6 +116,7 @@ class Admin:
             post("/models/{model}/promote", self.promote),
             post("/models/{model}/roll-back", self.roll_back),
             get("/quality", self.quality),
+            get("/earning", self.earning),
             get("/plans", self.plans),
             get("/customers", self.customers),
             post("/customers", self.add_customer),
@@ -199,6 +201,21 @@ class Admin:
     async def quality(self, request: Any) -> Json:
         """GET /admin/quality: how good the versions are by the labels that came back."""
         return {"models": [] if self.feedback is None else await asyncio.to_thread(self.feedback.quality)}
+
+    async def earning(self, request: Any) -> Json:
+        """GET /admin/earning: what is earned and spent this month until now, and the price that the machines' side comes from."""
+        machine = await asyncio.to_thread(self._machine)
+        told = None if machine is None else {"name": machine.name, "price": format(machine.price.normalize(), "f"), "currency": machine.currency, "source": machine.source}  # fmt: skip
+        return {"machine": told, "currencies": await self._gate.earning(machine)}
+
+    async def earnings(self) -> list[Json]:
+        """The same lines, for alerts."""
+        return await self._gate.earning(await asyncio.to_thread(self._machine))
+
+    def _machine(self) -> Machine | None:
+        from modelyard.serve.economics import machine
+
+        return None if self._file is None else machine(self._file.state)
 
     async def plans(self, request: Any) -> Json:
         """GET /admin/plans: the newest of each name."""

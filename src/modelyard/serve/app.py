@@ -21,6 +21,7 @@ from pydantic_core import from_json
 
 from modelyard.errors import ModelyardError
 from modelyard.serve.admin import Admin, AuditLog
+from modelyard.serve.alerting import Alerting, sources
 from modelyard.serve.completions import shaped
 from modelyard.serve.deployed import Deployed, Service
 from modelyard.serve.deployment import DeploymentFile
@@ -72,7 +73,8 @@ _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-sto
 class App:
     """The ASGI application. `draining` is what `/readyz` tells; `file` is the deployment that the fleet follows, `open_` opens what
     it names. `origins` are the sites whose pages may ask from a browser; without `docs` the description needs the administrator's
-    token; `payloads` keeps what is asked and answered; `telemetry` is told of every request."""
+    token; `payloads` keeps what is asked and answered; `telemetry` is told of every request; webhooks at `alerts` hear
+    what is wrong (`alert_private`: in the own network too)."""
 
     def __init__(
         self,
@@ -84,6 +86,8 @@ class App:
         docs: bool = True,
         payloads: Payloads | None = None,
         telemetry: Telemetry | None = None,
+        alerts: Sequence[str] = (),
+        alert_private: bool = False,
     ) -> None:
         first = services[0]
         self.limits = first.limits
@@ -106,6 +110,12 @@ class App:
         self.labels = None if file is None or self.gate.open else Labels(labels_of(file.state))
         self.feedback = None if self.labels is None else Feedback(self.gate, self.fleet, self.labels)
         self.admin.feedback = self.feedback
+        self.alerting = None
+        if file is not None and alerts:
+            self.alerting = Alerting(
+                file.state, alerts, private=alert_private, meters=self.meters, target=self.limits.p95
+            )
+            self.alerting.sources += sources(self.gate, self.feedback, self.admin.earnings)
         self.gate.alone_when(lambda: self.front.inside <= 1)
         self.predictions = Predictions(
             self.gate, self.fleet, self.meters, self.limits, payloads=payloads, labels=self.labels
@@ -360,6 +370,7 @@ def _routes(app: App) -> Any:
         beginning = asyncio.create_task(_begin(app.gate))
         beside = [asyncio.create_task(app.fleet.follow())] if app.fleet.follows else []
         beside += [asyncio.create_task(app.jobs.work())] if app.jobs is not None else []
+        beside += [asyncio.create_task(app.alerting.work())] if app.alerting is not None else []
         for keeper in (app.payloads, app.labels):
             if keeper is not None:
                 keeper.start()

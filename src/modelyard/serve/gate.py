@@ -22,6 +22,7 @@ from modelyard.errors import DatabaseFault
 from modelyard.serve.refusing import Refused
 
 if TYPE_CHECKING:
+    from modelyard.accounts.earning import Machine
     from modelyard.accounts.ledger import Reserved
     from modelyard.accounts.till import Till
 
@@ -157,6 +158,35 @@ class Gate:
                 "limits": sold.limits(month) if sold else {},
                 "usage": ledger.usage(held, caller.customer, month),
             }
+
+        with _ledger_told():
+            return await self.till.run(read)
+
+    async def earning(self, machine: Machine | None) -> list[dict[str, Any]]:
+        """What is earned and spent this month until now."""
+        if self.till is None:
+            return []
+        from modelyard.accounts.earning import earning
+
+        with _ledger_told():
+            return [one.describe() for one in await self.till.run(lambda held: earning(held, machine))]
+
+    async def included(self) -> list[tuple[str, int, int]]:
+        """Customers whose plan includes a volume: (id, used this month, included)."""
+        if self.till is None:
+            return []
+        from modelyard.accounts import customers, ledger, plans
+        from modelyard.accounts.times import month_of
+
+        def read(held: Any) -> list[tuple[str, int, int]]:
+            month, found = month_of(held.now), []
+            for one in customers.all_customers(held):
+                sold = plans.subscription(held, one.id, month) if one.closed is None else None
+                included = sold.included(month) if sold is not None else None
+                if included:
+                    usage = ledger.usage(held, one.id, month)
+                    found.append((one.id, sum(units.get("request", 0) for units in usage.values()), included))
+            return found
 
         with _ledger_told():
             return await self.till.run(read)

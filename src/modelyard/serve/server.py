@@ -55,6 +55,8 @@ def serve(
     certificate_key: Path | None = None,
     keep_payloads: float | None = None,
     telemetry: str | None = None,
+    alerts: Sequence[str] = (),
+    alert_private: bool = False,
     listening: Callable[[str], None] | None = None,
 ) -> int:
     """Serve packages until SIGTERM or SIGINT; returns the exit status, 0 after a clean drain.
@@ -66,7 +68,8 @@ def serve(
     where one is broken, UserError where the port is taken; both before anything listens. `origins` are sites whose pages may ask from a
     browser; without `docs` the description needs the administrator's token; with a `certificate` (and its key) it speaks HTTPS.
     `keep_payloads`: days for which requests and answers are kept, encrypted, in the state folder (`payloads`); None: not at all.
-    `telemetry`: the address of a collector that traces are sent to (`telemetry`).
+    `telemetry`: the address of a collector that traces are sent to (`telemetry`). `alerts`: webhooks that are told what is wrong
+    (`alerting`), in the own network only with `alert_private`.
     """
     tls = _tls(certificate, certificate_key)
     if workers < 1:
@@ -86,9 +89,15 @@ def serve(
         from modelyard.serve.telemetry import check
 
         check(telemetry)
+    for url in alerts:
+        from modelyard.serve.webhooks import check as check_webhook
+
+        check_webhook(url)
+    if alerts and state is None:
+        raise UserError("alerts need a state folder. Give one: --state DIR")
     work = functools.partial(
         _application, packages, state=state, force=force, limits=limits, keep_payloads=keep_payloads, telemetry=telemetry,
-        origins=origins, docs=docs,
+        origins=origins, docs=docs, alerts=tuple(alerts), alert_private=alert_private,
     )  # fmt: skip
     if workers == 1:
         application = work()
@@ -102,6 +111,7 @@ def serve(
 def _place(packages: Sequence[Path], state: Path, *, force: bool) -> None:
     """The packages as live versions in the state folder."""
     from modelyard.serve.deployment import DeploymentFile
+    from modelyard.serve.economics import keep
 
     file = DeploymentFile(state)
     for package in packages:
@@ -109,6 +119,8 @@ def _place(packages: Sequence[Path], state: Path, *, force: bool) -> None:
     if not file.read().models:
         raise UserError(f"{state} holds no model yet. Name a package to serve.")
     _offer(packages, file)
+    for package in packages:
+        keep(package, state)
 
 
 def _offer(packages: Sequence[Path], file: DeploymentFile) -> None:
@@ -444,6 +456,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true")
     parser.add_argument("--keep-payloads", type=float)
     parser.add_argument("--telemetry")
+    parser.add_argument("--alert", action="append", default=[])
+    parser.add_argument("--alert-private", action="store_true")
     parser.add_argument(
         "--with-parent", action="store_true", help="drain when standard input closes: the starter is gone"
     )
@@ -462,6 +476,8 @@ def main(arguments: list[str] | None = None) -> int:
             certificate_key=given.certificate_key,
             keep_payloads=given.keep_payloads,
             telemetry=given.telemetry,
+            alerts=given.alert,
+            alert_private=given.alert_private,
         )
     except ModelyardError as error:
         sys.stderr.write(f"{error}\n")
