@@ -36,6 +36,7 @@ from modelyard.serve.reading import (
     read_body,
 )  # fmt: skip
 from modelyard.serve.refusing import Refused
+from modelyard.serve.watching import Watch
 
 Json = dict[str, Any]
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -86,8 +87,10 @@ class App:
             file=file,
             open_=None if open_ is None else lambda folder: Deployed(open_(folder), self.meters, self.gate),
         )
+        self.watch = Watch(self.meters, None if file is None else file.state)
+        self.fleet.watch = self.watch.add
         log = AuditLog(None if file is None else file.state)
-        self.admin = Admin(self.gate, self.fleet, self.live, file=file, log=log)
+        self.admin = Admin(self.gate, self.fleet, self.live, self.watch, file=file, log=log)
         self.jobs = None if file is None or self.gate.open else Jobs(file.state, self.gate, self.fleet, self.limits)
         self.draining = False
         self.paths = _PATHS
@@ -289,6 +292,7 @@ def _routes(app: App) -> Any:
             task.cancel()
         await warming
         app.fleet.close()
+        await asyncio.to_thread(app.watch.close)
         beginning.cancel()
         await app.gate.stop()
 

@@ -35,7 +35,7 @@ def cube_root(freedom: int) -> tuple[float, float]:
     half = freedom / 2
 
     def moment(power: float) -> float:
-        return math.exp(math.lgamma(half + power) - math.lgamma(half)) * half**-power
+        return float(math.exp(math.lgamma(half + power) - math.lgamma(half)) * half**-power)
 
     mean = moment(1 / 3)
     return mean, math.sqrt(moment(2 / 3) - mean * mean)

@@ -1,7 +1,7 @@
 """What is watched of rows and answers: every value becomes one bin of a few, so that a reference holds counts and nobody's row.
 
-    number, boolean, date, sequence   tenths of the reference's values (ties have a bin of their own), and missing
-    category, class                   values that at least 1 % of the reference has, the rest (unseen ones with them), and missing
+    number, boolean, date, sequence   tenths of the training rows' values (ties have a bin of their own), and missing
+    category, class                   values that at least 1 % of them have, the rest (unseen ones with them), and missing
     text                              length, shares of kinds of characters, and whether some word falls into each of 64 hashed buckets
     image                             brightness, contrast, saturation, edges, shares of darkest and lightest pixels
     answer                            its class and how sure it is, or its number
@@ -18,7 +18,6 @@ import math
 import string
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from itertools import groupby
 from typing import Any, Literal
 from zlib import crc32
@@ -34,16 +33,16 @@ Kind = Literal["number", "category", "text", "image", "sequence", "class", "conf
 TENTHS = 10
 """Bins of what can be ordered: enough to see a shape change, few enough that each holds 50 rows of a window."""
 SMALLEST = 0.02
-"""Share of the reference in a bin of ordered values; cuts that would leave less are not made."""
+"""Share of the training rows in a bin of ordered values; cuts that would leave less are not made."""
 RARE = 0.01
-"""Share of the reference from which a category has a bin of its own."""
+"""Share of the training rows from which a category has a bin of its own."""
 MOST_CATEGORIES = 50
-LONGEST = 600
+LONGEST = 400
 """Characters of a text that are looked at: what is watched must stay cheap, and a shift shows in beginnings too."""
 HASHES, BUCKETS = 512, 64
-"""Buckets that words fall into, and how many of them are watched: those that nearest to half of the reference's texts have."""
+"""Buckets that words fall into, and how many of them are watched: those that nearest to half of the training texts have."""
 COMMON = 0.05
-"""Share of the reference's texts that have a watched bucket, at least; and lack it. Rarer ones swing too far for the statistic."""
+"""Share of the training texts that have a watched bucket, at least; and lack it. Rarer ones swing too far for the statistic."""
 SIDE = 128
 """Points of an image a side that are looked at, at most."""
 DARK, LIGHT = 5, 250
@@ -124,25 +123,33 @@ def learnt(column: str, kind: Kind, values: Array) -> list[Feature]:
 
 
 def cuts_of(values: Array) -> tuple[float, ...]:
-    """Cuts at the tenths, halfway between two values that occur; a value with a tenth of the rows or more stands alone.
+    """Cuts at the tenths, halfway between two values that occur; a value with a tenth of the rows or more stands alone. Where none leaves
+    enough on both sides, the commonest value stands alone, so that leaving it shows.
 
     >>> cuts_of(np.array([0.0] * 6 + [1.0, 2.0, 3.0, 4.0]))
     (0.5, 1.5, 2.5, 3.5)
     """
     known = np.sort(values[~np.isnan(values)])
-    seen, begins = np.unique(known, return_index=True)
-    if len(seen) < 2:
+    if not len(known):
         return ()
-    ends = np.append(begins[1:], len(known))
+    seen, begins, counts = np.unique(known, return_index=True, return_counts=True)
     tenths = known[(np.arange(1, TENTHS) * len(known)) // TENTHS]
     wanted = set(np.searchsorted(seen, tenths).tolist())  # each of these values begins a bin
-    wanted |= {place + 1 for place in list(wanted) if (ends - begins)[place] * TENTHS >= len(known)}
+    wanted |= {place + 1 for place in list(wanted) if counts[place] * TENTHS >= len(known)}
     cuts, last = [], 0
     for place in sorted(wanted - {0, len(seen)}):
         if min(begins[place] - last, len(known) - begins[place]) >= max(SMALLEST * len(known), 1):
-            cuts.append(float((seen[place - 1] + seen[place]) / 2))
+            cuts.append(_between(float(seen[place - 1]), float(seen[place])))
             last = begins[place]
-    return tuple(cuts)
+    if cuts:
+        return tuple(cuts)
+    alone = float(seen[np.argmax(counts)])
+    return alone, math.nextafter(alone, math.inf)
+
+
+def _between(low: float, high: float) -> float:
+    middle = low / 2 + high / 2
+    return middle if low < middle else high
 
 
 class Binner:
@@ -170,7 +177,9 @@ class Binner:
                 buckets = [feature.bucket for feature in features if feature.bucket is not None]
                 measured = _measured(kind, values, buckets)
                 for number, feature in enumerate(features, start=place):
-                    found[:, number] = _bins(feature, measured[feature.part if feature.bucket is None else feature.bucket])
+                    found[:, number] = _bins(
+                        feature, measured[feature.part if feature.bucket is None else feature.bucket]
+                    )
             place += len(features)
         return found
 
@@ -230,7 +239,11 @@ def _rounded(values: Array) -> Array:
     """To `DIGITS` significant digits; dates and other large whole numbers stay as they are."""
     with np.errstate(all="ignore"):
         scale = 10.0 ** (DIGITS - 1 - np.floor(np.log10(np.abs(values))))
-        found = np.where((values == 0) | (np.abs(values) >= 10**DIGITS) | ~np.isfinite(scale), values, np.round(values * scale) / scale)
+        found = np.where(
+            (values == 0) | (np.abs(values) >= 10**DIGITS) | ~np.isfinite(scale),
+            values,
+            np.round(values * scale) / scale,
+        )
     return np.where(np.isinf(found), np.nan, found)
 
 
@@ -249,17 +262,11 @@ def _texts(values: Array, buckets: Sequence[int]) -> dict[str | int, Array]:
         if len(raw) != len(beginning):
             words |= {each.encode("utf-8", "replace") for each in set(beginning) if each >= _FIRST_IDEOGRAPH}
         first = row * HASHES
-        places += [first + _bucket(word) for word in words]
-    has = np.zeros(len(values) * HASHES)
-    has[places] = 1.0
-    has = has.reshape(-1, HASHES)
+        places += [first + crc32(word) % HASHES for word in words]
+    has: Array = np.zeros((len(values), HASHES))
+    has.reshape(-1)[places] = 1.0
     has[[each is None for each in measured]] = np.nan
     return _transposed(("length", *_KINDS), measured) | {bucket: has[:, bucket] for bucket in buckets}
-
-
-@lru_cache(maxsize=20_000)
-def _bucket(word: bytes) -> int:
-    return crc32(word) % HASHES
 
 
 def _image(data: bytes | None) -> tuple[float, ...] | None:
@@ -281,7 +288,14 @@ def _image(data: bytes | None) -> tuple[float, ...] | None:
     mean = float(grey.sum()) / size
     spread = math.sqrt(max(float(np.vdot(grey, grey)) / size - mean * mean, 0.0))
     dark, light = np.count_nonzero(grey <= DARK), np.count_nonzero(grey >= LIGHT)
-    return (mean / 255, spread / 255, float(vivid.sum()) / size / 255, float(edges) / (2 * size) / 255, dark / size, light / size)
+    return (
+        mean / 255,
+        spread / 255,
+        float(vivid.sum()) / size / 255,
+        float(edges) / (2 * size) / 255,
+        dark / size,
+        light / size,
+    )
 
 
 def _series(series: Array | None) -> tuple[float, ...] | None:

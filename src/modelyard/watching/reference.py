@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -146,28 +147,42 @@ def read_reference(folder: Path) -> Reference | None:
 
 
 def make_reference(
-    rows: Rows, answers: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, kind: Literal["classification", "regression"] | None,
-    seed: int, split: str = "validation", window: int = WINDOW, resamples: int = drift.RESAMPLES,
+    rows: Rows, answers: Sequence[Mapping[str, Any]], *, training: Rows, columns: Sequence[Column], seed: int,
+    kind: Literal["classification", "regression"] | None = None, split: str = "validation", window: int = WINDOW,
+    resamples: int = drift.RESAMPLES,
 ) -> Reference:  # fmt: skip
     """The reference of held-out rows, `columns` of them, and of the answers to them (`kind` says which; None: answers are not watched).
 
-    A second or two: the threshold is tried on `resamples` windows.
+    Bins are made of training rows: bins chosen by the rows that are counted in them would fit these better than any others, and twice
+    as many clean windows would alarm (docs/log.md). A second or two: the threshold is tried on `resamples` windows.
     """
     if not columns and kind is None:
         return Reference(reason="its requests hold nothing that could shift")
     if len(rows) < FEWEST:
         return Reference(reason=f"{len(rows)} held-out rows are too few to compare with (at least {FEWEST})")
-    features = [feature for column in columns for feature in learnt(column.name, kind_of(column), rows[column.name])]
-    kinds: tuple[Kind, ...] = {"classification": ("class", "confidence"), "regression": ("value",), None: ()}[kind]  # type: ignore[assignment]
-    for each in kinds:
+    features = [
+        feature for column in columns for feature in learnt(column.name, kind_of(column), training[column.name])
+    ]
+    kinds: dict[str | None, tuple[Kind, ...]] = {"classification": ("class", "confidence"), "regression": ("value",)}
+    for each in kinds.get(kind, ()):
         features += learnt("", each, said(answers, each))
     binner = Binner(features)
+    bins = binner.bins(rows, answers)
+    counted = np.split(binner.counts(bins), binner.starts[1:])
+    features = [
+        feature.model_copy(update={"counts": tuple(counts.tolist())})
+        for feature, counts in zip(features, counted, strict=True)
+    ]
     largest = drift.largest_by_chance(
-        binner.bins(rows, answers), starts=binner.starts, width=binner.width, window=window, seed=seed, resamples=resamples,
+        bins, starts=binner.starts, width=binner.width, window=window, seed=seed, resamples=resamples,
         freedoms=[feature.freedom for feature in features],
     )  # fmt: skip
     return Reference(
-        split=split, rows=len(rows), window=window, threshold=round(drift.threshold(largest), 4), features=tuple(features)
+        split=split,
+        rows=len(rows),
+        window=window,
+        threshold=round(drift.threshold(largest), 4),
+        features=tuple(features),
     )
 
 
@@ -182,7 +197,10 @@ def _shift(feature: Feature, before: Array, now: Array) -> Shift:
         ]
         found.append(Shift(key="rest", before=_short(before[rare - 1]), now=_short(now[rare - 1])))
     else:
-        above = [(float(before[place + 1 : rare].sum()), float(now[place + 1 : rare].sum())) for place in range(len(feature.cuts))]
+        above = [
+            (float(before[place + 1 : rare].sum()), float(now[place + 1 : rare].sum()))
+            for place in range(len(feature.cuts))
+        ]
         key: Literal["word", "over"] = "word" if feature.bucket is not None else "over"
         found += [
             Shift(key=key, value=None if key == "word" else cut, before=_short(one), now=_short(other))
@@ -198,7 +216,7 @@ def _told(feature: Feature, before: Array, now: Array) -> tuple[Bin, ...]:
         named = [{"key": "is", "value": value} for value in feature.values] + [{"key": "rest"}]
     else:
         edges = [None, *feature.cuts, None]
-        named = [{"key": "between", "low": low, "high": high} for low, high in zip(edges, edges[1:], strict=False)]
+        named = [{"key": "between", "low": low, "high": high} for low, high in pairwise(edges)]
     named.append({"key": "missing"})
     shares = zip(named, before.tolist(), now.tolist(), strict=True)
     return tuple(Bin(**name, before=_short(one), now=_short(other)) for name, one, other in shares if one or other)
