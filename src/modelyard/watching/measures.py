@@ -1,7 +1,7 @@
 """What is watched of rows and answers: every value becomes one bin of a few, so that a reference holds counts and nobody's row.
 
     number, boolean, date, sequence   tenths of the training rows' values (ties have a bin of their own), and missing
-    category, class                   values that at least 1 % of them have, the rest (unseen ones with them), and missing
+    category, class                   values that at least 2 % of them have, the rest (unseen ones with them), and missing
     text                              length, shares of kinds of characters, and whether some word falls into each of 64 hashed buckets
     image                             brightness, contrast, saturation, edges, shares of darkest and lightest pixels
     answer                            its class and how sure it is, or its number
@@ -28,13 +28,13 @@ from modelyard.errors import RequestError
 from modelyard.frozen import Frozen
 from modelyard.rows import Array, Column, Rows
 
-Kind = Literal["number", "category", "text", "image", "sequence", "class", "confidence", "value"]
+Kind = Literal["number", "date", "category", "text", "image", "sequence", "class", "confidence", "value"]
 
 TENTHS = 10
 """Bins of what can be ordered: enough to see a shape change, few enough that each holds 50 rows of a window."""
 SMALLEST = 0.02
 """Share of the training rows in a bin of ordered values; cuts that would leave less are not made."""
-RARE = 0.01
+RARE = 0.02
 """Share of the training rows from which a category has a bin of its own."""
 MOST_CATEGORIES = 50
 LONGEST = 400
@@ -82,21 +82,19 @@ class Feature(Frozen):
     values: tuple[str, ...] = ()
     """Categories with a bin of their own; the rest has the next one."""
     counts: tuple[int, ...] = ()
+    freedom: int = 1
+    """Degrees of freedom: bins that training rows fell into, less one. Not those of the reference: one that happens to have an empty bin
+    would make a window's first row there look far off."""
 
     @property
     def bins(self) -> int:
         """How many there are, the missing one counted."""
         return 2 + (len(self.values) if self.kind in ("category", "class") else len(self.cuts))
 
-    @property
-    def freedom(self) -> int:
-        """Degrees of freedom: bins that the reference has rows in, less one."""
-        return max(sum(count > 0 for count in self.counts) - 1, 1)
-
 
 def kind_of(column: Column) -> Kind:
     """How a column is watched."""
-    return "number" if column.type in ("boolean", "date") else column.type  # type: ignore[return-value]
+    return "number" if column.type == "boolean" else column.type
 
 
 def learnt(column: str, kind: Kind, values: Array) -> list[Feature]:
@@ -116,7 +114,7 @@ def learnt(column: str, kind: Kind, values: Array) -> list[Feature]:
         nearest = np.lexsort((np.arange(HASHES), np.abs(shares - 0.5)))[:BUCKETS]
         found += [
             _counted(Feature(column=column, part="word", kind=kind, bucket=bucket, cuts=(0.5,)), measured[bucket])
-            for bucket in sorted(int(each) for each in nearest)
+            for bucket in sorted(nearest.tolist())
             if COMMON <= shares[bucket] <= 1 - COMMON
         ]
     return found
@@ -212,7 +210,8 @@ def _bins(feature: Feature, values: Array) -> Array:
 
 def _counted(feature: Feature, values: Array) -> Feature:
     counts = np.bincount(_bins(feature, values), minlength=feature.bins)
-    return feature.model_copy(update={"counts": tuple(counts.tolist())})
+    freedom = max(np.count_nonzero(counts) - 1, 1)
+    return feature.model_copy(update={"counts": tuple(counts.tolist()), "freedom": int(freedom)})
 
 
 # -- measures ----------------------------------------------------------------------------------------------------------

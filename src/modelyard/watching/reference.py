@@ -57,6 +57,8 @@ class Moved(Frozen):
 
     feature: str
     """`note.digits`; `answer.class` for answers."""
+    kind: Kind
+    """How it is watched; numbers of a `date` are seconds since 1970."""
     statistic: float
     threshold: float
     shift: Shift
@@ -125,6 +127,7 @@ class Reference(Frozen):
         before = np.array(feature.counts) / self.rows
         return Moved(
             feature=f"{feature.column or 'answer'}.{feature.part}",
+            kind=feature.kind,
             statistic=round(statistic, 3),
             threshold=self.threshold,
             shift=_shift(feature, before, now),
