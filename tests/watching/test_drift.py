@@ -28,7 +28,7 @@ def calibrated(bins: Array, *, seed: int = 0, own_error: bool = True) -> float:
     features = bins.shape[1]
     return threshold(
         largest_by_chance(
-            bins, starts=10 * np.arange(features), width=10 * features, freedoms=[9] * features, window=WINDOW, seed=seed, resamples=2000,
+            bins, starts=10 * np.arange(features), width=10 * features, freedoms=[9] * features, window=WINDOW, seed=seed, resamples=1000,
             own_error=own_error,
         )
     )  # fmt: skip
@@ -90,7 +90,7 @@ def test_the_threshold_is_an_order_statistic() -> None:
 
 def test_the_rate_holds_and_a_calibration_blind_to_the_references_own_error_fails() -> None:
     """The planted fault: as if the reference were the truth. With as many rows as a window, its own error doubles the variance."""
-    clean = alarms(references=40, windows=10, held=400, own_error=True)
-    blind = alarms(references=40, windows=10, held=400, own_error=False)
+    clean = alarms(references=20, windows=20, held=400, own_error=True)
+    blind = alarms(references=20, windows=20, held=400, own_error=False)
     assert tail(clean, 400, 0.01) > 1e-3, clean
     assert tail(blind, 400, 0.01) < 1e-6 and blind > 10 * max(clean, 4), blind

@@ -210,8 +210,8 @@ def _bins(feature: Feature, values: Array) -> Array:
 
 def _counted(feature: Feature, values: Array) -> Feature:
     counts = np.bincount(_bins(feature, values), minlength=feature.bins)
-    freedom = max(np.count_nonzero(counts) - 1, 1)
-    return feature.model_copy(update={"counts": tuple(counts.tolist()), "freedom": int(freedom)})
+    freedom = max(int(np.count_nonzero(counts)) - 1, 1)
+    return feature.model_copy(update={"counts": tuple(counts.tolist()), "freedom": freedom})
 
 
 # -- measures ----------------------------------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """The reference: what held-out rows and their answers looked like, in counts, with the threshold that belongs to it.
 
 `package` writes it (`reference.json`), the service compares with it. It holds no row, no text and no word: bins, counts, and names of
-categories that at least 1 % of the rows have. A package may have none, and then says why.
+categories that at least 2 % of the rows have. A package may have none, and then says why.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -31,9 +32,9 @@ times the variance) but time."""
 
 
 class Bin(Frozen):
-    """One bin of a feature, as people are told of it: from `low` up to `high`, or a value, or what `key` says."""
+    """One bin of a feature, as people are told of it: from `low` up to `high`, `just` the number `low`, `above` it, or what `key` says."""
 
-    key: Literal["between", "is", "rest", "missing"]
+    key: Literal["between", "just", "above", "is", "rest", "missing"]
     low: float | None = None
     high: float | None = None
     value: str | None = None
@@ -46,7 +47,7 @@ class Bin(Frozen):
 class Shift(Frozen):
     """How a feature moved most, in words' keys and numbers: the share of rows for which `key` holds went from `before` to `now`."""
 
-    key: Literal["over", "is", "rest", "missing", "word"]
+    key: Literal["over", "above", "is", "rest", "missing", "word"]
     value: str | float | None = None
     before: float
     now: float
@@ -114,9 +115,11 @@ class Reference(Frozen):
         found = drift.statistics(
             counts, rows, self.counts, self.rows, starts=self.binner.starts, freedoms=self.freedoms
         )
-        order = np.argsort(-found, kind="stable")[:most]
+        order = np.argsort(-found, kind="stable").tolist()
         largest = float(found[order[0]])
-        moved = tuple(self._moved(int(place), counts, rows, float(found[place])) for place in order)
+        first = {(self.features[place].column, self.features[place].part): place for place in reversed(order)}
+        told = [place for place in order if place in first.values()][:most]  # of a column's words the furthest off
+        moved = tuple(self._moved(place, counts, rows, float(found[place])) for place in told)
         return Verdict(
             at=at, rows=rows, drift=largest > self.threshold, statistic=round(largest, 3), threshold=self.threshold, features=moved
         )  # fmt: skip
@@ -204,11 +207,13 @@ def _shift(feature: Feature, before: Array, now: Array) -> Shift:
             (float(before[place + 1 : rare].sum()), float(now[place + 1 : rare].sum()))
             for place in range(len(feature.cuts))
         ]
-        key: Literal["word", "over"] = "word" if feature.bucket is not None else "over"
-        found += [
-            Shift(key=key, value=None if key == "word" else cut, before=_short(one), now=_short(other))
-            for cut, (one, other) in zip(feature.cuts, above, strict=True)
-        ]
+        for place, (one, other) in enumerate(above):
+            said: dict[str, Any] = {"key": "over", "value": feature.cuts[place]}
+            if feature.bucket is not None:
+                said = {"key": "word"}
+            elif place and _next(feature.cuts[place - 1], feature.cuts[place]):
+                said = {"key": "above", "value": feature.cuts[place - 1]}
+            found.append(Shift(**said, before=_short(one), now=_short(other)))
     return max(found, key=lambda shift: abs(shift.now - shift.before))
 
 
@@ -220,9 +225,16 @@ def _told(feature: Feature, before: Array, now: Array) -> tuple[Bin, ...]:
     else:
         edges = [None, *feature.cuts, None]
         named = [{"key": "between", "low": low, "high": high} for low, high in pairwise(edges)]
+        if len(feature.cuts) == 2 and _next(*feature.cuts):
+            named[1:] = [{"key": key, "low": feature.cuts[0]} for key in ("just", "above")]
     named.append({"key": "missing"})
     shares = zip(named, before.tolist(), now.tolist(), strict=True)
     return tuple(Bin(**name, before=_short(one), now=_short(other)) for name, one, other in shares if one or other)
+
+
+def _next(low: float, high: float) -> bool:
+    """Whether nothing lies between two cuts: one value stands alone (`measures.cuts_of`)."""
+    return high == math.nextafter(low, math.inf)
 
 
 def _short(share: float) -> float:

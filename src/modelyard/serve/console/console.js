@@ -380,6 +380,7 @@ const watched = (feature) => { const at = feature.lastIndexOf("."); return words
 const written = (value, kind) => (typeof value !== "number" ? value : kind === "date" ? new Date(value * 1000).toLocaleDateString() : Number(value.toPrecision(4)).toLocaleString(undefined, { maximumSignificantDigits: 4 }));
 const binName = (bin, kind) => {
   const low = written(bin.low, kind), high = written(bin.high, kind), keys = words.drift.keys;
+  if (bin.key === "just" || bin.key === "above") return keys[bin.key](low);
   if (bin.key !== "between") return keys[bin.key](bin.value);
   return bin.low === null ? (bin.high === null ? "" : keys.below(high)) : bin.high === null ? keys.over(low) : keys.between(low, high);
 };
@@ -410,7 +411,7 @@ const driftOf = (model) => {
   const off = verdict.features.filter((each) => each.statistic > each.threshold), shown = off.length ? off : verdict.features.slice(0, 3);
   return wide(make("p", { class: verdict.drift ? "bad" : "good" }, make("b", {}, verdict.drift ? words.drift.found : words.drift.calm)),
     quiet(words.drift.closed(when(verdict.at), count(verdict.rows), count(model.reference))), make("div", { class: "grid" }, ...shown.slice(0, 3).map(bars)),
-    table(["feature", "statistic", "threshold", "shift"], shown.map((each) => ({ feature: watched(each.feature), statistic: each.statistic.toFixed(2), threshold: each.threshold.toFixed(2), shift: shiftOf(each) })), { numbers: ["statistic", "threshold"], free: ["shift"] }),
+    table(["feature", "shift", "statistic", "threshold"], shown.map((each) => ({ feature: watched(each.feature), statistic: each.statistic.toFixed(2), threshold: each.threshold.toFixed(2), shift: shiftOf(each) })), { numbers: ["statistic", "threshold"], free: ["shift"] }),
     quiet(words.drift.history(count(model.windows), count(model.drifted))), strip(model), ...coming, quiet(words.drift.rate(percent(model.rate))));
 };
 const drift = async (place) => {

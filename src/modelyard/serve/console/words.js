@@ -40,7 +40,7 @@ const ofDrift = {
     parts: { value: (name) => name, length: (name) => `length of ${name}`, digits: (name) => `digits in ${name}`, uppercase: (name) => `capitals in ${name}`, punctuation: (name) => `punctuation in ${name}`, spaces: (name) => `spaces in ${name}`,
       other_scripts: (name) => `letters beyond a to z in ${name}`, word: (name) => `words of ${name}`, brightness: (name) => `brightness of ${name}`, contrast: (name) => `contrast of ${name}`, saturation: (name) => `colour of ${name}`, edges: (name) => `edges in ${name}`,
       dark: (name) => `black in ${name}`, light: (name) => `white in ${name}`, mean: (name) => `mean of ${name}`, spread: (name) => `spread of ${name}`, class: () => "class answered", confidence: () => "how sure the answers are" },
-    keys: { over: (value) => `from ${value} on`, below: (value) => `below ${value}`, between: (low, high) => `${low} to ${high}`, is: (value) => value, rest: () => "rare or new values", missing: () => "missing", word: () => "with certain words" },
+    keys: { over: (value) => `from ${value} on`, above: (value) => `above ${value}`, just: (value) => `just ${value}`, below: (value) => `below ${value}`, between: (low, high) => `${low} to ${high}`, is: (value) => value, rest: () => "rare or new values", missing: () => "missing", word: () => "with certain words" },
   },
   zh: {
     none: (why) => `没有可比较的参照：${why}`, wait: (n, of) => `本窗口已收到 ${n} 行，共需 ${of} 行。`, dropped: (n) => `${n} 行来得太快，未被监测。`,
@@ -51,7 +51,7 @@ const ofDrift = {
     parts: { value: (name) => name, length: (name) => `${name} 的长度`, digits: (name) => `${name} 中的数字`, uppercase: (name) => `${name} 中的大写字母`, punctuation: (name) => `${name} 中的标点`, spaces: (name) => `${name} 中的空白`,
       other_scripts: (name) => `${name} 中 a–z 以外的文字`, word: (name) => `${name} 的用词`, brightness: (name) => `${name} 的亮度`, contrast: (name) => `${name} 的对比度`, saturation: (name) => `${name} 的色彩`, edges: (name) => `${name} 中的边缘`,
       dark: (name) => `${name} 中的黑色`, light: (name) => `${name} 中的白色`, mean: (name) => `${name} 的均值`, spread: (name) => `${name} 的离散度`, class: () => "回答的类别", confidence: () => "回答的把握" },
-    keys: { over: (value) => `不小于 ${value}`, below: (value) => `小于 ${value}`, between: (low, high) => `${low} 至 ${high}`, is: (value) => value, rest: () => "少见或新的值", missing: () => "缺失", word: () => "含某些词" },
+    keys: { over: (value) => `不小于 ${value}`, above: (value) => `大于 ${value}`, just: (value) => `恰为 ${value}`, below: (value) => `小于 ${value}`, between: (low, high) => `${low} 至 ${high}`, is: (value) => value, rest: () => "少见或新的值", missing: () => "缺失", word: () => "含某些词" },
   },
 };
 words.drift = ofDrift[(navigator.language || "en").startsWith("zh") ? "zh" : "en"];
