@@ -293,9 +293,10 @@ class Watch:
             return self._state / DRIFT
         if FOLDER in os.environ:
             return Path(os.environ[FOLDER]) / DRIFT
-        if self._own is None:
-            self._own = tempfile.TemporaryDirectory(prefix="modelyard-drift-")
-        return Path(self._own.name)
+        with self._lock:
+            if self._own is None:
+                self._own = tempfile.TemporaryDirectory(prefix="modelyard-drift-")
+            return Path(self._own.name)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
