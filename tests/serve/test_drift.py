@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from serve_helpers import COLUMNS, Running, make_drift_reference, make_key, make_package, make_records, until
 
@@ -96,10 +97,12 @@ def test_a_restart_goes_on_and_two_processes_fill_one_window(package: Path, tmp_
 
 def test_only_so_many_verdicts_are_kept(package: Path, tmp_path: Path) -> None:
     here = Here(package, tmp_path)
-    for seed in range(KEPT // 10 + 1):
-        here.answer(make_records(10 * WINDOW, seed=seed))
-        until(lambda: not here.watch._queue)
+    rows = from_records(make_records(WINDOW * (KEPT + 10), seed=0), COLUMNS)
+    watched = here.watch._of(here.deployed)
+    assert watched is not None
+    here.watch._add_bins(watched, rows, here.deployed.service.predictor.answer(rows))
     here.watch.close()
+    here.watch._hand_over()
     told = here.told()
     assert told["windows"] == KEPT + 10 and len(told["history"]) == KEPT
     assert told["drifted"] <= 5  # 60 clean windows at 1 %: six or more come once in 30,000 times
@@ -126,7 +129,8 @@ def test_a_watch_that_breaks_harms_nobody_and_a_spoilt_file_begins_anew(
     package: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     here = Here(package, tmp_path)
-    here.watch.add(here.deployed, Rows({}, 3), Answered([], {}, 0.0, 0.0))  # no such columns
+    spoilt = from_records(make_records(3), COLUMNS).replace(age=np.array(["old"] * 3, dtype=object))
+    here.watch.add(here.deployed, spoilt, Answered([{}] * 3, {}, 0.0, 0.0))
     here.answer(make_records(5, seed=0))
     here.watch.close()
     assert here.told()["rows"] == 5

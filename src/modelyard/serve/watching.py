@@ -25,7 +25,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from modelyard.frozen import Frozen
-from modelyard.rows import Array, Rows, joined
+from modelyard.rows import OBJECTS, Array, Rows, joined
 from modelyard.serve.lines import say, say_failure
 from modelyard.serve.meters import FOLDER, Meters
 from modelyard.store import read_json, write_json
@@ -66,7 +66,7 @@ class Window(Frozen):
     """The latest first."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Watched:
     """A version whose rows are watched."""
 
@@ -74,6 +74,8 @@ class Watched:
     version: str
     hash: str
     reference: Reference
+    objects: tuple[str, ...]
+    """Columns whose values have no size of their own: texts, categories, images, series."""
 
     @property
     def file(self) -> str:
@@ -86,7 +88,6 @@ class _Pending:
     """What this process has not handed over yet, of one version."""
 
     bins: list[Array] = field(default_factory=list)
-    rows: int = 0
     dropped: int = 0
 
 
@@ -141,7 +142,7 @@ class Watch:
             say_failure(error, while_doing="watching for drift")
 
     def _enter(self, watched: Watched, rows: Rows, answers: Sequence[Mapping[str, Any]]) -> None:
-        size = sum(_size(values) for values in rows.columns.values() if values.dtype == object)
+        size = sum(_size(rows[name]) for name in watched.objects)
         with self._lock:
             if self._rows + len(rows) > MOST_ROWS or self._bytes + size > MOST_BYTES or self._ending.is_set():
                 self._pending.setdefault(watched, _Pending()).dropped += len(rows)
@@ -159,7 +160,8 @@ class Watch:
             return None
         found = self._known.get(id(reference))
         if found is None or found.reference is not reference:
-            found = Watched(deployed.name, deployed.version, deployed.hash, reference)
+            objects = tuple(column.name for column in deployed.inputs if column.type in OBJECTS)
+            found = Watched(deployed.name, deployed.version, deployed.hash, reference, objects)
             self._known = {**self._known, id(reference): found}
         return found
 
@@ -194,15 +196,27 @@ class Watch:
                 pieces.append(rows)
                 said += answers
                 count += len(rows)
-        together = joined(pieces)
-        for start in range(0, count, TOGETHER):
-            piece = slice(start, start + TOGETHER)
-            bins = watched.reference.binner.bins(together.take(piece), said[piece])
-            with self._lock:
-                pending = self._pending.setdefault(watched, _Pending())
-                pending.bins.append(bins)
-                pending.rows += len(bins)
+        try:
+            self._add_bins(watched, joined(pieces), said)
+        except Exception:  # rows that cannot be put into bins harm no others
+            if len(pieces) == 1:
+                raise
+            start = 0
+            for rows in pieces:
+                try:
+                    self._add_bins(watched, rows, said[start : start + len(rows)])
+                except Exception as error:
+                    say_failure(error, while_doing="watching for drift")
+                start += len(rows)
         return True
+
+    def _add_bins(self, watched: Watched, rows: Rows, said: Sequence[Mapping[str, Any]]) -> None:
+        binner = watched.reference.binner
+        pieces = [slice(start, start + TOGETHER) for start in range(0, len(rows), TOGETHER)]
+        bins = [binner.bins(rows.take(piece), said[piece]) for piece in pieces]
+        with self._lock:
+            pending = self._pending.setdefault(watched, _Pending())
+            pending.bins += bins
 
     def close(self) -> None:
         """Hand over what there is, and end."""
@@ -321,7 +335,11 @@ class Watch:
 
 def _size(values: Array) -> int:
     """Bytes of a column's objects, about."""
-    return sum(value.nbytes if isinstance(value, np.ndarray) else len(value) for value in values if value is not None)
+    found = 0
+    for value in values:
+        if value is not None:
+            found += len(value) if type(value) is not np.ndarray else value.nbytes
+    return found
 
 
 def _short(verdict: Verdict) -> Verdict:
