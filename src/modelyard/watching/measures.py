@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import string
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, Literal
 from zlib import crc32
@@ -105,15 +105,17 @@ def learnt(column: str, kind: Kind, values: Array) -> list[Feature]:
         plain = Feature(column=column, part=kind if kind == "class" else "value", kind=kind, values=tuple(kept))
         return [_counted(plain, values)]
     measured = _measured(kind, values, range(HASHES))
-    found = []
-    for part, each in measured.items():
-        if isinstance(part, str):
-            found.append(_counted(Feature(column=column, part=part, kind=kind, cuts=cuts_of(each)), each))
-    if kind == "text":
-        shares = np.nan_to_num([np.nanmean(measured[bucket]) if len(values) else 0.0 for bucket in range(HASHES)])
+    words = measured.pop("words", None)
+    found = [
+        _counted(Feature(column=column, part=part, kind=kind, cuts=cuts_of(each)), each)
+        for part, each in measured.items()
+    ]
+    if words is not None:
+        whole = words[~np.isnan(words[:, 0])]
+        shares = whole.mean(axis=0) if len(whole) else np.zeros(HASHES)
         nearest = np.lexsort((np.arange(HASHES), np.abs(shares - 0.5)))[:BUCKETS]
         found += [
-            _counted(Feature(column=column, part="word", kind=kind, bucket=bucket, cuts=(0.5,)), measured[bucket])
+            _counted(Feature(column=column, part="word", kind=kind, bucket=bucket, cuts=(0.5,)), words[:, bucket])
             for bucket in sorted(nearest.tolist())
             if COMMON <= shares[bucket] <= 1 - COMMON
         ]
@@ -174,10 +176,11 @@ class Binner:
             else:
                 buckets = [feature.bucket for feature in features if feature.bucket is not None]
                 measured = _measured(kind, values, buckets)
-                for number, feature in enumerate(features, start=place):
-                    found[:, number] = _bins(
-                        feature, measured[feature.part if feature.bucket is None else feature.bucket]
-                    )
+                ordered = len(features) - len(buckets)  # the words stand last
+                for number, feature in enumerate(features[:ordered], start=place):
+                    found[:, number] = _bins(feature, measured[feature.part])
+                if buckets:
+                    found[:, place + ordered : place + len(features)] = np.nan_to_num(measured["words"], nan=2)
             place += len(features)
         return found
 
@@ -217,10 +220,10 @@ def _counted(feature: Feature, values: Array) -> Feature:
 # -- measures ----------------------------------------------------------------------------------------------------------
 
 
-def _measured(kind: Kind, values: Array, buckets: Iterable[int]) -> dict[str | int, Array]:
-    """(n,) float64 for each part of a column of this kind, NaN where missing; for texts each bucket too (1: has such a word)."""
+def _measured(kind: Kind, values: Array, buckets: Sequence[int]) -> dict[str, Array]:
+    """(n,) float64 for each part of a column of this kind, NaN where missing; for texts `words` too, (n, buckets) (1: has such a word)."""
     if kind == "text":
-        return _texts(values, list(buckets))
+        return _texts(values, buckets)
     if kind == "image":
         return _transposed(_IMAGE, [_image(value) for value in values])
     if kind == "sequence":
@@ -228,7 +231,7 @@ def _measured(kind: Kind, values: Array, buckets: Iterable[int]) -> dict[str | i
     return {"confidence" if kind == "confidence" else "value": _rounded(np.asarray(values, dtype=np.float64))}
 
 
-def _transposed(names: Sequence[str], found: Sequence[Sequence[float] | None]) -> dict[str | int, Array]:
+def _transposed(names: Sequence[str], found: Sequence[Sequence[float] | None]) -> dict[str, Array]:
     table = np.array([[math.nan] * len(names) if each is None else each for each in found], dtype=np.float64)
     table = table.reshape(-1, len(names))
     return {name: _rounded(table[:, number]) for number, name in enumerate(names)}
@@ -246,7 +249,7 @@ def _rounded(values: Array) -> Array:
     return np.where(np.isinf(found), np.nan, found)
 
 
-def _texts(values: Array, buckets: Sequence[int]) -> dict[str | int, Array]:
+def _texts(values: Array, buckets: Sequence[int]) -> dict[str, Array]:
     measured: list[list[float] | None] = []
     places: list[int] = []  # of the words, in a line of (rows, HASHES)
     for row, text in enumerate(values):
@@ -265,7 +268,7 @@ def _texts(values: Array, buckets: Sequence[int]) -> dict[str | int, Array]:
     has: Array = np.zeros((len(values), HASHES))
     has.reshape(-1)[places] = 1.0
     has[[each is None for each in measured]] = np.nan
-    return _transposed(("length", *_KINDS), measured) | {bucket: has[:, bucket] for bucket in buckets}
+    return {**_transposed(("length", *_KINDS), measured), "words": has[:, list(buckets)]}
 
 
 def _image(data: bytes | None) -> tuple[float, ...] | None:
