@@ -1,7 +1,8 @@
 """Open and verify a package: what serving, `yard predict` and a stranger's program import. Needs numpy, not torch.
 
 A package is a folder, or that folder as a `.tar.gz`: `artifact.json` and one folder a member, `package.json` (the manifest),
-`MODEL_CARD.md`, `LICENCE.txt`, `requirements.txt`, `wheels/`, `deploy/` (files that run it elsewhere) and `hashes.json`, which names every other file. What a later
+`MODEL_CARD.md`, `LICENCE.txt`, `requirements.txt`, `wheels/`, `deploy/` (files that run it elsewhere), `reference.json` (what rows looked
+like, in counts: `watching.reference`) and `hashes.json`, which names every other file. What a later
 stage found out (a gate that failed) stands in `verdict.json`, the only file that may come after the hashes.
 
 >>> opened = open_package(Path("builds/credit/package"))  # doctest: +SKIP

@@ -24,6 +24,8 @@ from modelyard.store import write_json
 if TYPE_CHECKING:
     import httpx
 
+    from modelyard.watching.reference import Reference
+
 COLUMNS = (
     Column(name="age", type="number", low=18, high=90, whole=True, example=42.0),
     Column(name="job", type="category", values=("clerk", "smith", "cook"), example="clerk"),
@@ -168,7 +170,9 @@ business:
 """
 
 
-def make_package(model: Path, folder: Path, *, version: str = "1.0.0", name: str = "standing") -> Path:
+def make_package(
+    model: Path, folder: Path, *, version: str = "1.0.0", name: str = "standing", reference: Reference | None = None
+) -> Path:
     """A package of a bare model, as the package stage would leave it, without licence and wheels; its build's blueprint beside it."""
     import shutil
 
@@ -180,9 +184,23 @@ def make_package(model: Path, folder: Path, *, version: str = "1.0.0", name: str
         examples=(ROW,),
     )  # fmt: skip
     write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+    if reference is not None:
+        reference.save(folder)
     write_hashes(folder)
     (folder.parent / "blueprint.resolved.yaml").write_text(BLUEPRINT, encoding="utf-8")
     return folder
+
+
+def make_drift_reference(model: Path, *, window: int = 100) -> Reference:
+    """What rows such as `make_records` makes look like, and the model's answers to them."""
+    from modelyard.predictor import Predictor
+    from modelyard.watching.reference import make_reference
+
+    training, rows = (from_records(make_records(600, seed=seed), COLUMNS) for seed in (100, 101))
+    answers = Predictor.open(model).answer(rows)
+    return make_reference(
+        rows, answers, training=training, columns=COLUMNS, kind="classification", seed=0, window=window, resamples=2000
+    )
 
 
 def make_key(state: Path, *, plan: str = "endless") -> str:

@@ -11,13 +11,18 @@ from typing import Any
 
 import httpx
 import pytest
-from serve_helpers import ROW, Running, make_key, make_package, until
+from serve_helpers import ROW, Running, make_drift_reference, make_key, make_package, make_records, until
 
 from modelyard.serve.console import console
 from modelyard.serve.deployment import DeploymentFile
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 WIDTHS = {"desk": 1280, "phone": 390}
+
+MEASURED = (
+    "value", "length", "digits", "uppercase", "punctuation", "spaces", "other_scripts", "word", "brightness", "contrast", "saturation",
+    "edges", "dark", "light", "mean", "spread", "class", "confidence",
+)  # fmt: skip
 
 browser = [
     pytest.mark.browser,
@@ -99,7 +104,7 @@ def service(
     model_folder: Path, tmp_path_factory: pytest.TempPathFactory, launch: Callable[..., Running]
 ) -> tuple[Running, Path]:
     folder = tmp_path_factory.mktemp("console")
-    package = make_package(model_folder, folder / "v1")
+    package = make_package(model_folder, folder / "v1", reference=make_drift_reference(model_folder))
     running = launch("-m", "modelyard.serve.server", str(package), "--state", str(folder / "state"), "--port", "0")
     until(lambda: httpx.get(f"{running.url}/readyz").status_code == 200)
     return running, folder / "state"
@@ -133,6 +138,13 @@ def test_every_part_of_the_page_is_in_it() -> None:
     assert used - {name for pair in known for name in pair} == set()
 
 
+def test_what_is_said_of_drift_is_said_in_both_languages() -> None:
+    script = console().split("const ofDrift = {")[1].split("words.drift =")[0]
+    english, chinese = (re.findall(r"(\w+): (?=[(\"{])", part) for part in script.split("  zh: {"))
+    assert len(english) > 35 and [name for name in english if name != "en"] == chinese
+    assert set(MEASURED) <= set(english)
+
+
 class TestInABrowser:
     pytestmark = browser
 
@@ -140,7 +152,7 @@ class TestInABrowser:
         page.wait("return document.querySelectorAll('main form label').length > 3")
         page.press("Send")
         page.wait("return document.body.innerText.includes('a key is needed')")
-        for section in ("live", "models", "customers"):
+        for section in ("live", "models", "customers", "drift"):
             page.section(section)
             page.wait("return document.body.innerText.includes('for the administrator')")
         page.press("Sign in")
@@ -211,11 +223,31 @@ class TestInABrowser:
         until(lambda: DeploymentFile(state).read().models["standing"].trial is None)
         assert DeploymentFile(state).read().models["standing"].events[-1].reason == "only a test"
 
+    def test_a_planted_shift_is_seen_and_named(self, page: Page, service: tuple[Running, Path]) -> None:
+        running, state = service
+        signed_in(page, state)
+        page.section("drift")
+        page.wait("return document.body.innerText.includes('of 100 rows of this window have come')")
+        older = [{**record, "age": (record["age"] or 50) + 30} for record in make_records(250, seed=5)]
+        with httpx.Client(headers={"Authorization": f"Bearer {make_key(state)}"}) as client:
+            for start in range(0, 250, 50):
+                assert (
+                    client.post(f"{running.url}/v1/predict", json={"rows": older[start : start + 50]}).status_code
+                    == 200
+                )
+        page.wait("return document.body.innerText.includes('Drift in the last window')")
+        assert "from" in page.text() and "→" in page.text()
+        chart = page.do("return document.querySelector('svg.bars').getAttribute('aria-label')")
+        assert chart.startswith("age: below ") and " → " in chart
+        assert page.do("return document.querySelectorAll('svg.bars rect.now').length") > 5
+        assert page.do("return document.querySelectorAll('.strip .found').length") >= 1
+        assert page.do("return document.documentElement.scrollWidth <= innerWidth")
+
     def test_it_asks_nobody_else_fits_and_can_be_used_without_a_mouse(
         self, page: Page, service: tuple[Running, Path]
     ) -> None:
         signed_in(page, service[1])
-        for section in ("playground", "live", "models", "customers"):
+        for section in ("playground", "live", "models", "customers", "drift"):
             page.section(section)
             page.wait("return document.querySelectorAll('main .panel').length > 0")
             unnamed = page.do(

@@ -50,7 +50,7 @@ def run(context: Context) -> Compressed:
         metric=rows.metric.name,
         greater_is_better=rows.metric.greater_is_better,
         rows=len(rows.rows),
-        rows_seen_in_training=_seen(trained),
+        rows_seen_in_training=trained.saw_validation,
         trained_metric=value if np.isfinite(value) else None,
         trained_bytes=Quantity(float(variants.size(source)), "B"),
         derived=(told,) if methods else (),
@@ -64,14 +64,6 @@ def run(context: Context) -> Compressed:
             "trained": timings.get("trained", {}),
             "speedup": p50["trained"] / p50[chosen.name] if len(p50) == 2 else 1.0,
         },
-    )
-
-
-def _seen(trained: Trained) -> bool:
-    """Whether a model of the artifact learnt from validation rows: one of several folds, or one refitted on every row."""
-    shares = [candidate for candidate in trained.candidates if trained.weights.get(candidate.name)]
-    return trained.folds > 1 or any(
-        job.fold not in range(trained.folds) for candidate in shares for job in candidate.jobs
     )
 
 

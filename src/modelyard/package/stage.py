@@ -12,7 +12,7 @@ import numpy as np
 from modelyard import __version__, packages, parts
 from modelyard.context import Context
 from modelyard.errors import GateFailed
-from modelyard.package import card, deploying, licence, probe, requirements, wheel
+from modelyard.package import card, deploying, held_out, licence, probe, requirements, wheel
 from modelyard.packages import Manifest
 from modelyard.predictor import Artifact, Predictor
 from modelyard.records._base import Gate
@@ -52,6 +52,7 @@ def run(context: Context) -> Packaged:
     folder = context.store.path("package")
     with context.progress.bar("package", 3) as advance, replacing_folder(folder) as temporary:
         _fill(context, temporary, manifest, artifact, source)
+        held_out.reference(context, predictor).save(temporary)
         packages.write_hashes(temporary)
         advance(1)
         tried = probe.attempt(temporary)

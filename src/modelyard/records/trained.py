@@ -105,3 +105,11 @@ class Trained(Record):
     augmented: str | None = None
     """A file of the build: training images, and each as a model of the artifact met it; null where none changes images."""
     timings: dict[str, Any] = {}
+
+    @property
+    def saw_validation(self) -> bool:
+        """Whether a model of the artifact learnt from validation rows: one of several folds, or one refitted on every row."""
+        shares = [candidate for candidate in self.candidates if self.weights.get(candidate.name)]
+        return self.folds > 1 or any(
+            job.fold not in range(self.folds) for candidate in shares for job in candidate.jobs
+        )

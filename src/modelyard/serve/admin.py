@@ -27,6 +27,7 @@ from modelyard.serve.lines import say
 from modelyard.serve.live import Live
 from modelyard.serve.reading import check_headers, read_body
 from modelyard.serve.refusing import Refused
+from modelyard.serve.watching import Watch
 
 if TYPE_CHECKING:
     from modelyard.accounts.database import Transaction
@@ -96,9 +97,12 @@ class AuditLog:
 class Admin:
     """The endpoints below `/admin`."""
 
-    def __init__(self, gate: Gate, fleet: Fleet, live: Live, *, file: DeploymentFile | None, log: AuditLog) -> None:
+    def __init__(
+        self, gate: Gate, fleet: Fleet, live: Live, watch: Watch, *, file: DeploymentFile | None, log: AuditLog
+    ) -> None:
         self._gate, self._fleet, self._live, self._file, self._log = gate, fleet, live, file, log
         self.feedback: Feedback | None = None
+        self._watch = watch
 
     def routes(self) -> list[Any]:
         """Starlette's routes."""
@@ -117,6 +121,7 @@ class Admin:
             post("/models/{model}/roll-back", self.roll_back),
             get("/quality", self.quality),
             get("/earning", self.earning),
+            get("/drift", self.drift),
             get("/plans", self.plans),
             get("/customers", self.customers),
             post("/customers", self.add_customer),
@@ -174,6 +179,16 @@ class Admin:
         """GET /admin/models."""
         document = self._file.read().models if self._file is not None else {}
         return {"models": [_model(entry, document.get(name)) for name, entry in self._fleet.entries.items()]}
+
+    async def drift(self, request: Any) -> Json:
+        """GET /admin/drift: every version that answers, the window it is in, and what the last ones showed."""
+        return {"models": await self.drifting()}
+
+    async def drifting(self) -> list[Json]:
+        """The same, for alerts."""
+        found = [entry.live for entry in self._fleet.entries.values()]
+        found += [entry.trial.deployed for entry in self._fleet.entries.values() if entry.trial is not None]
+        return [await asyncio.to_thread(self._watch.told, each) for each in found]
 
     async def promote(self, request: Any) -> Json:
         """POST /admin/models/NAME/promote."""

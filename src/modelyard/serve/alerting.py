@@ -122,10 +122,11 @@ class Alerting:
         return errors(failed, asked, minutes=minutes) + slow
 
 
-def sources(
-    gate: Gate, feedback: Feedback | None, earning: Callable[[], Awaitable[list[dict[str, Any]]]]
-) -> list[Source]:
-    """What the ledger and the labels say is wrong."""
+Lines = Callable[[], Awaitable[list[dict[str, Any]]]]
+
+
+def sources(gate: Gate, feedback: Feedback | None, *, earning: Lines, drifting: Lines) -> list[Source]:
+    """What the ledger, the labels and the windows of rows say is wrong."""
 
     async def ledger() -> list[Alert]:
         return alerts.ledger(gate.healthy)
@@ -136,10 +137,13 @@ def sources(
     async def margin() -> list[Alert]:
         return alerts.margin(await earning(), floor=0.0)
 
+    async def drift() -> list[Alert]:
+        return alerts.drift(await drifting())
+
     async def quotas() -> list[Alert]:
         return alerts.quotas(await gate.included())
 
-    return [ledger, quality, margin, quotas]
+    return [ledger, quality, drift, margin, quotas]
 
 
 class _Counts:

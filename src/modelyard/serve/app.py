@@ -45,6 +45,7 @@ from modelyard.serve.reading import (
 )  # fmt: skip
 from modelyard.serve.refusing import Refused
 from modelyard.serve.telemetry import PARTS, Telemetry
+from modelyard.serve.watching import Watch
 
 Json = dict[str, Any]
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -100,8 +101,10 @@ class App:
             file=file,
             open_=None if open_ is None else lambda folder: Deployed(open_(folder), self.meters, self.gate, payloads),
         )
+        self.watch = Watch(self.meters, None if file is None else file.state)
+        self.fleet.watch = self.watch.add
         log = AuditLog(None if file is None else file.state)
-        self.admin = Admin(self.gate, self.fleet, self.live, file=file, log=log)
+        self.admin = Admin(self.gate, self.fleet, self.live, self.watch, file=file, log=log)
         self.jobs = None if file is None or self.gate.open else Jobs(file.state, self.gate, self.fleet, self.limits)
         self.draining = False
         self.paths = _PATHS
@@ -115,7 +118,9 @@ class App:
             self.alerting = Alerting(
                 file.state, alerts, private=alert_private, meters=self.meters, target=self.limits.p95
             )
-            self.alerting.sources += sources(self.gate, self.feedback, self.admin.earnings)
+            self.alerting.sources += sources(
+                self.gate, self.feedback, earning=self.admin.earnings, drifting=self.admin.drifting
+            )
         self.gate.alone_when(lambda: self.front.inside <= 1)
         self.predictions = Predictions(
             self.gate, self.fleet, self.meters, self.limits, payloads=payloads, labels=self.labels
@@ -379,6 +384,7 @@ def _routes(app: App) -> Any:
             task.cancel()
         await warming
         app.fleet.close()
+        await asyncio.to_thread(app.watch.close)
         beginning.cancel()
         for keeper in (app.payloads, app.labels):
             if keeper is not None:

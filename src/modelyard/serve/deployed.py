@@ -19,6 +19,7 @@ from modelyard.serve.limits import Limits
 from modelyard.serve.meters import Meters
 from modelyard.serve.openapi import describe, example_row
 from modelyard.serve.payloads import Payloads
+from modelyard.watching.reference import Reference
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Service:
     """SHA-256 of the package's hashes; empty for what was never packaged."""
     source: Any = None
     """What the predictor came from, kept alive with it (an archive's unpacked folder goes when nobody holds it)."""
+    reference: Reference | None = None
+    """What rows and answers looked like when it was packaged."""
 
 
 class Deployed:

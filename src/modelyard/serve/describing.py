@@ -158,6 +158,7 @@ def _admin() -> Json:
         "/admin/models": get("admin_models", "Models and their versions", _object(models={"type": "array", "items": free})),
         "/admin/models/{model}/promote": post("promote", "Make the version that is tried the live one", done, Nothing, _path("model")),
         "/admin/models/{model}/roll-back": post("roll_back", "Take a version back", done, RollBack, _path("model")),
+        "/admin/drift": get("admin_drift", "Do rows and answers still look like the training data?", _object(models={"type": "array", "items": free})),
         "/admin/quality": get("admin_quality", "How good the versions are by the labels that came back", _object(models={"type": "array", "items": free})),
         "/admin/earning": get("admin_earning", "What is earned and spent this month until now", _object(machine={"type": ["object", "null"]}, currencies={"type": "array", "items": free})),
         "/admin/plans": get("admin_plans", "Plans on offer", _object(plans={"type": "array", "items": free})),

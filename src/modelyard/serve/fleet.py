@@ -78,6 +78,8 @@ class Fleet:
         self.entries = {name: Entry(deployed) for name, deployed in opened.items()}
         self.default = next(iter(self.entries), "")
         self._file, self._open = file, open_
+        self.watch: Callable[[Deployed, Rows, Answered], None] = lambda deployed, rows, answered: None
+        """Is told what was answered to whom it was meant for: neither comparisons nor shadows."""
         self._beside: set[asyncio.Task[None]] = set()
         self._broken: dict[Placed, str] = {}
         """What could not be opened here, or was rolled back, and why."""
@@ -142,6 +144,7 @@ class Fleet:
                 else:
                     self._note(entry, trial, answered.computed)
                     self._compare(entry, entry.live, read, answered, share=COMPARED)
+                    self.watch(trial, rows, answered)
                     return answered, trial, rows
         live = entry.live
         with live:
@@ -157,6 +160,7 @@ class Fleet:
             self._note(entry, tried.deployed, None)
         elif tried is not None and tried.terms.kind == "shadow":
             self._compare(entry, tried.deployed, read, answered, share=1.0)
+        self.watch(live, rows, answered)
         return answered, live, rows
 
     def choose(self, entry: Entry, *, token: str) -> Deployed:

@@ -41,6 +41,7 @@ def open_model(package: Path, *, force: bool = False) -> OpenedPackage | Bare:
 def open_service(package: Path, *, force: bool = False, limits: Limits | None = None) -> Service:
     """A package or a bare artifact as a service; its limits are those it was packaged with, unless given. PackageError as above."""
     from modelyard.packages import HASHES, sha256
+    from modelyard.watching.reference import read_reference
 
     opened = open_model(package, force=force)
     if isinstance(opened, Bare):
@@ -57,4 +58,5 @@ def open_service(package: Path, *, force: bool = False, limits: Limits | None = 
         metrics=manifest.metrics,
         hash=sha256(opened.folder / HASHES),
         source=opened,
+        reference=read_reference(opened.folder),
     )

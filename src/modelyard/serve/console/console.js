@@ -373,9 +373,59 @@ const customers = async (place) => {
   await detail();
 };
 
+// -- drift -----------------------------------------------------------------------------------------------------------------
+
+const percent = (share) => (100 * share).toFixed(share && share < 0.1 ? 1 : 0) + " %";
+const watched = (feature) => { const at = feature.lastIndexOf("."); return words.drift.parts[feature.slice(at + 1)](feature.slice(0, at)); };
+const written = (value, kind) => (typeof value !== "number" ? value : kind === "date" ? new Date(value * 1000).toLocaleDateString() : Number(value.toPrecision(4)).toLocaleString(undefined, { maximumSignificantDigits: 4 }));
+const binName = (bin, kind) => {
+  const low = written(bin.low, kind), high = written(bin.high, kind), keys = words.drift.keys;
+  if (bin.key === "just" || bin.key === "above") return keys[bin.key](low);
+  if (bin.key !== "between") return keys[bin.key](bin.value);
+  return bin.low === null ? (bin.high === null ? "" : keys.below(high)) : bin.high === null ? keys.over(low) : keys.between(low, high);
+};
+const shiftOf = ({ shift, kind }) => `${words.drift.keys[shift.key](written(shift.value, kind))}: ${percent(shift.before)} → ${percent(shift.now)}`;
+const bars = (moved) => {
+  const highest = Math.max(1e-9, ...moved.bins.flatMap((bin) => [bin.before, bin.now])), wide = 300 / moved.bins.length;
+  const named = (bin) => (moved.feature.endsWith(".word") && bin.key === "between" ? words.drift[bin.low === null ? "lacking" : "having"] : binName(bin, moved.kind));
+  const told = moved.bins.map((bin) => `${named(bin)} ${percent(bin.before)} → ${percent(bin.now)}`);
+  const svg = drawn("svg", { class: "chart bars", viewBox: "0 0 300 100", preserveAspectRatio: "none", role: "img", "aria-label": `${watched(moved.feature)}: ${told.join("; ")}` });
+  moved.bins.forEach((bin, index) => ["before", "now"].forEach((mark, second) => {
+    const high = (96 * bin[mark]) / highest, bar = drawn("rect", { class: mark, x: wide * (index + 0.1 + 0.4 * second), width: wide * 0.38, y: 98 - high, height: high }), title = drawn("title", {});
+    title.textContent = told[index];
+    bar.append(title);
+    svg.append(bar);
+  }));
+  svg.append(drawn("line", { x1: 0, x2: 300, y1: 98, y2: 98 }));
+  const ends = moved.bins.length > 1 ? [named(moved.bins[0]), named(moved.bins[moved.bins.length - 1])] : [named(moved.bins[0]), ""];
+  return make("figure", { class: "drifted" }, make("figcaption", {}, make("b", {}, watched(moved.feature)), make("br"), shiftOf(moved)), svg,
+    make("div", { class: "ends quiet" }, ...ends.map((end) => make("span", {}, end))),
+    make("div", { class: "legend" }, ...["before", "now"].map((mark) => make("span", {}, make("i", { class: mark }), words.drift[mark])), make("span", {}, `${words.drift.share}, top: ${percent(highest)}`)));
+};
+const strip = (model) => make("div", { class: "strip" }, ...model.history.slice().reverse().map((each) => make("i", { class: each.drift ? "found" : "", title: words.drift.window(each.drift, when(each.at)), role: "img", "aria-label": words.drift.window(each.drift, when(each.at)) })));
+const driftOf = (model) => {
+  const name = `${model.name} ${model.version}`, verdict = model.verdict, quiet = (text) => make("p", { class: "quiet" }, text), wide = (...inner) => make("section", { class: "panel wide" }, make("h2", {}, name), ...inner);
+  if (!model.window) return wide(quiet(words.drift.none(model.reason)));
+  const coming = [quiet(words.drift.wait(count(model.rows), count(model.window))), model.dropped ? quiet(words.drift.dropped(count(model.dropped))) : null];
+  if (!verdict) return wide(quiet(words.drift.unseen), ...coming);
+  const off = verdict.features.filter((each) => each.statistic > each.threshold), shown = off.length ? off : verdict.features.slice(0, 3);
+  return wide(make("p", { class: verdict.drift ? "bad" : "good" }, make("b", {}, verdict.drift ? words.drift.found : words.drift.calm)),
+    quiet(words.drift.closed(when(verdict.at), count(verdict.rows), count(model.reference))), make("div", { class: "grid" }, ...shown.slice(0, 3).map(bars)),
+    table(["feature", "shift", "statistic", "threshold"], shown.map((each) => ({ feature: watched(each.feature), statistic: each.statistic.toFixed(2), threshold: each.threshold.toFixed(2), shift: shiftOf(each) })), { numbers: ["statistic", "threshold"], free: ["shift"] }),
+    quiet(words.drift.history(count(model.windows), count(model.drifted))), strip(model), ...coming, quiet(words.drift.rate(percent(model.rate))));
+};
+const drift = async (place) => {
+  const room = make("div", { class: "grid" });
+  place.append(room);
+  Object.assign(words.columns, words.drift.columns);
+  const tick = async () => room.replaceChildren(...(await ask("/admin/drift")).models.map(driftOf));
+  await tick();
+  ticking = setInterval(() => tick().catch(() => {}), 5 * EVERY);
+};
+
 // -- the frame -------------------------------------------------------------------------------------------------------------
 
-const sections = { playground, live, models, customers };
+const sections = { playground, live, models, customers, drift };
 const open = new Set(["playground"]);
 const current = () => { const name = location.hash.slice(1); return sections[name] ? name : "playground"; };
 const show = async () => {
