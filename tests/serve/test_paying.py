@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -347,7 +348,7 @@ def test_https_with_files_of_ones_own(package: Path, tmp_path: Path, launch: Lau
         str(tmp_path / "key.pem"),
     )  # fmt: skip
     assert running.url.startswith("https://")
-    with httpx.Client(verify=str(made), timeout=20) as client:
+    with httpx.Client(verify=ssl.create_default_context(cafile=str(made)), timeout=20) as client:
         until(lambda: client.get(f"{running.url}/readyz").status_code == 200)
         assert client.post(f"{running.url}/v1/predict", json={"row": ROW}).status_code == 200
 
