@@ -15,8 +15,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "serve"))
 
+from paying_service import Business
 from serve_helpers import ROW, Running, make_model, make_package, start, until
-from test_paying import Business
 
 from modelyard.client import Client, ServiceRefused, ServiceUnreachable
 from modelyard.errors import ModelyardError, UserError

@@ -62,6 +62,18 @@ def test_predict_writes_answers_in_the_order_of_the_input(finished: Path, tmp_pa
             assert float(row[f"probability_{name}"]) == pytest.approx(share, abs=1e-6)
 
 
+def test_predict_says_nothing_before_an_error(finished: Path, tmp_path: Path) -> None:
+    """A column too few leaves standard output empty; no rows at all are no error, and answered by the header alone."""
+    frame = toys.table(5, seed=7).drop("price")
+    absent = open_package(finished / "package").predictor.state.inputs[0].name
+    frame.drop(absent).write_csv(tmp_path / "short.csv")
+    ended = yard("predict", finished / "package", tmp_path / "short.csv")
+    assert (ended.returncode, ended.stdout) == (2, "") and f"no column '{absent}'" in ended.stderr
+    frame.head(0).write_csv(tmp_path / "none.csv")
+    ended = yard("predict", finished / "package", tmp_path / "none.csv")
+    assert (ended.returncode, ended.stdout) == (0, "answer,probability_bad,probability_good\n"), ended.stderr
+
+
 def test_serve_answers_and_drains_on_sigterm(finished: Path, tmp_path: Path) -> None:
     row = json.loads((finished / "package" / "package.json").read_text(encoding="utf-8"))["examples"][0]
     predictor = open_package(finished / "package").predictor

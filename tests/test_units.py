@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from modelyard import units
 from modelyard.errors import UnitError
 from modelyard.frozen import Frozen
-from modelyard.units import Bytes, Measure, Quantity, Seconds, quantity
+from modelyard.units import Bytes, Measure, Quantity, Seconds, counted, quantity
 
 
 @pytest.mark.parametrize(
@@ -125,3 +125,18 @@ def test_every_scale_is_canonical_itself() -> None:
     for name, (base, factor) in units.SCALES.items():
         assert factor > 0, name
         assert units.canonical(base) == (base, 1.0), f"{name} leads to {base}, which is not canonical"
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "said"),
+    [
+        (1, "answer", "1 answer"),
+        (0, "answer", "0 answers"),
+        (1200, "row", "1,200 rows"),
+        (1, "entry", "1 entry"),
+        (2, "entry", "2 entries"),
+        (2, "key", "2 keys"),
+    ],
+)
+def test_one_is_one(number: int, noun: str, said: str) -> None:
+    assert counted(number, noun) == said

@@ -225,7 +225,9 @@ def predict(
 
     count = predict_file(package, rows if rows == "-" else Path(rows), out, force=force)
     if out is not None:
-        typer.echo(f"{count} answers: {out}")
+        from modelyard.units import counted
+
+        typer.echo(f"{counted(count, 'answer')}: {out}")
 
 
 @app.command("list")

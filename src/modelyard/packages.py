@@ -11,6 +11,7 @@ stage found out (a gate that failed) stands in `verdict.json`, the only file tha
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import shutil
@@ -18,7 +19,7 @@ import tarfile
 import tempfile
 import weakref
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -93,6 +94,25 @@ class OpenedPackage:
 def open_package(path: Path, *, force: bool = False) -> OpenedPackage:
     """Verify and open a package, folder or archive. PackageError names the file that changed, lacks or is too much, or the gate
     that failed (unless `force`)."""
+    with contextlib.ExitStack() as stack:
+        checked = stack.enter_context(checked_package(path, force=force))
+        opened = OpenedPackage(checked.folder, checked.manifest, Predictor.open(checked.folder), checked.failed)
+        weakref.finalize(opened, stack.pop_all().close)  # what was unpacked stays as long as it is used
+    return opened
+
+
+@dataclass(frozen=True)
+class CheckedPackage:
+    """A package whose files and gates were looked at, and whose model was not opened."""
+
+    folder: Path
+    manifest: Manifest
+    failed: tuple[Gate, ...]
+
+
+@contextlib.contextmanager
+def checked_package(path: Path, *, force: bool = False) -> Iterator[CheckedPackage]:
+    """Verify a package, folder or archive; what an archive was unpacked into is gone afterwards. PackageError as `open_package`."""
     path = Path(path)
     if not path.exists():
         raise PackageError(f"no package {str(path)!r}. Make one with: yard run BLUEPRINT --to package")
@@ -104,15 +124,11 @@ def open_package(path: Path, *, force: bool = False) -> OpenedPackage:
         failed = tuple(gate for gate in (*manifest.gates, *later_gates(folder)) if not gate.passed)
         if failed and not force:
             reasons = "; ".join(f"{gate.name} demanded {gate.demanded}, measured {gate.measured}" for gate in failed)
-            raise PackageError(f"{path} is refused by its own gates: {reasons}. --force opens it all the same.")
-        opened = OpenedPackage(folder, manifest, Predictor.open(folder), failed)
-    except BaseException:
+            raise PackageError(f"{path} is refused by its own gates: {reasons}. --force takes it all the same.")
+        yield CheckedPackage(folder, manifest, failed)
+    finally:
         if unpacked:
             shutil.rmtree(unpacked, ignore_errors=True)
-        raise
-    if unpacked:
-        weakref.finalize(opened, shutil.rmtree, unpacked, ignore_errors=True)
-    return opened
 
 
 def read_manifest(folder: Path) -> Manifest:

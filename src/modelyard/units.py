@@ -204,3 +204,14 @@ class AnyUnit:
 
 Measure = Annotated[Quantity, AnyUnit]
 """A quantity of any unit."""
+
+
+def counted(number: int, noun: str) -> str:
+    """A count and its noun in the number that English asks for; a noun in -y after a consonant ends in -ies.
+
+    >>> counted(1, "answer"), counted(1200, "answer"), counted(0, "entry")
+    ('1 answer', '1,200 answers', '0 entries')
+    """
+    if number != 1:
+        noun = noun[:-1] + "ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else noun + "s"
+    return f"{number:,} {noun}"

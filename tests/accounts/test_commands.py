@@ -77,7 +77,7 @@ def test_verify_exits_1_on_a_fault_and_compares_saved_heads(yard, tmp_path):
         who, writer = Buyer("acme", yard("keys", "issue", "acme").strip()), writer_of(database)
         settle(database, writer, reserve(database, writer, who))
     said = yard("ledger", "verify", "--save", "heads.json")
-    assert f"head {writer.id} 1 " in said and "1 entries, 1 chains, 0 faults" in said
+    assert f"head {writer.id} 1 " in said and "1 entry, 1 chain, 0 faults" in said
     yard("ledger", "verify", "--heads", "heads.json")
     connection = sqlite3.connect(tmp_path / "state" / "accounts.db")
     connection.executescript("DROP TRIGGER entries_no_delete; DELETE FROM entries;")

@@ -30,3 +30,9 @@ def package(built: Context, tmp_path: Path) -> Path:
     import shutil
 
     return Path(shutil.copytree(built.store.path("package"), tmp_path / "package"))
+
+
+@pytest.fixture(scope="module")
+def folder(built: Context) -> Path:
+    """The deployment files of the package."""
+    return built.store.path("package", "deploy")

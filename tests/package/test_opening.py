@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import io
 import os
@@ -26,6 +27,25 @@ def test_folder_and_archive_answer_alike(built: Context) -> None:
     archive = open_package(built.store.path(built.record(Packaged).archive))
     assert archive.manifest == folder.manifest
     assert archive.folder != folder.folder and archive.folder.exists()
+
+
+def test_what_was_unpacked_goes_with_its_last_user(built: Context) -> None:
+    """An opened archive's files stay while it is used; a checked one's are gone with the block."""
+    archive = built.store.path(built.record(Packaged).archive)
+    opened = open_package(archive)
+    place = opened.folder
+    gc.collect()
+    assert place.is_dir() and opened.predictor.folder == place
+    del opened
+    gc.collect()
+    assert not place.exists()
+    with packages.checked_package(archive) as checked:
+        place = checked.folder
+        assert place.is_dir()
+    assert not place.exists()
+    with pytest.raises(KeyError), packages.checked_package(built.store.path("package")) as checked:
+        raise KeyError
+    assert checked.folder.is_dir(), "a package's own folder is nobody's to remove"
 
 
 def change(folder: Path) -> str:

@@ -10,7 +10,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from serve_helpers import Running, client, make_model, start, until
+from paying_service import Business
+from serve_helpers import Running, client, make_model, make_package, start, until
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +43,17 @@ def server(model_folder: Path, launch: Callable[..., Running]) -> Running:
     running = launch("-m", "modelyard.serve.server", str(model_folder), "--port", "0")
     until(lambda: client().get(f"{running.url}/readyz").status_code == 200)
     return running
+
+
+@pytest.fixture(scope="module")
+def package(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small model as a package."""
+    return make_package(model_folder, tmp_path_factory.mktemp("package") / "v1")
+
+
+@pytest.fixture(scope="module")
+def business(
+    package: Path, tmp_path_factory: pytest.TempPathFactory, launch: Callable[..., Running]
+) -> Iterator[Business]:
+    """It, served with accounts; each module of tests has its own."""
+    yield Business(launch, package, tmp_path_factory.mktemp("state"))

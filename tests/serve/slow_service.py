@@ -14,7 +14,8 @@ from modelyard.rows import Rows
 from modelyard.serve.app import App, Service
 from modelyard.serve.limits import Limits
 from modelyard.serve.lines import configure, say
-from modelyard.serve.server import _bound, _serve_here, _shared_meters, _supervise
+from modelyard.serve.server import _bound, _serve_here, _shared_meters, address
+from modelyard.serve.supervisor import supervise
 from modelyard.tasks._contract import State
 
 STATE = State(
@@ -64,4 +65,8 @@ if __name__ == "__main__":
         if workers == 1:
             sys.exit(_serve_here(service(seconds, **limits), sock))
         with _shared_meters():
-            sys.exit(_supervise(lambda: _serve_here(service(seconds, **limits), sock), sock, workers, None))
+            sys.exit(
+                supervise(
+                    lambda: _serve_here(service(seconds, **limits), sock), sock, workers=workers, url=address(sock)
+                )
+            )

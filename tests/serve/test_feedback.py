@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
+from paying_service import Business
 from serve_helpers import ROW, Running, make_key, make_package, until
-from test_paying import Business
 
 from modelyard.packages import write_hashes
 from modelyard.serve.labels import Labels, database

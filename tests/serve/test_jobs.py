@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
+from paying_service import Business
 from serve_helpers import ROW, Running, make_package, until
-from test_paying import Business
 
 Launch = Callable[..., Running]
 

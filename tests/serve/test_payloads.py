@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from fortress import MAIL, Fortress
+from paying_service import Business
 from serve_helpers import COLUMNS, ROW, Running, make_package
-from test_paying import Business
 from typer.testing import CliRunner
 
 from modelyard.cli import app as cli

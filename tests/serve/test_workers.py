@@ -124,7 +124,7 @@ def test_a_signal_at_a_fork_reaches_the_worker(moment: str) -> None:
     """SIGTERM just before a worker is forked, or just after: no worker is left that nobody tells to end."""
     code = """
 import os, signal, sys, time
-from modelyard.serve import server
+from modelyard.serve import server, supervisor
 
 plainly = os.fork
 
@@ -138,7 +138,7 @@ def fork():
 
 os.fork = fork
 with server._bound("127.0.0.1", 0) as sock, server._shared_meters():
-    sys.exit(server._supervise(lambda: time.sleep(60), sock, 2, None))
+    sys.exit(supervisor.supervise(lambda: time.sleep(60), sock, workers=2, url=server.address(sock)))
 """
     done = subprocess.run([sys.executable, "-c", code, moment], capture_output=True, text=True, timeout=20, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -306,6 +306,7 @@ def verify(
 ) -> None:
     """Check every chain, anchor, balance and key of the ledger; exits 1 where there is a fault."""
     from modelyard.accounts import verifying
+    from modelyard.units import counted
 
     before = None if heads is None else _heads(heads)
     with _open(state, database) as found:
@@ -314,7 +315,8 @@ def verify(
         typer.echo(f"head {writer} {number} {digest}")
     for fault in result.faults:
         typer.echo(f"fault: {fault}")
-    typer.echo(f"{result.entries} entries, {len(result.heads)} chains, {len(result.faults)} faults")
+    found_of = ((result.entries, "entry"), (len(result.heads), "chain"), (len(result.faults), "fault"))
+    typer.echo(", ".join(counted(number, noun) for number, noun in found_of))
     if save is not None and not result.faults:
         save.write_text(json.dumps({writer: list(head) for writer, head in result.heads.items()}, indent=1) + "\n")
     if result.faults:

@@ -74,6 +74,8 @@ def predict_file(package: Path, rows: Path | str, out: Path | None = None, *, fo
                         [[answer["answer"], *(answer["probabilities"][name] for name in classes)] for answer in answers]
                     )
                     count += len(answers)
+                if not count:
+                    write([])  # a file without rows is answered by a header
             except UnicodeDecodeError as error:
                 raise DataError(f"{reading.called(source)}: is not UTF-8 ({error.reason}). Save it as UTF-8.") from None
     return count

@@ -56,8 +56,14 @@ def _rows_to(file: IO[str], shape: str, header: Sequence[str]) -> Write:
 
         return lines
     writer = csv.writer(file, delimiter="\t" if shape == "tsv" else ",", lineterminator="\n")
-    writer.writerow(header)
-    return writer.writerows
+    ahead = [header]  # written with the first answers: an error before them leaves standard output empty
+
+    def delimited(rows: Sequence[Sequence[Any]]) -> None:
+        writer.writerows(ahead)
+        ahead.clear()
+        writer.writerows(rows)
+
+    return delimited
 
 
 def _to_parquet(plain: Path, target: Path, header: Sequence[str], *, text: bool) -> None:

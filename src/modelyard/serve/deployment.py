@@ -19,9 +19,9 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from modelyard.errors import PackageError, UserError, nearest
+from modelyard.errors import UserError, nearest
 from modelyard.frozen import Frozen
-from modelyard.packages import later_gates, read_manifest, sha256, unpack, verify
+from modelyard.packages import checked_package, sha256
 from modelyard.store import read_json, replacing_folder, write_json
 
 FILE, LOCK, PACKAGES = "deployment.json", "deployment.lock", "packages"
@@ -188,26 +188,12 @@ class DeploymentFile:
 
     def _keep(self, package: Path, *, now: float, force: bool) -> tuple[str, Placed]:
         """Verify a package and copy it into the state folder; its model's name and where it lies."""
-        if not package.exists():
-            raise PackageError(f"no package {str(package)!r}. Make one with: yard run BLUEPRINT --to package")
-        unpacked = None if package.is_dir() else unpack(package)
-        try:
-            folder = unpacked or package
-            verify(folder)
-            manifest = read_manifest(folder)
-            failed = [gate.name for gate in (*manifest.gates, *later_gates(folder)) if not gate.passed]
-            if failed and not force:
-                raise PackageError(
-                    f"{package} is refused by its own gates: {', '.join(failed)}. --force places it all the same."
-                )
-            digest = sha256(folder / "hashes.json")
+        with checked_package(package, force=force) as checked:
+            manifest, digest = checked.manifest, sha256(checked.folder / "hashes.json")
             relative = f"{PACKAGES}/{manifest.name}-{manifest.version}-{digest[:12]}"
             if not (self.state / relative).exists():
                 with replacing_folder(self.state / relative) as temporary:
-                    shutil.copytree(folder, temporary, dirs_exist_ok=True)
-        finally:
-            if unpacked:
-                shutil.rmtree(unpacked, ignore_errors=True)
+                    shutil.copytree(checked.folder, temporary, dirs_exist_ok=True)
         return manifest.name, Placed(folder=relative, version=manifest.version, hash=digest, since=now)
 
     def _change(self, change: Callable[[Deployment], Deployment]) -> Deployment:

@@ -29,6 +29,7 @@ def export(
     from modelyard.serve.deployment import DeploymentFile
     from modelyard.serve.labels import Labels, database
     from modelyard.serve.payloads import Reading
+    from modelyard.units import counted
 
     if out.suffix not in FORMATS:
         raise UserError(f"{out}: no format {out.suffix!r}. Allowed: {', '.join(FORMATS)}")
@@ -53,7 +54,8 @@ def export(
         )
     _write(rows, out)
     missing = len(labels) - len(rows)
-    typer.echo(f"{out}: {len(rows)} rows" + (f"; {missing} labels whose rows were not kept" if missing else ""))
+    left = f"; {counted(missing, 'label')} without a kept row" if missing else ""
+    typer.echo(f"{out}: {counted(len(rows), 'row')}{left}")
 
 
 def _target(package: Path) -> str:

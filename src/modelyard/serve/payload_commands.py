@@ -46,7 +46,9 @@ def export(
                 file.write(json.dumps(asdict(kept), ensure_ascii=False) + "\n")
                 count += 1
     if out is not None:
-        typer.echo(f"{count} requests: {out}")
+        from modelyard.units import counted
+
+        typer.echo(f"{counted(count, 'request')}: {out}")
     if reading.damaged:
         raise UserError(f"{reading.damaged} pieces could not be read: they were changed, or belong to another key.")
 

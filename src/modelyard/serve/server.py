@@ -1,4 +1,4 @@
-"""A package as a running server: opens it, listens, drains on SIGTERM, and keeps several worker processes alive.
+"""A package as a running server: opens it, listens, drains on SIGTERM. Several worker processes are `supervisor`'s.
 
 `python -m modelyard.serve.server PACKAGE --port 0` is what `yard serve` and the serve stage start. It prints nothing but log
 lines on standard error; the line `listening` carries the address. It knows nothing about requests; `app` does.
@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import functools
 import os
-import signal
 import socket
 import sys
 import tempfile
@@ -18,27 +17,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from modelyard.errors import ModelyardError, PackageError, UserError
 from modelyard.serve.limits import Limits
-from modelyard.serve.lines import configure, say, say_failure
+from modelyard.serve.lines import configure, say
+from modelyard.serve.supervisor import BACKLOG, STOPS, end_with_parent, supervise
 
 if TYPE_CHECKING:
     from modelyard.serve.deployment import DeploymentFile
 
-BACKLOG = 512
-"""Connections the kernel holds while none is accepted."""
 KEEP_ALIVE = 75
 """Seconds an idle connection is kept: longer than the 60 s of the usual balancers, so that they close first and not we."""
-RESTARTS = 5
-"""A worker that dies within its first second so many times in a row is broken: the server ends instead of trying for ever."""
-STOPS = (signal.SIGTERM, signal.SIGINT)
 AGAIN = 2.0
 """Seconds after which another signal means "at once". A sooner one is the same wish by a second way: a terminal and systemd signal
 the whole group, and the supervisor passes on what it got."""
-TICK = 0.1
-"""Seconds between the supervisor's looks for dead workers. A blocking wait would not see a signal that came just before it."""
 
 
 def serve(
@@ -105,7 +98,13 @@ def serve(
             return _serve_here(application, sock, listening=listening, tls=tls)
     _refuse_broken(packages, state=state, force=force)
     with _bound(host, port) as sock, _shared_meters():
-        return _supervise(lambda: _serve_here(work(), sock, tls=tls), sock, workers, listening, tls=bool(tls))
+        return supervise(
+            lambda: _serve_here(work(), sock, tls=tls),
+            sock,
+            workers=workers,
+            url=address(sock, tls=bool(tls)),
+            listening=listening,
+        )
 
 
 def _place(packages: Sequence[Path], state: Path, *, force: bool) -> None:
@@ -338,109 +337,6 @@ def _shared_meters() -> Iterator[None]:
             del os.environ[FOLDER]
 
 
-def _supervise(
-    work: Callable[[], int],
-    sock: socket.socket,
-    workers: int,
-    listening: Callable[[str], None] | None,
-    *,
-    tls: bool = False,
-) -> int:
-    """Fork `workers` processes that accept from one socket; start a dead one again; pass SIGTERM on and wait for all."""
-    from modelyard.serve.meters import forget
-
-    url = address(sock, tls=tls)
-    sock.listen(BACKLOG)
-    children: dict[int, float] = {}
-    stopping = False
-    quick_deaths = 0
-    alive, hold = (
-        os.pipe()
-    )  # only the supervisor holds the writing end: when it is killed, its workers see the pipe close
-
-    def fork() -> None:
-        with _held_back():
-            pid = -1 if stopping else os.fork()
-            if pid > 0:
-                children[pid] = time.monotonic()
-            elif pid == 0:
-                for number in STOPS:
-                    signal.signal(number, signal.SIG_DFL)
-        if pid == 0:
-            _be_worker(work, alive, hold)
-        if pid > 0 and stopping:  # the signal reached another thread, which holds none back: this child was not told
-            stop(signal.SIGTERM, None)
-
-    def stop(number: int, frame: Any) -> None:
-        nonlocal stopping
-        stopping = True
-        sock.close()  # while it is open here, clients are queued that no worker will ever accept
-        for pid in children:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-
-    before = {number: signal.signal(number, stop) for number in STOPS}
-    try:
-        for _ in range(workers):
-            fork()
-        if not stopping:
-            say("listening", url=url, pid=os.getpid(), workers=workers)
-            if listening:
-                listening(url)
-        while children:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if not pid:
-                time.sleep(TICK)
-                continue
-            lived = time.monotonic() - children.pop(pid, 0.0)
-            forget(pid)
-            if stopping:
-                continue
-            say("worker_died", pid=pid, status=os.waitstatus_to_exitcode(status), after=round(lived, 1))
-            quick_deaths = quick_deaths + 1 if lived < 1 else 0
-            if quick_deaths >= RESTARTS:
-                stop(signal.SIGTERM, None)
-                return 1
-            fork()
-        return 0
-    finally:
-        os.close(alive)
-        os.close(hold)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _held_back() -> Iterator[None]:
-    """SIGTERM and SIGINT wait outside: none comes between a fork and the note of the child, or before the child has its own handlers."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _be_worker(work: Callable[[], int], alive: int, hold: int) -> NoReturn:
-    """What a forked process does: work until it is told to end, or until the supervisor's pipe closes, whose ends these are."""
-    status = 1
-    try:
-        os.close(hold)
-        threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
-        status = work()
-    except BaseException as error:
-        say_failure(error, while_doing="starting a worker")
-    finally:
-        os._exit(status)  # never back into the parent's stack
-
-
-def _end_with_parent(pipe: int) -> None:
-    """Wait until the pipe from the starter closes, then drain like after a signal."""
-    with contextlib.suppress(OSError, ValueError):
-        while os.read(pipe, 1024):
-            pass
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """`python -m modelyard.serve.server PACKAGE... [--state DIR] [--host H] [--port P] [--workers N] [--force]`."""
     import argparse
@@ -463,7 +359,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     given = parser.parse_args(arguments)
     if given.with_parent:
-        threading.Thread(target=_end_with_parent, args=(0,), daemon=True).start()
+        threading.Thread(target=end_with_parent, args=(0,), daemon=True).start()
     try:
         return serve(
             *given.packages,
