@@ -223,6 +223,19 @@ class TestInABrowser:
         until(lambda: DeploymentFile(state).read().models["standing"].trial is None)
         assert DeploymentFile(state).read().models["standing"].events[-1].reason == "only a test"
 
+    def test_labels_and_the_months_earning_are_told(self, page: Page, service: tuple[Running, Path]) -> None:
+        running, state = service
+        customer = httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {make_key(state)}"})
+        answer = customer.post("/v1/predict", json={"rows": [ROW] * 5})
+        labels = [one["answer"] for one in answer.json()["answers"][:4]] + [None]
+        body = {"request_id": answer.headers["x-request-id"], "labels": labels}
+        assert customer.post("/v1/feedback", json=body).json()["recorded"] == 4
+        signed_in(page, state)
+        page.section("models")
+        assert re.search(r"1\.0\.0: 100\.0 % of \d+ judged answers are right \(\d", page.text())
+        page.section("customers")
+        assert "This month until now" in page.text() and "price of a machine is not known" in page.text()
+
     def test_a_planted_shift_is_seen_and_named(self, page: Page, service: tuple[Running, Path]) -> None:
         running, state = service
         signed_in(page, state)

@@ -56,7 +56,7 @@ class Feedback:
         """POST /v1/feedback."""
         from starlette.responses import JSONResponse
 
-        caller = await self._gate.caller(request.headers, "predict")
+        caller = await self._gate.caller(request.headers, "feedback")
         request.scope["key"] = caller.shown
         check_headers(request.headers)
         given = _read(await read_body(request.stream(), request.headers.get("content-length"), LIMITS))

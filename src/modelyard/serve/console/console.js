@@ -310,8 +310,13 @@ const live = async (place) => {
 
 // -- models ----------------------------------------------------------------------------------------------------------------
 
+const exact = (share) => (100 * share).toFixed(1) + " %";
+const labelled = (found) => make("div", { class: "labels" }, make("h2", {}, words.labels), found.length ? found.map((one) => make("p", {},
+  words.judged(one.version, exact(one.value), exact(one.low), exact(one.high), count(one.rows)),
+  one.expected ? "; " + (one.expected.metric === "within" ? words.within(exact(one.expected.value), one.expected.tolerance) : words.promised(exact(one.expected.value), exact(one.expected.low))) + ". " : ". ",
+  one.expected ? make("span", { class: one.below ? "bad" : "good" }, one.below ? words.worse : words.asPromised) : null)) : make("p", { class: "quiet" }, words.noLabels));
 const models = async (place) => {
-  const { models: listed } = await ask("/admin/models");
+  const [{ models: listed }, { models: judged }] = await Promise.all([ask("/admin/models"), ask("/admin/quality")]);
   const change = (name, what, body = {}) => ask(`/admin/models/${encodeURIComponent(name)}/${what}`, { method: "POST", body });
   place.append(make("div", { class: "grid" }, ...listed.map((model) => {
     const trial = model.trial, reason = make("input", { id: "reason", type: "text" });
@@ -322,6 +327,7 @@ const models = async (place) => {
         make("p", { class: "quiet" }, [words.failed(trial.failed, trial.asked), words.compared(trial.differed, trial.compared)].join("; ")),
         make("div", { class: "buttons" }, button(words.promote, () => confirmed(words.surePromote(model.name, trial.version), [], () => change(model.name, "promote")), "main"), button(words.endTrial, back, "danger")))
         : make("div", {}, make("p", { class: "quiet" }, words.noTrial, " ", make("code", {}, "yard models try PACKAGE --state DIR")), model.past.length ? make("div", { class: "buttons" }, button(`${words.rollBack}: ${model.past[0].version}`, back, "danger")) : null),
+      labelled(judged.filter((one) => one.name === model.name)),
       make("h2", {}, words.events), table(["at", "event", "version", "reason"], model.events.slice().reverse().slice(0, 12).map((event) => ({ at: when(event.at), event: event.kind.replace("_", " "), version: event.version, reason: event.reason })), { free: ["reason"] }));
   })));
 };
@@ -332,13 +338,18 @@ let picked = "";
 const thisMonth = () => new Date().toISOString().slice(0, 7);
 const shownOnce = (key) => dialog(words.keyTitle, [make("p", { class: "quiet" }, words.keyOnce), make("div", { class: "key", id: "new-key" }, key)],
   [button(words.copy, () => attempt(async () => { await navigator.clipboard.writeText(key); toast(words.copied); })), button(words.close, () => { shut(); show(); }, "main")]);
+const money = (amount, currency) => (amount === null ? words.unknownCost : `${amount} ${currency}`);
+const earnings = ({ machine, currencies }) => make("section", { id: "earning" }, make("h2", {}, words.earning), ...currencies.map((one) => make("div", { class: "figures" },
+  ...[[words.earned, money(one.earned, one.currency)], [words.cost, money(one.cost, one.currency)], [words.perThousand, money(one.cost_per_thousand, one.currency)], [words.margin, one.margin === null ? words.unknownCost : exact(Number(one.margin))]]
+    .map(([name, value]) => make("div", { class: "figure" }, make("b", {}, value), make("span", { class: "quiet" }, name))))),
+  make("p", { class: "quiet" }, machine ? words.priceFrom(`${machine.price} ${machine.currency}`, machine.source) : words.noPrice));
 const customers = async (place) => {
-  const [{ customers: listed }, { plans }] = await Promise.all([ask("/admin/customers"), ask("/admin/plans")]);
+  const [{ customers: listed }, { plans }, earned] = await Promise.all([ask("/admin/customers"), ask("/admin/plans"), ask("/admin/earning")]);
   const name = make("input", { id: "customer-name", type: "text", required: true, maxlength: 120 });
   const plan = make("select", { id: "customer-plan" }, ...plans.map((each) => make("option", { value: each.name }, `${each.name} (${each.price} ${each.currency})`)));
   const create = (event) => { event.preventDefault(); attempt(async () => { picked = (await ask("/admin/customers", { method: "POST", body: { name: name.value, plan: plan.value } })).id; await show(); }); };
   const room = make("div", { class: "grid" });
-  place.append(make("div", { class: "grid" },
+  place.append(earnings(earned), make("div", { class: "grid" },
     make("section", { class: "panel wide" }, make("h2", {}, words.sections.customers), listed.length ? table(["name", "plan", "requests", "created", "state"], listed.map((each) => ({
       attributes: { class: "pick" + (each.id === picked ? " picked" : ""), onclick: () => { picked = each.id; attempt(detail); } },
       name: make("button", { type: "button", class: "plain", onclick: () => { picked = each.id; attempt(detail); } }, each.name), plan: each.plan, requests: count(each.requests), created: when(each.created), state: each.closed ? words.closed : words.active,

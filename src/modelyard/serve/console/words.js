@@ -26,6 +26,9 @@ const words = {
   newCustomer: "New customer", create: "Create", keys: "Keys", newKey: "New key", rotate: "Rotate", revoke: "Revoke", revoked: "revoked", active: "active", ended: "ended",
   keyTitle: "The new key", keyOnce: "It is shown this once and stored nowhere. Hand it to the customer now.", sureRevoke: (key) => `Revoke ${key}? Requests with it are refused at once.`, sureRotate: (key) => `Replace ${key}? The old one goes on for 24 hours.`,
   usage: "Usage", month: "Month", invoice: "Invoice", view: "View", noUse: "Nothing used in this month.", pick: "Choose a customer to see keys, usage and invoices.", noCustomers: "No customer yet.", closed: "closed", closeCustomer: "Close account", sureClose: (name) => `Close the account of ${name}? None of its keys is accepted any more; its ledger stays.`,
+  labels: "By the labels that came back", noLabels: "No label has come back yet (POST /v1/feedback).", worse: "worse than promised", asPromised: "no worse than promised, as far as the labels say",
+  judged: (version, share, low, high, rows) => `${version}: ${share} of ${rows} judged answers are right (${low} to ${high})`, promised: (share, low) => `the test promised ${share}, at least ${low}`, within: (share, tolerance) => `${share} within ${tolerance} are promised`,
+  earning: "This month until now", earned: "earned", cost: "machines", perThousand: "for 1,000 requests", margin: "margin", unknownCost: "not known", priceFrom: (price, source) => `A machine at ${price} an hour: ${source}.`, noPrice: "The price of a machine is not known: the package came without its build's business case.",
   offline: "The service does not answer.", refused: "The token is not accepted.", done: "Done.",
 };
 
