@@ -204,3 +204,72 @@ def test_a_broken_key_is_told_to_nobody(given: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(ModelyardError) as caught:
         Client(f"http://127.0.0.1:{server.getsockname()[1]}", key=given, patience=0.2, timeout=0.2).usage()
     assert "hidden" not in str(caught.value)
+
+
+# -- streams ---------------------------------------------------------------------------------------------------------------
+
+TALK = [{"role": "user", "content": "where is the cat?"}]
+
+
+@pytest.fixture(scope="module")
+def speaking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    program = str(Path(__file__).parent / "serve" / "writing_service.py")
+    running = start([sys.executable, program, "{}"], tmp_path_factory.mktemp("speaking") / "log")
+    client = Client(running.url)
+    until(lambda: bool(list(client.stream(TALK, max_tokens=1))))
+    yield running.url
+    running.process.kill()
+    running.process.wait()
+
+
+def test_a_stream_is_the_answer_in_pieces(speaking: str):
+    client = Client(speaking)
+    pieces = list(client.stream(TALK, max_tokens=40, seed=3))
+    assert len(pieces) > 3
+    assert "".join(client.stream(TALK, max_tokens=40, seed=3)) == "".join(pieces), "over the same connection"
+    for _ in client.stream(TALK, max_tokens=200):
+        break  # leaves in the middle
+    assert "".join(client.stream(TALK, max_tokens=40, seed=3)) == "".join(pieces)
+
+
+def test_a_stream_that_is_refused_says_why(speaking: str):
+    with pytest.raises(ServiceRefused, match="temperature"):
+        list(Client(speaking).stream(TALK, temperature=-1))
+    with pytest.raises(ServiceUnreachable):
+        list(Client("http://127.0.0.1:9", model="m", patience=0.5).stream(TALK))
+
+
+def streaming(*events: str, whole: bool) -> Callable[[Misbehaving], None]:
+    def act(handler: Misbehaving) -> None:
+        body = b"".join(f"data: {event}\n\n".encode() for event in events)
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body) + (0 if whole else 100)))
+        handler.end_headers()
+        handler.wfile.write(body)
+        handler.wfile.flush()
+        if not whole:
+            handler.connection.shutdown(socket.SHUT_RDWR)
+
+    return act
+
+
+PIECE = json.dumps({"choices": [{"delta": {"content": "Hello"}}]})
+
+
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        (streaming(PIECE, whole=False), ServiceUnreachable),
+        (streaming(PIECE, whole=True), ServiceUnreachable),
+        (streaming(PIECE, json.dumps({"error": {"message": "it broke", "code": "internal"}}), "[DONE]", whole=True), ServiceRefused),
+    ],
+)  # fmt: skip
+def test_a_stream_that_breaks_gives_what_came_and_says_so(server: Any, script: Any, error: type[Exception]):
+    server.script = [refusing(503, "not_ready"), script]
+    heard: list[str] = []
+    with pytest.raises(error):
+        for piece in client(server, model="m").stream(TALK):
+            heard.append(piece)  # noqa: PERF402  # what came before the error counts
+    assert heard == ["Hello"]
+    keys = {headers["Idempotency-Key"] for headers, _ in server.seen}
+    assert len(server.seen) == 2 and len(keys) == 1, "tried again once, under one key, and never after the first piece"

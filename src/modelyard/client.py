@@ -121,6 +121,34 @@ class Client:
         """The answer for one row."""
         return self.predict([row], idempotency=idempotency)[0]
 
+    def stream(
+        self, messages: Sequence[Mapping[str, str]], *, idempotency: str | None = None, **options: Any
+    ) -> Iterator[str]:
+        """Pieces of a chat's answer as they are written; `options` as the API has them (`max_tokens`, `temperature`, `seed` …).
+
+        Tried again until the first piece may come; a stream that breaks after is not begun anew (ServiceUnreachable): with an `idempotency` key of
+        your own, asking again bills once. Leaving the iteration ends the writing.
+        """
+        model = self._model or self.models()[0]
+        content = {"model": model, "messages": [dict(each) for each in messages], "stream": True, **options}
+        headers = {"Idempotency-Key": idempotency or str(uuid.uuid4()), "Content-Type": "application/json"}
+        answer = self._ask("POST", "/v1/chat/completions", json.dumps(content).encode(), headers, unread=True)
+        whole = False
+        try:
+            for line in answer:
+                told = line.strip().removeprefix(b"data: ")
+                if told == b"[DONE]":
+                    whole = True
+                elif told:
+                    yield from _pieces(json.loads(told))
+        except (OSError, http.client.HTTPException) as error:
+            raise ServiceUnreachable(f"{self.url}: the stream broke ({type(error).__name__})") from error
+        finally:
+            if not whole:
+                self._drop()
+        if not whole:
+            raise ServiceUnreachable(f"{self.url}: the stream ended before the answer did")
+
     def feedback(self, request_id: str, labels: Sequence[str | float | None], *, consent: bool = False) -> int:
         """What turned out to be true of a request's rows, None where it is not known; how many labels were kept. `consent`: the rows may
         be learnt from. `request_id` is that of the answers, at most 30 days old."""
@@ -174,14 +202,19 @@ class Client:
         told: dict[str, Any] = json.loads(self._ask(method, path, body, headers))
         return told
 
-    def _ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
-        """The body of a good answer; tried again while that may help."""
+    def _ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str], *, unread: bool = False) -> Any:
+        """The body of a good answer, or the answer with its body `unread`; tried again while that may help."""
         until, pause, trouble = time.monotonic() + self._patience, FIRST_PAUSE, "no try was made"
         while True:
             wait = random.uniform(0, pause)
             try:
                 left = max(until - time.monotonic(), 0.05)
-                status, told, content = self._once(method, path, body, headers, seconds=min(left, self._timeout))
+                status, told, answer = self._once(method, path, body, headers, seconds=min(left, self._timeout))
+                if status < 300 and unread:
+                    return answer
+                content = answer.read()
+                if told.get("connection", "").lower() == "close":
+                    self._drop()
             except (OSError, http.client.HTTPException) as error:
                 self._drop()
                 trouble = f"{type(error).__name__}: {error}"
@@ -202,7 +235,7 @@ class Client:
 
     def _once(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str], *, seconds: float
-    ) -> tuple[int, Mapping[str, str], bytes]:
+    ) -> tuple[int, Mapping[str, str], http.client.HTTPResponse]:
         """One try over this thread's connection, which may be silent for so long."""
         connection = getattr(self._local, "connection", None)
         if connection is None:
@@ -215,11 +248,7 @@ class Client:
             sent["Authorization"] = f"Bearer {self._key}"
         connection.request(method, self._parts.path.rstrip("/") + path, body or None, sent)
         answer = connection.getresponse()
-        content = answer.read()
-        told = {name.lower(): value for name, value in answer.getheaders()}
-        if told.get("connection", "").lower() == "close":
-            self._drop()
-        return answer.status, told, content
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer
 
     def _connect(self, seconds: float) -> http.client.HTTPConnection:
         host, port = str(self._parts.hostname), self._parts.port
@@ -235,6 +264,15 @@ class Client:
         if connection is not None:
             connection.close()
             self._local.connection = None
+
+
+def _pieces(event: Mapping[str, Any]) -> Iterator[str]:
+    """Texts of one event of a stream; ServiceRefused where it tells of an error."""
+    if "error" in event:
+        raise ServiceRefused(500, dict(event["error"]), str(event.get("request_id", "")))
+    for choice in event["choices"]:
+        if text := choice["delta"].get("content"):
+            yield text
 
 
 def _refusal(status: int, told: Mapping[str, str], content: bytes) -> ServiceRefused:
