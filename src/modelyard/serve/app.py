@@ -8,27 +8,22 @@ second time. It knows nothing about sockets and processes; `server` does.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import gc
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json
 
-from modelyard.errors import ModelyardError
 from modelyard.serve.admin import Admin, AuditLog
 from modelyard.serve.alerting import Alerting, sources
 from modelyard.serve.completions import shaped
 from modelyard.serve.deployed import Deployed, Service
 from modelyard.serve.deployment import DeploymentFile
 from modelyard.serve.describing import whole
-from modelyard.serve.events import dumped
 from modelyard.serve.feedback import Feedback
-from modelyard.serve.fleet import Entry, Fleet
+from modelyard.serve.fleet import Fleet
 from modelyard.serve.gate import Gate
 from modelyard.serve.guarding import look
 from modelyard.serve.jobs import Jobs
@@ -36,7 +31,7 @@ from modelyard.serve.labels import Labels
 from modelyard.serve.labels import database as labels_of
 from modelyard.serve.lines import say, say_failure
 from modelyard.serve.live import PREDICTING, Live
-from modelyard.serve.meters import CONTENT_TYPE, Meters
+from modelyard.serve.meters import Meters
 from modelyard.serve.patience import Front
 from modelyard.serve.payloads import Payloads
 from modelyard.serve.predictions import Predictions
@@ -44,14 +39,15 @@ from modelyard.serve.reading import (
     read_body,
 )  # fmt: skip
 from modelyard.serve.refusing import Refused
+from modelyard.serve.replies import client_gone, internal, json_of, refusal
+from modelyard.serve.routes import SPEAKING, from_elsewhere, routes_of
 from modelyard.serve.telemetry import PARTS, Telemetry
 from modelyard.serve.watching import Watch
 
 Json = dict[str, Any]
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-_SPEAKING = ("/v1/chat/completions", "/v1/completions")
 _PATHS = (
-    *_SPEAKING,
+    *SPEAKING,
     "/v1/predict",
     "/v1/models",
     "/v1/usage",
@@ -126,7 +122,7 @@ class App:
             self.gate, self.fleet, self.meters, self.limits, payloads=payloads, labels=self.labels
         )
         self.payloads, self.telemetry = payloads, telemetry
-        self._routes = _from_elsewhere(_routes(self), origins)
+        self._routes = from_elsewhere(routes_of(self), origins)
         self._straight = not origins
         """Whether predictions need no look at the routes: no other site's pages may ask."""
 
@@ -158,7 +154,7 @@ class App:
         deployed = self.fleet.choose(entry, token=request.scope["request_id"])
         deployed.__enter__()
         try:
-            answer = deployed.completions.chat if request.url.path == _SPEAKING[0] else deployed.completions.complete
+            answer = deployed.completions.chat if request.url.path == SPEAKING[0] else deployed.completions.complete
             response = await shaped(answer)(request)
         except BaseException:
             deployed.__exit__()
@@ -193,7 +189,7 @@ class App:
     async def usage(self, request: Any) -> Any:
         """GET /v1/usage: what the caller's customer used this month, and the plan's limits."""
         caller = await self.gate.caller(request.headers, "usage")
-        return _json(await self.gate.usage(caller))
+        return json_of(await self.gate.usage(caller))
 
     def path_of(self, path: str) -> str:
         """A path as it is counted: few different ones, however many are asked for."""
@@ -230,7 +226,7 @@ class App:
             scope[PARTS] = []
         try:
             if fault is not None:
-                await _refusal(fault, identity)(scope, receive, answer)
+                await refusal(fault, identity)(scope, receive, answer)
             elif self._straight and scope["path"] == "/v1/predict" and scope["method"] == "POST":
                 await self._predict(scope, receive, answer)
             else:
@@ -238,7 +234,7 @@ class App:
         except Exception as error:
             say_failure(error, request_id=identity)
             if not status:
-                await _refusal(_internal(), identity)(scope, receive, answer)
+                await refusal(internal(), identity)(scope, receive, answer)
         finally:
             seconds = time.perf_counter() - began
             ms = round(seconds * 1e3, 3)
@@ -285,211 +281,15 @@ class App:
         try:
             answer = await self.predict(Request(scope, receive))
         except Refused as error:
-            answer = _refusal(error, scope["request_id"])
+            answer = refusal(error, scope["request_id"])
         except ClientDisconnect:
-            answer = _refusal(_client_gone(), scope["request_id"])
+            answer = refusal(client_gone(), scope["request_id"])
         await answer(scope, receive, send)
 
 
 def create_app(*services: Service, **how: Any) -> App:
     """The application of some models, the first one asked by default; it warms up when the server starts its lifespan."""
     return App(*services, **how)
-
-
-def _routes(app: App) -> Any:
-    """The Starlette application behind the front. A new endpoint is a line here."""
-    from starlette.applications import Starlette
-    from starlette.exceptions import HTTPException
-    from starlette.responses import HTMLResponse, RedirectResponse, Response
-    from starlette.routing import Route
-
-    from modelyard.serve.console import console
-    from modelyard.serve.page import page, policy
-
-    async def health(request: Any) -> Any:
-        return _json({"status": "ok"})
-
-    async def ready(request: Any) -> Any:
-        status = "draining" if app.draining else "ready" if app.ready else "warming"
-        return _json({"status": status}, status=200 if status == "ready" else 503)
-
-    async def metrics(request: Any) -> Any:
-        if not app.gate.open:
-            app.gate.check_admin(request.headers)
-        return Response(app.meters.text(), headers={"content-type": CONTENT_TYPE})
-
-    async def openapi(request: Any) -> Any:
-        app.check_docs(request)
-        return _json(app.described(request.path_params.get("model")))
-
-    async def docs(request: Any) -> Any:
-        app.check_docs(request)
-        html = page(app.described(None))
-        return HTMLResponse(html, headers={"content-security-policy": policy(html)})
-
-    async def models(request: Any) -> Any:
-        await app.check_listing(request)
-        return _json({"object": "list", "data": [_listed(entry) for entry in app.fleet.entries.values()]})
-
-    async def model(request: Any) -> Any:
-        await app.check_listing(request)
-        return _json(_listed(app.fleet.entry(request.path_params["model"])))
-
-    async def only_post(request: Any) -> Any:
-        raise HTTPException(405, headers={"Allow": "POST"})  # else the path of a model's name would take it for one
-
-    async def desk(request: Any) -> Any:
-        html = console()
-        return HTMLResponse(html, headers={"content-security-policy": policy(html)})
-
-    async def home(request: Any) -> Any:
-        return RedirectResponse("/docs" if app.gate.open else "/console")
-
-    async def refused(request: Any, error: Refused) -> Any:
-        return _refusal(error, request.scope["request_id"])
-
-    async def misrouted(request: Any, error: HTTPException) -> Any:
-        path, headers = request.scope["path"], dict(error.headers or {})
-        if error.status_code == 405:
-            refusal = Refused(
-                405,
-                "method_not_allowed",
-                f"this path answers {headers.get('Allow', 'other methods')}.",
-                headers=headers,
-            )
-        elif error.status_code == 404:
-            refusal = Refused(404, "not_found", f"no such path. There are: {', '.join(app.paths[:-1])}")
-        else:
-            refusal = Refused(error.status_code, "refused", f"{path[:100]}: {error.detail}", headers=headers)
-        return _refusal(refusal, request.scope["request_id"])
-
-    async def broken(request: Any, error: Exception) -> Any:
-        return _refusal(_internal(), request.scope["request_id"])
-
-    async def gone(request: Any, error: Exception) -> Any:
-        return _refusal(_client_gone(), request.scope["request_id"])
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: Any) -> AsyncIterator[None]:
-        warming = asyncio.get_running_loop().run_in_executor(None, _warm, app)
-        beginning = asyncio.create_task(_begin(app.gate))
-        beside = [asyncio.create_task(app.fleet.follow())] if app.fleet.follows else []
-        beside += [asyncio.create_task(app.jobs.work())] if app.jobs is not None else []
-        beside += [asyncio.create_task(app.alerting.work())] if app.alerting is not None else []
-        for keeper in (app.payloads, app.labels):
-            if keeper is not None:
-                keeper.start()
-        yield
-        for task in beside:
-            task.cancel()
-        await warming
-        app.fleet.close()
-        await asyncio.to_thread(app.watch.close)
-        beginning.cancel()
-        for keeper in (app.payloads, app.labels):
-            if keeper is not None:
-                await asyncio.to_thread(keeper.stop)
-        if app.telemetry is not None:
-            await asyncio.to_thread(app.telemetry.close)
-        await app.gate.stop()
-
-    from starlette.requests import ClientDisconnect
-
-    predict = app.predict
-    routes = [
-        Route("/v1/predict", predict, methods=["POST"]),
-        *(Route(path, app.speak, methods=["POST"]) for path in _SPEAKING),
-        *(app.jobs.routes() if app.jobs is not None else ()),
-        *(() if app.gate.open else (Route("/v1/usage", app.usage),)),
-        *(() if app.feedback is None else (Route("/v1/feedback", app.feedback.give, methods=["POST"]),)),
-        Route("/v1/models", models),
-        Route("/v1/models/{model}/predict", predict, methods=["POST"]),
-        Route("/v1/models/{model}/predict", only_post),
-        Route("/v1/models/{model}/openapi.json", openapi),
-        Route("/v1/models/{model:path}", shaped(model)),
-        Route("/healthz", health),
-        Route("/readyz", ready),
-        Route("/metrics", metrics),
-        Route("/openapi.json", openapi),
-        Route("/docs", docs),
-        Route("/console", desk),
-        *app.admin.routes(),
-        Route("/", home),
-    ]
-    handlers: Any = {Refused: refused, HTTPException: misrouted, ClientDisconnect: gone, Exception: broken}
-    starlette = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
-    starlette.router.redirect_slashes = False
-    return starlette
-
-
-def _listed(entry: Entry) -> Json:
-    """A model as OpenAI's clients list it, and what is ours."""
-    live = entry.live
-    return {
-        "id": live.name,
-        "object": "model",
-        "created": live.since,
-        "owned_by": "modelyard",
-        "version": live.version,
-        "task": live.state.task,
-        "ready": live.ready,
-    }
-
-
-def _from_elsewhere(routes: Any, origins: Sequence[str]) -> Any:
-    """Cross-origin requests from the named sites alone; without any, a browser lets no other site's page ask."""
-    if not origins:
-        return routes
-    from starlette.middleware.cors import CORSMiddleware
-
-    return CORSMiddleware(
-        routes,
-        allow_origins=list(origins),
-        allow_methods=["GET", "POST"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID"],
-        expose_headers=["X-Request-ID", "Retry-After", "Idempotent-Replayed"],
-        max_age=600,
-    )
-
-
-def _warm(app: App) -> None:
-    try:
-        app.warm()
-        gc.collect()
-        gc.freeze()  # what was loaded stays: no collection looks through it again while a request waits
-    except Exception as error:  # the process stays up, unready, so that health and logs tell what is wrong
-        say_failure(error, while_doing="warming up")
-
-
-async def _begin(gate: Gate) -> None:
-    """Start the accounts' till; while the database cannot be used the service is not ready, and tries again."""
-    while True:
-        try:
-            await asyncio.to_thread(gate.start)
-            return
-        except ModelyardError as error:
-            say_failure(error, while_doing="opening the accounts")
-            await asyncio.sleep(1.0)
-
-
-def _json(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
-    """A JSON response; ValueError where a number is not finite."""
-    from starlette.responses import Response
-
-    return Response(dumped(content), status, headers={**(headers or {}), "content-type": "application/json"})
-
-
-def _client_gone() -> Refused:
-    """Nobody reads this: the client left before its body was whole. 499 as nginx counts it."""
-    return Refused(499, "client_gone", "the client closed the connection.")
-
-
-def _internal() -> Refused:
-    return Refused(500, "internal", "something went wrong here, not with you. Quote the request id.")
-
-
-def _refusal(refused: Refused, identity: str) -> Any:
-    return _json(refused.body(identity), status=refused.status, headers=refused.headers)
 
 
 def _model_named(body: bytes) -> str | None:
