@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -213,3 +215,21 @@ def make_key(state: Path, *, plan: str = "endless") -> str:
         customer = customers.add_customer(held, "Somebody")
         plans.subscribe(held, customer.id, plans.find_plan(held, plan))
         return keys.issue(held, customer.id)[1]
+
+
+@contextlib.contextmanager
+def heard() -> Iterator[list[logging.LogRecord]]:
+    """What the service's log says in this process, whether or not a test before has sent it elsewhere."""
+    from modelyard.serve.lines import LOGGER
+
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    level = LOGGER.level
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.INFO)
+    try:
+        yield records
+    finally:
+        LOGGER.removeHandler(handler)
+        LOGGER.setLevel(level)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from serve_helpers import COLUMNS, Running, make_drift_reference, make_key, make_package, make_records, until
+from serve_helpers import COLUMNS, Running, heard, make_drift_reference, make_key, make_package, make_records, until
 
 from modelyard.rows import Column, Rows, from_records
 from modelyard.serve.deployed import Deployed, Service
@@ -125,16 +125,15 @@ def test_what_comes_too_fast_is_dropped_and_counted_and_no_request_waits(package
     assert here.sample("modelyard_drift_rows_dropped_total") == {"": float(MOST_ROWS)}
 
 
-def test_a_watch_that_breaks_harms_nobody_and_a_spoilt_file_begins_anew(
-    package: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_watch_that_breaks_harms_nobody_and_a_spoilt_file_begins_anew(package: Path, tmp_path: Path) -> None:
     here = Here(package, tmp_path)
     spoilt = from_records(make_records(3), COLUMNS).replace(age=np.array(["old"] * 3, dtype=object))
-    here.watch.add(here.deployed, spoilt, Answered([{}] * 3, {}, 0.0, 0.0))
-    here.answer(make_records(5, seed=0))
-    here.watch.close()
+    with heard() as records:
+        here.watch.add(here.deployed, spoilt, Answered([{}] * 3, {}, 0.0, 0.0))
+        here.answer(make_records(5, seed=0))
+        here.watch.close()
     assert here.told()["rows"] == 5
-    assert [record.message for record in caplog.records] == ["failure"]
+    assert [record.getMessage() for record in records] == ["failure"]
     (file,) = (tmp_path / "drift").glob("*.json")
     file.write_text("spoilt")
     assert here.told()["rows"] == 0

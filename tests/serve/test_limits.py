@@ -76,7 +76,9 @@ def test_who_leaves_the_queue_costs_the_model_nothing(launch: Launch) -> None:
         sock.close()
     began = time.monotonic()
     assert post(running, ROW).status_code == 200
-    assert time.monotonic() - began < 2.5, "the one that runs, and its own; all of them would take three seconds and more"
+    assert time.monotonic() - began < 2.5, (
+        "the one that runs, and its own; all of them would take three seconds and more"
+    )
     told = client().get(running.url + "/metrics").text
     gone = float(re.search(r'modelyard_requests_total{path="/v1/predict",status="499"} (\S+)', told)[1])
     assert gone >= 5

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from fortress import MAIL, Fortress
 from paying_service import Business
-from serve_helpers import COLUMNS, ROW, Running, make_package
+from serve_helpers import COLUMNS, ROW, Running, heard, make_package
 from typer.testing import CliRunner
 
 from modelyard.cli import app as cli
@@ -187,16 +187,15 @@ def test_a_disk_that_cannot_be_written_costs_what_waits_and_nothing_else(tmp_pat
     assert [each.id for each in Reading(tmp_path)] == ["kept"]
 
 
-def test_more_than_can_be_written_is_left_out_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
+def test_more_than_can_be_written_is_left_out_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(payloads, "MOST_WAITING", 450)
-    monkeypatch.setattr(payloads.say.__globals__["LOGGER"], "propagate", True)
     kept, _ = made(tmp_path)
     for number in range(7):
         add(kept, str(number))
-    with caplog.at_level("INFO", logger="modelyard.serve"):
+    with heard() as records:
         kept._turn()
     assert [each.id for each in Reading(tmp_path)] == ["0", "1", "2", "3"]
-    assert [record.facts for record in caplog.records if record.getMessage() == "payloads_dropped"] == [{"count": 3}]  # type: ignore[attr-defined]
+    assert [one.facts for one in records if one.getMessage() == "payloads_dropped"] == [{"count": 3}]  # type: ignore[attr-defined]
     add(kept, "after")
     kept._turn()
     assert Reading(tmp_path).find("after") is not None

@@ -67,7 +67,7 @@ def test_a_broken_level_is_in_no_other_measurement(
 ) -> None:
     """20 ms an answer, 150 and 160 asked for in half a second: when a level is given up, its queue is more than a second long."""
     running = launch(str(Path(__file__).parent / "slow_service.py"), "0.02")
-    slow = client.RunningService(running.process, running.log)
+    slow = client.RunningService(running.process, running.log, tmp_path)
     slow._await_ready(time.monotonic())
     in_flight: list[int] = []
 

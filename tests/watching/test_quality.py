@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from modelyard.watching.quality import Expected, expected, is_right, judged, sequence
 
-STREAMS, LENGTH = 400, 400
+STREAMS, LENGTH = 150, 250
 
 
 def misses(share: float, ends: object, *, seed: int = 0) -> float:
