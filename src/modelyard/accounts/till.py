@@ -1,11 +1,11 @@
 """The till: the asynchronous front of the ledger, one for each process of a service.
 
-Whatever waits is committed in ONE transaction (group commit): under load many requests share the cost of a commit, alone each has
-its own. Where a commit only writes into the page cache (SQLite that is to survive a killed process), the event loop makes it itself
-once in each of its turns: that takes a fraction of a millisecond, and handing it to a thread and back costs more. Everything else is
-drained by one thread: PostgreSQL, a commit that waits for the disk, and whatever the loop could not do at once because another
-process held the database. A second thread renews the lease when nothing happens, reaps dead writers, forgets old answers and moves
-SQLite's WAL into the file, off the path of requests.
+Whatever waits is committed in ONE transaction (group commit): under load many requests share the cost of a commit; where there are
+few, each has its own, and none waits for the others. Where a commit only writes into the page cache (SQLite that is to survive a
+killed process), the event loop makes it itself: that takes a fraction of a millisecond, and handing it to a thread and back costs
+more. Everything else is drained by one thread: PostgreSQL, a commit that waits for the disk, and whatever the loop could not do at
+once because another process held the database. A second thread renews the lease when nothing happens, reaps dead writers, forgets old
+answers and moves SQLite's WAL into the file, off the path of requests.
 
 A disk that is full or a database that is gone fails the operations that wait with DatabaseFault and nothing half-written; what
 they held is given back when the database answers again, and the till goes on by itself.
@@ -85,8 +85,8 @@ class Till:
         self._quick = database.impatient() if database.kind == "sqlite" and database.durability == "process" else None
         self._soon: list[_Operation[Any]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.alone: Callable[[], bool] = lambda: False
-        """Whether nobody else asks now: then there is nobody to share a commit with, and it is made on the spot."""
+        self.few: Callable[[], bool] = lambda: False
+        """Whether hardly anybody else asks now: then an operation is committed on the spot, instead of waiting for others to share it."""
         self._turn = threading.Lock()
         """Held by whoever uses the writer: the loop, or the thread."""
         self._callers: dict[tuple[str, str], tuple[float, Key]] = {}
@@ -239,7 +239,7 @@ class Till:
             self._put(operation)
         else:
             self._soon.append(operation)
-            if self.alone():
+            if self.few():
                 self._perform_soon()
             elif len(self._soon) == 1:
                 loop.call_soon(self._perform_soon)

@@ -37,8 +37,8 @@ from modelyard.tasks._contract import State
 
 INLINE = 0.002
 """Seconds that the event loop may be held: below it a health check or another request hardly notices."""
-ALONE = 0.0002
-"""A prediction shorter than this is made on the spot, without looking for others to make it with: they would save less than the looking costs."""
+ALONE = 0.0006
+"""Seconds. A prediction shorter than this is made on the spot, without looking for others to make it with: they would save less than the looking costs."""
 WARMING = 5
 """Predictions before the service says it is ready: the first ones load code and allocate buffers."""
 TOGETHER = 8

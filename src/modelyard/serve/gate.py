@@ -92,10 +92,10 @@ class Gate:
         """Whether no key is needed."""
         return self.till is None
 
-    def alone_when(self, alone: Callable[[], bool]) -> None:
-        """How it is known that a request is the only one: its commits are then made on the spot."""
+    def few_when(self, few: Callable[[], bool]) -> None:
+        """How it is known that few requests are here: each then commits on the spot."""
         if self.till is not None:
-            self.till.alone = alone
+            self.till.few = few
 
     @property
     def healthy(self) -> bool:

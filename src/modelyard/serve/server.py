@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 KEEP_ALIVE = 75
 """Seconds an idle connection is kept: longer than the 60 s of the usual balancers, so that they close first and not we."""
+SWITCH = 0.0005
+"""Seconds after which a thread that computes beside the event loop hands it the interpreter (Python's own: 0.005, a stall of many requests)."""
 AGAIN = 2.0
 """Seconds after which another signal means "at once". A sooner one is the same wish by a second way: a terminal and systemd signal
 the whole group, and the supervisor passes on what it got."""
@@ -268,6 +270,7 @@ def _serve_here(
 
     from modelyard.serve.guarding import guarded
 
+    sys.setswitchinterval(SWITCH)
     url = address(sock, tls=bool(tls))
 
     class Server(uvicorn.Server):

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 DRIFT, LOCK = "drift", "lock"
 MOST_ROWS, MOST_BYTES = 2000, 64 * 2**20
 """What may wait to be put into bins, rows and bytes of texts, images and series; more is dropped, and counted."""
-TOGETHER = 32
-"""Rows put into bins at once: enough to share the overhead, so few that whoever wants the interpreter waits for a millisecond or two."""
+TOGETHER = 256
+"""Rows put into bins at once, at most: enough to share the overhead, and no more memory than a batch of the model's."""
 SHARE = 0.1
 """Share of the time that the thread may work: watching must not take the model's processor."""
 EVERY = 1.0
@@ -172,15 +172,14 @@ class Watch:
         while not self._ending.is_set():
             began = time.monotonic()
             try:
-                worked = self._bin()
+                self._bin()
                 if began - handed >= EVERY:
                     handed = began
                     self._hand_over()
             except Exception as error:  # what it was about is lost; the next rows are watched
                 say_failure(error, while_doing="watching for drift")
-                worked = True
             took = time.monotonic() - began
-            self._ending.wait(took * (1 / SHARE - 1) if worked else EVERY / 10)
+            self._ending.wait(max(took * (1 / SHARE - 1), EVERY / 10))  # what gathers meanwhile shares the overhead
 
     def _bin(self) -> bool:
         """Put the next rows of one version into bins; whether there were any."""
