@@ -8,6 +8,7 @@ member: `features.json`, `weights.safetensors` or an exported graph. It needs nu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -89,6 +90,12 @@ class Predictor:
         self._total = sum(member.weight for member in artifact.members)
         self.generator = self._generator() if self.state.makes == "text" else None
         """What writes texts, where the task makes them."""
+
+    @property
+    def longest(self) -> float:
+        """Tokens of a text beyond which nothing is read: where its networks cut; infinite where none does."""
+        cuts = [features["max_length"] for _, _, features, _, _ in self._members if "max_length" in features]
+        return float(max(cuts, default=math.inf))
 
     def _generator(self) -> Generator:
         """Of the one member: the answers of several have no mean."""

@@ -85,3 +85,12 @@ def test_under_a_load_that_lasts_one_in_fifty_is_late():
 def test_nobody_waits_longer_than_the_longest_queue():
     patience = Patience(Limits(p95=10.0, queue_time=0.5))
     assert patience.admits(0.5) and not patience.admits(0.51)
+
+
+def test_a_load_that_lasts_leaves_some_patience_for_the_first_burst_after_it():
+    patience = Patience(Limits(p95=0.1))
+    late = sum(patience.admits(0.15) for _ in range(2000) if patience.admits(0.04))
+    assert 25 + 0.02 * 2000 - 7 <= late <= 25 + 0.02 * 2000
+    assert not patience.admits(0.15), "it still lasts"
+    assert patience.admits(0.0), "nobody is before this one: it is over"
+    assert [patience.admits(0.15) for _ in range(5)] == [True] * 5

@@ -52,3 +52,16 @@ def test_a_slow_service_sustains_no_rate_that_it_cannot_answer(answer: float) ->
 
     found = sweep.highest(sweep.sweep(measure, rates=None, target=20.0, enough=lambda: False))
     assert 0.6 / answer <= found <= 1.1 / answer if answer < 1 else found == 0.0
+
+
+@pytest.mark.parametrize(
+    ("errors", "sustained"),
+    [({}, True), ({"status 429": 2}, True), ({"status 429": 3}, False), ({"status 500": 1}, False), ({"status 429": 1, "timeout": 1}, False)],
+)  # fmt: skip
+def test_one_in_a_hundred_may_be_told_to_come_again(errors: dict[str, int], sustained: bool) -> None:
+    answered = 200 - sum(errors.values())
+    result = {
+        "answered": answered, "requests": 200, "errors": errors, "seconds": 10.0, "sender_delay": 0.0,
+        "p50": 0.05, "p95": 0.05, "p99": 0.05, "mean": 0.05,
+    }  # fmt: skip
+    assert sweep.level(result, rate=20.0, seconds=10.0, target=0.1).sustained is sustained

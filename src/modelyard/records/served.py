@@ -36,7 +36,7 @@ class Level(Frozen):
     """99th percentile of how late the load generator itself came to a request: a large one says that the machine, not the service, is
     the limit. Waiting for a free connection is not in it: that is the service's queue."""
     sustained: bool
-    """No error, p95 within the target, and answers at 90 % of the offered rate or more."""
+    """No error but at most 1 % told to come again later, p95 within the target, and answers at 90 % of the offered rate or more."""
 
 
 class Refusal(Frozen):

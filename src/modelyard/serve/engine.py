@@ -105,6 +105,8 @@ class Engine:
         """Whether answers are written: they take as long as they become, and each request is a batch of its own."""
         self._alike = not self._writes and all(c.type not in ("image", "sequence") for c in predictor.state.inputs)
         """Whether the work of a row says well how long it takes; images and series have surprises that the loop should not meet."""
+        self._longest = getattr(predictor, "longest", math.inf)
+        """Tokens of a text that the model reads."""
         self._turning = False
         """Whether a turn runs or is due."""
         self._until = 0.0
@@ -213,9 +215,8 @@ class Engine:
         return budget, max(budget / TURNS, self._largest / MOST_ROWS)
 
     def _sizes(self, rows: Rows) -> list[float]:
-        """The work of each row, as the predictor says it or by the columns."""
-        own = getattr(self._predictor, "sizes", None)
-        return own(rows) if own is not None else sizes(rows, self._predictor.state.inputs)
+        """The work of each row, by its columns."""
+        return sizes(rows, self._predictor.state.inputs, longest=self._longest)
 
     # -- turns ---------------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ characters, a series its numbers, an image a sixteenth of its bytes. The fit fin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from modelyard.rows import Column, Rows
@@ -63,18 +64,23 @@ class Pace:
         return self.fixed * max(work / budget, 1.0) + self.each * work
 
 
-def sizes(rows: Rows, inputs: Sequence[Column]) -> list[float]:
-    """The work of each row; at least 1."""
+def sizes(rows: Rows, inputs: Sequence[Column], *, longest: float = math.inf) -> list[float]:
+    """The work of each row; at least 1. Of its texts a model reads `longest` tokens at most."""
+    texts = [0.0] * len(rows)
     table = sum(column.type in ("number", "category", "boolean", "date") for column in inputs)
     found = [float(max(table, 1))] * len(rows)
     for column in inputs:
         if column.type == "text":
-            parts = [len(value) / 4 + 1 if value is not None else 1.0 for value in rows[column.name]]
-        elif column.type == "image":
+            texts = [
+                one + (len(value) / 4 + 1 if value is not None else 1.0)
+                for one, value in zip(texts, rows[column.name], strict=True)
+            ]
+            continue
+        if column.type == "image":
             parts = [len(value) / 16 if value is not None else 1.0 for value in rows[column.name]]
         elif column.type == "sequence":
             parts = [float(value.size) if value is not None else 1.0 for value in rows[column.name]]
         else:
             continue
         found = [one + other for one, other in zip(found, parts, strict=True)]
-    return found
+    return [one + min(text, longest) for one, text in zip(found, texts, strict=True)]

@@ -1,9 +1,10 @@
 """Which requests are let in: those that can be answered within the target, and now and then one that cannot.
 
 A target is one on the 95th percentile, so a few may be late: a burst may fill the queue for twice the target, and is paid for with
-tokens that every request in time earns a fiftieth of. Under a load that lasts the tokens are spent, and only what waits for at most
-half of the target comes in; the other half is for the answer itself. What is refused is refused at once, before it costs anything
-(as a controlled delay does, Nichols and Jacobson 2012, but by the expected wait, so that those who are let in are in time).
+tokens that every request in time earns a fiftieth of. Under a load that lasts the tokens are spent but for a few, which are for the
+first bursts after it, and only what waits for at most half of the target comes in; the other half is for the answer itself. What is
+refused is refused at once, before it costs anything (as a controlled delay does, Nichols and Jacobson 2012, but by the expected wait,
+so that those who are let in are in time).
 
 A slow model's queue stands before the model (`engine`). Of a fast one it stands in the event loop, which reads, checks, bills and
 writes: `Front` counts the requests that are there and what each costs the loop, and refuses before anything is read.
@@ -22,6 +23,8 @@ from modelyard.serve.refusing import Refused
 TOKENS, EARNED = 25.0, 0.02
 """Requests of a burst that may be late, and how much of one every request in time earns: 2 % are late where the load lasts, which
 leaves 3 % of the 95th percentile's five to answers that take longer than expected."""
+KEPT = 5.0
+"""Tokens that a load that lasts leaves: from the first refusal until a request finds nobody before it."""
 BURST = 0.1
 """Seconds that a burst may fill the queue for, however short the target is."""
 EACH = 32
@@ -33,7 +36,7 @@ class Patience:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._tokens = TOKENS
+        self._tokens, self._least = TOKENS, 1.0
 
     def admits(self, expected: float) -> bool:
         """Whether a request that would wait for so many seconds is let in; if so it is counted."""
@@ -42,8 +45,11 @@ class Patience:
             return expected <= self._limits.queue_time
         if expected <= target / 2:
             self._tokens = min(self._tokens + EARNED, TOKENS)
+            if expected <= 0:
+                self._least = 1.0
             return True
-        if expected > max(2 * target, BURST) or self._tokens < 1:
+        if expected > max(2 * target, BURST) or self._tokens < self._least:
+            self._least = 1.0 + KEPT
             return False
         self._tokens -= 1
         return True

@@ -6,7 +6,7 @@ a throughput-delay curve is where power, throughput divided by delay, is greates
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from modelyard.records.served import Latency, Level
@@ -25,6 +25,9 @@ LONGEST_LEVEL = 60.0
 """Seconds."""
 KEPT_UP = 0.9
 """Share of the offered rate at which answers must come. Less would let a queue grow for the whole level."""
+REFUSED = 0.01
+"""Share of a level's requests that may be told to come again later (429): arrivals by chance come in bursts, and admission refuses what
+would be late. Any other error breaks a level."""
 FAR_OFF = 3.0
 """A level whose p95 is beyond this many targets, or that has errors, is broken; one nearer is tried once more, because a pause of
 the machine fails a short level too."""
@@ -45,7 +48,12 @@ def level(result: dict[str, Any], *, rate: float, seconds: float, target: float,
         )
         mean = _seconds(result["mean"])
     kept_up = result["answered"] / max(seconds, result["seconds"] - alone) >= KEPT_UP * result["requests"] / seconds
-    sustained = not result["errors"] and latency is not None and latency.p95.value <= target and kept_up
+    sustained = (
+        not _failing(result["errors"], result["requests"])
+        and latency is not None
+        and latency.p95.value <= target
+        and kept_up
+    )
     return Level(
         offered=Quantity(rate, "request/s"),
         achieved=Quantity(round(achieved, 3), "request/s"),
@@ -135,7 +143,11 @@ def _doubled() -> list[float]:
 
 
 def _broken(item: Level, target: float) -> bool:
-    return bool(item.errors) or item.latency is None or item.latency.p95.value > FAR_OFF * target
+    return _failing(item.errors, item.requests) or item.latency is None or item.latency.p95.value > FAR_OFF * target
+
+
+def _failing(errors: Mapping[str, int], requests: int) -> bool:
+    return bool(errors.keys() - {"status 429"}) or sum(errors.values()) > REFUSED * requests
 
 
 def _seconds(value: float) -> Quantity:
