@@ -47,8 +47,8 @@ def test_it_learns_what_a_request_costs():
 def test_a_burst_may_take_longer_and_spends_what_others_earned():
     loop = Loop(0.004)
     loop.learn()
-    assert loop.enter(1000) == 13 + 25, "0.05 s of 4 ms, and as many late ones as were saved up"
-    loop.front.inside = 12
+    assert loop.enter(1000) == 18 + 25, "0.071 s of 4 ms, and as many late ones as were saved up"
+    loop.front.inside = 17
     assert loop.enter(10) == 1
     loop.front.inside = 0
     for _ in range(50):

@@ -189,7 +189,10 @@ class Engine:
             expected = self._pace.backlog(first, budget=budget)
             if self._turning:
                 expected += max(self._until - now, 0.0)
-            too_late = not ask.later and not self._patience.admits(expected)
+            own = self._pace.seconds(
+                max(ask.sizes[0], min(last, budget - self._largest / 2))
+            )  # of the batch that it is in
+            too_late = not ask.later and not self._patience.admits(expected, own=own)
             if too_late or (self._turning and self._pace.backlog(last, budget=budget) > patience):
                 self._meters.dropped("overloaded")
                 raise too_long(expected)

@@ -38,7 +38,7 @@ class Limits(Frozen):
     queue_time: float = 5.0
     """A request that would wait longer than this for its turn is refused at once with 429 and Retry-After."""
     p95: float | None = None
-    """Within this time 95 % of requests are to be answered: batches are a quarter of it, and a standing queue at most a half. Without
+    """Within this time 95 % of requests are to be answered: batches are a quarter of it, and who is let in is expected within three quarters. Without
     it, batches take up to 0.1 s and `queue_time` alone bounds the queue."""
     drain_time: float = 20.0
     """After SIGTERM, requests in flight have this long to finish (Kubernetes kills after 30)."""
