@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,10 +18,12 @@ import numpy as np
 
 from modelyard import parts
 from modelyard.decoding.answering import Generator
+from modelyard.embedding import Embedder
 from modelyard.errors import PackageError, RequestError
 from modelyard.frozen import Frozen
 from modelyard.models._contract import Arrays, Session
 from modelyard.models._language import LanguageSession
+from modelyard.models._vectors import VectorSession
 from modelyard.rows import Array, Rows
 from modelyard.sampling import Generate
 from modelyard.store import fingerprint, hash_tree, read_json, write_json
@@ -90,6 +93,15 @@ class Predictor:
         self._total = sum(member.weight for member in artifact.members)
         self.generator = self._generator() if self.state.makes == "text" else None
         """What writes texts, where the task makes them."""
+
+    @cached_property
+    def embedder(self) -> Embedder | None:
+        """What turns texts into vectors: its encoder, of several the one of the greatest weight; None where there is none."""
+        encoders = [member for member in self._members if isinstance(member[4], VectorSession)]
+        if not encoders:
+            return None
+        _, model, features, _, session = max(encoders, key=lambda each: each[0].weight)
+        return Embedder(model, features, cast(VectorSession, session), self.state)
 
     @property
     def longest(self) -> float:

@@ -15,6 +15,7 @@ from modelyard.package.dashboard import dashboard
 from modelyard.serve.app import _PATHS, App
 from modelyard.serve.generation import TokenMeters
 from modelyard.serve.meters import Meters
+from modelyard.serve.watching import DriftMeters
 
 # -- systemd, Prometheus, Grafana ----------------------------------------------------------------------------------------
 
@@ -42,6 +43,7 @@ def unknown_metrics(asked: list[str]) -> set[str]:
     """Metrics that a running service does not show."""
     meters = Meters(name="x", version="1")
     meters.once(TokenMeters)
+    meters.once(DriftMeters)
     meters.end("/v1/predict", 200, 0.1)
     meters.rows(1, {"request": 1})
     shown = set()

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -102,6 +102,30 @@ def make_painter(folder: Path) -> Path:
     return folder
 
 
+def make_encoder(folder: Path) -> Path:
+    """Write the artifact of a tiny text encoder with random weights, answered by torch."""
+    from safetensors.torch import save_file
+
+    from tests.toys import write_encoder
+
+    columns = (Column(name="note", type="text", example="all good"),)
+    rows = from_records([{"note": f"{'good' if number % 2 else 'bad'} {number}"} for number in range(40)], columns)
+    target = np.array(["no", "yes"] * 20, dtype=object)
+    task, part = parts.build("tasks", "text-classification"), parts.build(
+        "models", "encoder", {"pretrained": str(write_encoder(folder.parent)), "max_length": 24}
+    )
+    state = task.fit(target, "answer", columns, None)
+    features = part.features(rows, task.encode_target(target, state), state, seed=0)
+    module = part.module(features, state, seed=0)
+    module.head.weight.data.normal_()
+    (folder / "one").mkdir(parents=True)
+    write_json(folder / "one" / "features.json", features)
+    save_file(module.state_dict(), folder / "one" / "weights.safetensors")
+    member = Member(candidate="encoder", model="encoder", options=part.model_dump(mode="json"), folder="one", session="torch")
+    Artifact(name="mails", state=state, members=(member,)).save(folder)
+    return folder
+
+
 def until(condition: Callable[[], Any], *, seconds: float = 30.0) -> Any:
     """Wait for a condition; what it answers. AssertionError where it does not come."""
     ends = time.monotonic() + seconds
@@ -173,8 +197,9 @@ business:
 
 
 def make_package(
-    model: Path, folder: Path, *, version: str = "1.0.0", name: str = "standing", reference: Reference | None = None
-) -> Path:
+    model: Path, folder: Path, *, version: str = "1.0.0", name: str = "standing", reference: Reference | None = None,
+    example: Mapping[str, Any] = ROW,
+) -> Path:  # fmt: skip
     """A package of a bare model, as the package stage would leave it, without licence and wheels; its build's blueprint beside it."""
     import shutil
 
@@ -183,7 +208,7 @@ def make_package(
     shutil.copytree(model, folder)
     manifest = Manifest(
         name=name, version=version, task="tabular-classification", modelyard="0.1.0", max_rows=256, max_body=2**20, p95=0.1,
-        examples=(ROW,),
+        examples=(example,),
     )  # fmt: skip
     write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
     if reference is not None:

@@ -22,6 +22,8 @@ from modelyard.tasks._contract import State
 Arrays = dict[str, Any]
 """Named arrays (or `features.sparse.Sparse`) of one first dimension (rows). A `length` array (n,) marks the model's `ragged` arrays as padded to it."""
 Weights = dict[str, Array]
+OUTPUTS = "outputs"
+"""Name of what a graph answers."""
 Session = Callable[[Arrays], Array]
 """Arrays -> outputs (n, K): logits, or the standardised number (n, 1)."""
 
@@ -188,12 +190,18 @@ class LoopModel(Model):
     """Threads that its training can use; null: all."""
     recurrent: ClassVar[bool] = False
     """Whether layers read one step after another, which rounded activations would lead astray."""
+    exports: ClassVar[tuple[str, ...]] = (OUTPUTS,)
+    """What its graph answers where it is exported, in order (see `_vectors`)."""
     turns: ClassVar[tuple[str, ...]] = ("weights",)
     """Its optimisers, in the order in which they move within a step."""
 
     @abstractmethod
     def module(self, features: dict[str, Any], state: State, *, seed: int, folder: Any = None) -> Any:
         """A fresh `torch.nn.Module`; `forward(**arrays)` of tensors gives outputs (n, K). Pretrained weights are loaded here."""
+
+    def exported(self, module: Any) -> Any:
+        """The module whose graph is exported: it answers with a tuple where there are several `exports`."""
+        return module
 
     @abstractmethod
     def loop(self, features: dict[str, Any], state: State, rows: int) -> LoopOptions:

@@ -17,8 +17,9 @@ from pydantic import Field
 
 from modelyard.errors import DataError, MissingDownload, MissingExtra
 from modelyard.features import tokens
-from modelyard.models._contract import Arrays, LoopModel, LoopOptions, Weights
+from modelyard.models._contract import OUTPUTS, Arrays, LoopModel, LoopOptions, Weights
 from modelyard.models._pretrained import quiet, snapshot
+from modelyard.models._vectors import VECTORS
 from modelyard.records.trained import Work
 from modelyard.rows import Array, Rows
 from modelyard.tasks._contract import State
@@ -41,6 +42,7 @@ class Part(LoopModel):
     tasks: ClassVar[tuple[str, ...]] = ("text-classification", "tabular-classification", "tabular-regression")
     extra: ClassVar[str | None] = "text"
     ragged: ClassVar[tuple[str, ...]] = ("ids",)
+    exports: ClassVar[tuple[str, ...]] = (OUTPUTS, VECTORS)
 
     pretrained: str = "minilm"
     """`minilm` (an installed package), a local folder with config.json, tokenizer.json and model.safetensors, or a hub id."""
@@ -128,7 +130,11 @@ class Part(LoopModel):
 
     def encode(self, rows: Rows, features: dict[str, Any]) -> Arrays:
         """`ids` (n, L) int64, padded, and `length` (n,) int64."""
-        return tokens.encode(tokens.texts(rows, features["columns"]), features)
+        return self.read(tokens.texts(rows, features["columns"]), features)
+
+    def read(self, texts: Sequence[str | None], features: dict[str, Any]) -> Arrays:
+        """The same of texts as they are, whatever the columns."""
+        return tokens.encode(texts, features)
 
     # -- the network ---------------------------------------------------------------------------------------------------
 
@@ -143,6 +149,10 @@ class Part(LoopModel):
             parameter.requires_grad_(False)
         network.fixed = self.freeze == "all"
         return network
+
+    def exported(self, module: Any) -> Any:
+        """Outputs and the vectors that the head reads."""
+        return _telling()(module)
 
     def _trunk(self, features: dict[str, Any], folder: Any) -> Any:
         try:
@@ -260,6 +270,24 @@ def _network() -> Any:
             return self.answer(self.vectors(ids, length))
 
     return Network
+
+
+@cache
+def _telling() -> Any:
+    import torch
+
+    class Telling(torch.nn.Module):  # type: ignore[misc]  # torch is not followed
+        """A network that answers with its vectors too."""
+
+        def __init__(self, network: Any) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, ids: Any, length: Any) -> Any:
+            vectors = self.network.vectors(ids, length)
+            return self.network.answer(vectors), vectors
+
+    return Telling
 
 
 HEAD_GAIN = 10.0

@@ -12,7 +12,7 @@ SCHEMA = 39
 WIDTH, HEIGHT = 8, 8
 """Of a panel; a dashboard is 24 wide."""
 WINDOW = "[$__rate_interval]"
-PREDICTING = r'path=~"/v1/(models/.+/)?predict|/v1/(chat/)?completions"'
+PREDICTING = r'path=~"/v1/(models/.+/)?predict|/v1/((chat/)?completions|embeddings)"'
 
 Query = tuple[str, str]
 """PromQL, with JOB for the chosen services; legend."""
@@ -73,6 +73,19 @@ PANELS: tuple[tuple[str, str, tuple[Query, ...]], ...] = (
         ((_rate("modelyard_completion_tokens_total"), "written"), (_rate("modelyard_prompt_tokens_total"), "read")),
     ),
     ("Time to the first token", "s", _quantiles("modelyard_first_token_seconds")),
+    (
+        "Drift: how far the last window of rows was off",
+        "short",
+        (("max by (model, version) (modelyard_drift_statistic{JOB})", "{{model}} {{version}}"),),
+    ),
+    (
+        "Drift: windows that drifted, and rows not watched",
+        "short",
+        (
+            ('sum by (model) (increase(modelyard_drift_windows_total{JOB, drift="true"}[1h]))', "{{model}}: windows in an hour"),
+            (_rate("modelyard_drift_rows_dropped_total", "model"), "{{model}}: rows a second"),
+        ),
+    ),
     ("Memory of a process", "bytes", (("process_resident_memory_bytes{JOB}", "{{instance}}"),)),
 )  # fmt: skip
 """Title, Grafana's unit, queries."""

@@ -40,7 +40,7 @@ from modelyard.serve.reading import (
 )  # fmt: skip
 from modelyard.serve.refusing import Refused
 from modelyard.serve.replies import client_gone, internal, json_of, refusal
-from modelyard.serve.routes import SPEAKING, from_elsewhere, routes_of
+from modelyard.serve.routes import EMBEDDING, SPEAKING, from_elsewhere, routes_of
 from modelyard.serve.telemetry import PARTS, Telemetry
 from modelyard.serve.watching import Watch
 
@@ -48,6 +48,7 @@ Json = dict[str, Any]
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _PATHS = (
     *SPEAKING,
+    EMBEDDING,
     "/v1/predict",
     "/v1/models",
     "/v1/usage",
@@ -66,6 +67,10 @@ FEW = 8
 """Requests inside, up to which each commits by itself: at 300 requests/s 99 % then pass key, quota and ledger within 3 ms, and 95 % with shared commits."""
 _PROBES = ("/healthz", "/readyz", "/metrics")
 """Asked every few seconds by machines; a line for each good answer would bury the rest."""
+NO_ENCODER = (
+    "no model here turns texts into vectors: that needs a text encoder, and a package made since there is this endpoint. Run `yard run` "
+    "again with `encoder` among train.candidates."
+)
 _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 
 
@@ -144,20 +149,31 @@ class App:
 
     async def speak(self, request: Any) -> Any:
         """POST /v1/chat/completions and /v1/completions: the model that the body names, or the only one that writes texts."""
-        speaking = [entry for entry in self.fleet.entries.values() if entry.live.completions is not None]
-        if not speaking:
-            raise Refused(404, "not_found", "no model here writes texts. Ask /v1/predict.")
-        entry = speaking[0]
-        if len(speaking) > 1:
+        what = SPEAKING[request.url.path]
+        return await self._named(request, lambda deployed: deployed.completions, what, "no model here writes texts. Ask /v1/predict.")
+
+    async def embed(self, request: Any) -> Any:
+        """POST /v1/embeddings: the model that the body names, or the only text encoder."""
+        with self.front():
+            return await self._named(request, lambda deployed: deployed.embeddings, "embed", NO_ENCODER)
+
+    async def _named(self, request: Any, part: Callable[[Deployed], Any], what: str, none: str) -> Any:
+        """The answer of a method of a part that some models have, of the one that the body names; 404 where none has it."""
+        having = [entry for entry in self.fleet.entries.values() if part(entry.live) is not None]
+        if not having:
+            raise Refused(404, "not_found", none)
+        entry = having[0]
+        if len(having) > 1:
             await self.gate.caller(request.headers, "predict")  # nobody's body is read before
             request._body = await read_body(request.stream(), request.headers.get("content-length"), self.limits)
             named = _model_named(request._body)
-            entry = next((each for each in speaking if each.live.name == named), entry)  # which tells what is wrong
+            entry = next((each for each in having if each.live.name == named), entry)  # which tells what is wrong
         deployed = self.fleet.choose(entry, token=request.scope["request_id"])
+        if part(deployed) is None:  # a canary of another kind
+            deployed = entry.live
         deployed.__enter__()
         try:
-            answer = deployed.completions.chat if request.url.path == SPEAKING[0] else deployed.completions.complete
-            response = await shaped(answer)(request)
+            response = await shaped(getattr(part(deployed), what))(request)
         except BaseException:
             deployed.__exit__()
             raise

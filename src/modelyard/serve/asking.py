@@ -190,7 +190,8 @@ def read_options(body: bytes, kind: type[Any]) -> Any:
         options = kind.model_validate_json(json.dumps(given))
     except ValidationError as error:
         raise _fault(error, kind) from None
-    _check_together(options)
+    if isinstance(options, Options):
+        _check_together(options)
     return options
 
 
@@ -202,6 +203,8 @@ def _without_nulls(value: Any) -> Any:
 
 
 _SHAPES = {
+    "input": "must be a text or a list of texts, and no token ids: a client's are of another vocabulary than this model's (LangChain "
+    "sends them unless check_embedding_ctx_length=False)",
     "prompt": "must be a text, a list of texts, token ids, or a list of lists of token ids",
     "stop": "must be a text or a list of texts",
     "content": 'must be a text or a list of parts {"type": "text", "text": ...}',

@@ -60,6 +60,7 @@ class Deployed:
         """When it was opened, in seconds since 1970."""
         self.hash = service.hash
         self.completions = self._completions(meters)
+        self.embeddings = self._embeddings(meters)
         self.description = self._described()
         """Of its API, as an OpenAPI document."""
         self._users = 0
@@ -72,6 +73,8 @@ class Deployed:
         if self.completions is not None:
             self.completions.warm()
         self.engine.warm(from_records(examples, self.inputs))
+        if self.embeddings is not None:
+            self.embeddings.warm()
         self.ready = True
 
     def __enter__(self) -> Deployed:
@@ -96,6 +99,11 @@ class Deployed:
             self.engine.close()
 
     @property
+    def waiting(self) -> int:
+        """Requests that wait for the model."""
+        return self.engine.waiting + (0 if self.embeddings is None else self.embeddings.engine.waiting)
+
+    @property
     def writes(self) -> bool:
         """Whether its answers are texts that it writes."""
         return getattr(self.service.predictor, "generator", None) is not None
@@ -118,6 +126,12 @@ class Deployed:
             told = asking.describe(self.name)
             found["paths"] |= told["paths"]
             found["components"]["schemas"] |= told["schemas"]
+        if self.embeddings is not None:
+            from modelyard.serve import embeddings
+
+            told = embeddings.describe(self.name, self.embeddings.size)
+            found["paths"] |= told["paths"]
+            found["components"]["schemas"] |= told["schemas"]
         return found
 
     def _completions(self, meters: Meters) -> Any:
@@ -131,6 +145,18 @@ class Deployed:
         return Completions(
             generator, name=self.name, limits=self.limits, thread=self.engine.thread, meters=meters.once(TokenMeters),
             ready=lambda: self.ready, gate=self._gate, version=self.version, payloads=self._payloads,
+        )  # fmt: skip
+
+    def _embeddings(self, meters: Meters) -> Any:
+        """OpenAI's endpoint for vectors, where the model is a text encoder; it shares the engine's thread."""
+        embedder = getattr(self.service.predictor, "embedder", None)
+        if embedder is None:
+            return None
+        from modelyard.serve.embeddings import Embeddings
+
+        return Embeddings(
+            embedder, name=self.name, version=self.version, limits=self.limits, thread=self.engine.thread, meters=meters,
+            ready=lambda: self.ready, gate=self._gate, payloads=self._payloads,
         )  # fmt: skip
 
 

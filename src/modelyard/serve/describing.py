@@ -23,7 +23,7 @@ SCHEMES: Json = {
 }
 COMMON = ("400", "408", "413", "414", "415", "422", "429", "431", "500", "503")
 """Statuses of refusals that any path may answer."""
-_SPEAKING = ("/v1/chat/completions", "/v1/completions")
+_SPEAKING = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
 
 
 def whole(model: Json, *, name: str | None, accounts: bool, jobs: bool, docs: bool) -> Json:

@@ -93,10 +93,11 @@ class Engine:
         limits: Limits,
         *,
         meters: BatchMeters | None = None,
+        thread: ThreadPoolExecutor | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._predictor, self._limits, self._meters, self._clock = predictor, limits, meters or BatchMeters(), clock
-        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
+        self.thread = thread or ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
         """Where the model runs; whatever else runs the same model shares it."""
         self._lock = threading.Lock()
         """Held for the queue, which the event loop and the thread share; never while the model runs."""

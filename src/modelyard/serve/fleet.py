@@ -97,7 +97,7 @@ class Fleet:
     @property
     def waiting(self) -> int:
         """Requests that wait for a model."""
-        return sum(entry.live.engine.waiting for entry in self.entries.values())
+        return sum(entry.live.waiting for entry in self.entries.values())
 
     def entry(self, name: str | None) -> Entry:
         """The model of a name, by default the first one; 404 where there is none."""

@@ -14,7 +14,9 @@ from modelyard.serve.meters import Meters
 
 LATEST = 100
 """Requests that are remembered."""
-PREDICTING = ("/v1/predict", "/v1/models/{model}/predict", "/v1/chat/completions", "/v1/completions")
+PREDICTING = (
+    "/v1/predict", "/v1/models/{model}/predict", "/v1/chat/completions", "/v1/completions", "/v1/embeddings",
+)  # fmt: skip
 """Paths whose times are shown: those that ask a model."""
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from modelyard.serve.app import App
 
 Json = dict[str, Any]
-SPEAKING = ("/v1/chat/completions", "/v1/completions")
+SPEAKING = {"/v1/chat/completions": "chat", "/v1/completions": "complete"}
+"""Paths of those that write texts, and what answers each."""
+EMBEDDING = "/v1/embeddings"
 
 
 def routes_of(app: App) -> Any:
@@ -98,6 +100,7 @@ def routes_of(app: App) -> Any:
     routes = [
         Route("/v1/predict", predict, methods=["POST"]),
         *(Route(path, app.speak, methods=["POST"]) for path in SPEAKING),
+        Route(EMBEDDING, app.embed, methods=["POST"]),
         *(app.jobs.routes() if app.jobs is not None else ()),
         *(() if app.gate.open else (Route("/v1/usage", app.usage),)),
         *(() if app.feedback is None else (Route("/v1/feedback", app.feedback.give, methods=["POST"]),)),

@@ -10,6 +10,7 @@ import numpy as np
 from modelyard.errors import MissingExtra, PackageError
 from modelyard.frozen import Frozen
 from modelyard.models._contract import Arrays, Session
+from modelyard.models._vectors import opened
 from modelyard.rows import Array
 from modelyard.sessions._batches import by_length, cores
 from modelyard.tasks._contract import State
@@ -49,8 +50,11 @@ class Part(Frozen):
             ) from None
         kinds = {given.name: TYPES[given.type] for given in graph.get_inputs()}
 
-        def run(arrays: Arrays) -> Array:
-            given: Arrays = {name: np.ascontiguousarray(arrays[name], dtype=kind) for name, kind in kinds.items()}
-            return np.asarray(graph.run(None, given)[0])
+        def answering(output: str) -> Session:
+            def run(arrays: Arrays) -> Array:
+                given: Arrays = {name: np.ascontiguousarray(arrays[name], dtype=kind) for name, kind in kinds.items()}
+                return np.asarray(graph.run([output], given)[0])
 
-        return lambda arrays: by_length(arrays, model.ragged, run, rows=self.rows)
+            return lambda arrays: by_length(arrays, model.ragged, run, rows=self.rows)
+
+        return opened([made.name for made in graph.get_outputs()], answering)

@@ -17,6 +17,7 @@ import numpy as np
 from modelyard.errors import MissingExtra, PackageError
 from modelyard.frozen import Frozen
 from modelyard.models._contract import Arrays, Session
+from modelyard.models._vectors import opened
 from modelyard.rows import Array
 from modelyard.sessions._batches import by_length, cores
 from modelyard.tasks._contract import State
@@ -71,21 +72,29 @@ class Part(Frozen):
                 f"{folder / self.file} is not a graph that OpenVINO {openvino.__version__} reads: {error}"
             ) from None
         inputs = [(_name(given), given.get_element_type().to_dtype()) for given in compiled.inputs]
+        outputs = [_name(made) for made in compiled.outputs]
         own = threading.local()  # a request serves one thread at a time
 
-        def run(arrays: Arrays) -> Array:
-            if not hasattr(own, "request"):
-                own.request = compiled.create_infer_request()
-            given = {place: np.ascontiguousarray(arrays[name], dtype=kind) for place, (name, kind) in enumerate(inputs)}
-            return np.array(own.request.infer(given, share_inputs=True)[0])
+        def answering(output: str) -> Session:
+            number = outputs.index(output)
 
-        return lambda arrays: by_length(
-            arrays, model.ragged, run, rows=self.rows, multiple=self.multiple, longest=self.longest
-        )
+            def run(arrays: Arrays) -> Array:
+                if not hasattr(own, "request"):
+                    own.request = compiled.create_infer_request()
+                given = {
+                    place: np.ascontiguousarray(arrays[name], dtype=kind) for place, (name, kind) in enumerate(inputs)
+                }
+                return np.array(own.request.infer(given, share_inputs=True)[number])
+
+            return lambda arrays: by_length(
+                arrays, model.ragged, run, rows=self.rows, multiple=self.multiple, longest=self.longest
+            )
+
+        return opened(outputs, answering)
 
 
 def _name(given: Any) -> str:
     """The array's name; a conversion may leave internal names beside it, which the export therefore puts away."""
     names = given.get_names()
-    assert len(names) == 1, f"an input with several names: {sorted(names)}"
+    assert len(names) == 1, f"a tensor with several names: {sorted(names)}"
     return next(iter(names))  # type: ignore[no-any-return]

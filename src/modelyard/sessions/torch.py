@@ -6,6 +6,7 @@ and no network is needed.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,8 +14,9 @@ import numpy as np
 
 from modelyard.errors import MissingExtra, PackageError
 from modelyard.frozen import Frozen
-from modelyard.models._contract import Arrays, LoopModel, Session
+from modelyard.models._contract import OUTPUTS, Arrays, LoopModel, Session
 from modelyard.models._language import Language, LanguageSession
+from modelyard.models._vectors import opened
 from modelyard.rows import Array
 from modelyard.sessions._batches import by_length, cores
 from modelyard.sessions._decoders import TorchDecoder
@@ -39,26 +41,28 @@ class Part(Frozen):
         torch = _torch()
         device = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
 
-        def forward(arrays: Arrays) -> Array:
+        def forward(arrays: Arrays, ask: Any = network) -> Array:
             tensors = {
                 name: torch.from_numpy(np.ascontiguousarray(values)).to(device) for name, values in arrays.items()
             }
             bf16 = self.precision == "bf16"
             with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-                return network(**tensors).float().cpu().numpy()  # type: ignore[no-any-return]
+                return ask(**tensors).float().cpu().numpy()  # type: ignore[no-any-return]
 
-        def answer(arrays: Arrays) -> Array:
+        def answer(arrays: Arrays, ask: Any = network) -> Array:
             before = torch.get_num_threads()
             threads = self.threads or min(before, cores())  # torch counts the machine's cores, not those it may use
             if threads != before:
                 torch.set_num_threads(threads)
             try:
-                return by_length(arrays, model.ragged, forward, rows=self.rows)
+                return by_length(arrays, model.ragged, partial(forward, ask=ask), rows=self.rows)
             finally:
                 if threads != before:
                     torch.set_num_threads(before)
 
-        return answer
+        return opened(
+            model.exports, lambda name: answer if name == OUTPUTS else partial(answer, ask=getattr(network, name))
+        )
 
 
 def load_module(folder: Path, model: LoopModel, features: dict[str, Any], state: State) -> Any:

@@ -76,7 +76,7 @@ class Exportable:
         sample = self.sample()
         shapes = {name: {0: free, 1: free} if name in self.model.ragged else {0: free} for name in sample}
         with torch.no_grad(), free_length():
-            return torch.export.export(self.module, (), sample, dynamic_shapes=shapes)
+            return torch.export.export(self.model.exported(self.module), (), sample, dynamic_shapes=shapes)
 
 
 @contextmanager

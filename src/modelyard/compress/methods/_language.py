@@ -16,8 +16,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from modelyard.compress.methods._contract import Method
-from modelyard.compress.methods._onnx import OUTPUT, quietly
+from modelyard.compress.methods._onnx import quietly
 from modelyard.compress.methods._openvino import _number, nncf_quietly
+from modelyard.models._contract import OUTPUTS
 from modelyard.models._language import Language
 from modelyard.sessions.openvino import openvino_quietly
 
@@ -85,7 +86,7 @@ def _named(graph: Any, *, layers: int) -> dict[str, str]:
     after = [f"present.{number}" for number in range(2 * layers)]
     for given, name in zip(graph.inputs, (*GIVEN, *before), strict=True):
         given.get_tensor().set_names({name})
-    for found, name in zip(graph.outputs, (OUTPUT, *after), strict=True):
+    for found, name in zip(graph.outputs, (OUTPUTS, *after), strict=True):
         found.get_tensor().set_names({name})
     return dict(zip(before, after, strict=True))
 

@@ -11,8 +11,6 @@ from typing import Any
 
 from modelyard.compress.methods._contract import Exportable, free_length
 
-OUTPUT = "outputs"
-
 
 def graph(member: Exportable) -> Any:
     """The fp32 graph as an `onnx.ModelProto`: inputs named as the model's arrays, rows and length free."""
@@ -29,7 +27,7 @@ def graph_file(member: Exportable) -> Path:
                 member.program,
                 dynamo=True,
                 input_names=list(member.examples),
-                output_names=[OUTPUT],
+                output_names=list(member.model.exports),
                 verbose=False,
                 optimize=True,
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from modelyard.compress.methods._contract import Exportable
-from modelyard.compress.methods._onnx import OUTPUT, graph_file, quietly
+from modelyard.compress.methods._onnx import graph_file, quietly
 from modelyard.sessions.openvino import openvino_quietly
 
 Disk = Literal["auto", "fp32", "fp16"]
@@ -28,7 +28,8 @@ def converted(member: Exportable) -> Any:
         for given in graph.inputs:
             (own,) = given.get_names() & names
             given.get_tensor().set_names({own})
-        graph.outputs[0].get_tensor().set_names({OUTPUT})
+        for name, made in zip(member.model.exports, graph.outputs, strict=True):
+            made.get_tensor().set_names({name})
         member.made["openvino"] = graph
     return member.made["openvino"].clone()
 
