@@ -26,6 +26,8 @@ class Embedder:
 
     def __init__(self, model: Any, features: dict[str, Any], session: VectorSession, state: State) -> None:
         self._model, self._features, self._session = model, features, session
+        self.task: Any = self
+        """What counts the use."""
         self.state = state.model_copy(update={"inputs": (Column(name=TEXT, type="text"),)})
         self.longest = float(features["max_length"])
         """Tokens of a text beyond which nothing is read."""
@@ -46,11 +48,6 @@ class Embedder:
         """`{"embedding": (D,) float32, "tokens": n}` for each row's text."""
         vectors, tokens = self.vectors([value or "" for value in rows[TEXT]])
         return [{"embedding": vector, "tokens": int(count)} for vector, count in zip(vectors, tokens, strict=True)]
-
-    @property
-    def task(self) -> Embedder:
-        """What counts: itself."""
-        return self
 
     def usage(self, rows: Rows, answers: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         """Texts, and the tokens that were read of them."""

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
-from serve_helpers import BLUEPRINT, ROW, Running, make_model, until
+from serve_helpers import BLUEPRINT, ROW, Running, make_encoder, make_model, until
 
 from modelyard import parts
 from modelyard.accounts.database import open_database
@@ -88,14 +88,23 @@ def packages(folder: Path) -> list[Path]:
     ]  # fmt: skip
 
 
+def letters(folder: Path) -> Path:
+    """`letters`, a text encoder: only for those who need one, because its server takes ten seconds to start."""
+    return _package(
+        make_encoder(folder / "letters", name="letters"), "letters", "text-classification", {"note": "good"}
+    )
+
+
 class Fortress:
     """The running service, its administrator, and a customer who may do everything."""
 
-    def __init__(self, launch: Launch, folder: Path, *arguments: str, **environment: str) -> None:
+    def __init__(
+        self, launch: Launch, folder: Path, *arguments: str, more: Sequence[Path] = (), **environment: str
+    ) -> None:  # fmt: skip
         self.state = folder / "state"
         self._clients: list[httpx.Client] = []
         self.running = launch(
-            "-m", "modelyard.serve.server", *map(str, packages(folder / "packages")), "--state", str(self.state), "--port", "0",
+            "-m", "modelyard.serve.server", *map(str, (*packages(folder / "packages"), *more)), "--state", str(self.state), "--port", "0",
             *arguments, **environment,
         )  # fmt: skip
         self.url = self.running.url

@@ -102,7 +102,7 @@ def make_painter(folder: Path) -> Path:
     return folder
 
 
-def make_encoder(folder: Path) -> Path:
+def make_encoder(folder: Path, *, name: str = "mails") -> Path:
     """Write the artifact of a tiny text encoder with random weights, answered by torch."""
     from safetensors.torch import save_file
 
@@ -111,8 +111,9 @@ def make_encoder(folder: Path) -> Path:
     columns = (Column(name="note", type="text", example="all good"),)
     rows = from_records([{"note": f"{'good' if number % 2 else 'bad'} {number}"} for number in range(40)], columns)
     target = np.array(["no", "yes"] * 20, dtype=object)
-    task, part = parts.build("tasks", "text-classification"), parts.build(
-        "models", "encoder", {"pretrained": str(write_encoder(folder.parent)), "max_length": 24}
+    task, part = (
+        parts.build("tasks", "text-classification"),
+        parts.build("models", "encoder", {"pretrained": str(write_encoder(folder.parent)), "max_length": 24}),
     )
     state = task.fit(target, "answer", columns, None)
     features = part.features(rows, task.encode_target(target, state), state, seed=0)
@@ -121,8 +122,10 @@ def make_encoder(folder: Path) -> Path:
     (folder / "one").mkdir(parents=True)
     write_json(folder / "one" / "features.json", features)
     save_file(module.state_dict(), folder / "one" / "weights.safetensors")
-    member = Member(candidate="encoder", model="encoder", options=part.model_dump(mode="json"), folder="one", session="torch")
-    Artifact(name="mails", state=state, members=(member,)).save(folder)
+    member = Member(
+        candidate="encoder", model="encoder", options=part.model_dump(mode="json"), folder="one", session="torch"
+    )
+    Artifact(name=name, state=state, members=(member,)).save(folder)
     return folder
 
 

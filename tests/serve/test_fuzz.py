@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fortress import MAIL, Fortress
+from fortress import MAIL, Fortress, letters
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from serve_helpers import ROW, Running, until
@@ -34,7 +34,8 @@ MODELS = ("standing", "mails", "stripes", "talk")
 
 @pytest.fixture(scope="module")
 def fortress(launch: Callable[..., Running], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fortress]:
-    made = Fortress(launch, tmp_path_factory.mktemp("fuzzed"))
+    folder = tmp_path_factory.mktemp("fuzzed")
+    made = Fortress(launch, folder, more=[letters(folder)])
     yield made
     until(lambda: made.faults() == [], seconds=10)
     assert not [line for line in made.running.lines() if line["event"] == "failure"]
@@ -63,6 +64,7 @@ TARGETS = {
     "the administrator": ("/openapi.json", "^/(admin|metrics)"),
     "texts": ("/v1/models/mails/openapi.json", "predict$"),
     "images": ("/v1/models/stripes/openapi.json", "predict$"),
+    "vectors": ("/v1/models/letters/openapi.json", "(predict|embeddings)$"),
     "writing": ("/v1/models/talk/openapi.json", "(predict|completions)$"),
 }  # fmt: skip
 

@@ -150,7 +150,9 @@ class App:
     async def speak(self, request: Any) -> Any:
         """POST /v1/chat/completions and /v1/completions: the model that the body names, or the only one that writes texts."""
         what = SPEAKING[request.url.path]
-        return await self._named(request, lambda deployed: deployed.completions, what, "no model here writes texts. Ask /v1/predict.")
+        return await self._named(
+            request, lambda deployed: deployed.completions, what, "no model here writes texts. Ask /v1/predict."
+        )
 
     async def embed(self, request: Any) -> Any:
         """POST /v1/embeddings: the model that the body names, or the only text encoder."""
