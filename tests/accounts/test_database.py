@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
+import threading
+import time
 
 import pytest
 
@@ -48,6 +50,69 @@ def test_a_wal_cut_anywhere_opens_to_a_prefix_that_verifies(tmp_path):
                 count = used(after).get("standard", {}).get("request", 0)
                 seen.add(count)
         assert {0, 30} <= seen and len(seen) > 10, "prefixes of every length"
+
+
+@pytest.mark.parametrize("passive_only", [False, True])
+def test_the_wal_begins_anew_while_writers_never_pause(tmp_path, monkeypatch, passive_only):
+    """Copying beside the writers alone never reaches the end, so the file would grow for ever (the planted fault)."""
+    if passive_only:
+        monkeypatch.setattr(module, "TAIL", -(10**9))
+    stop, bound = threading.Event(), 256 * 1024
+    with open_database(f"sqlite:///{tmp_path / 'a.db'}") as database:
+        who = buyer(database)
+
+        def pay(name: str) -> None:
+            database.off_the_path()
+            writer = writer_of(database)
+            number = 0
+            while not stop.is_set():
+                settle(database, writer, reserve(database, writer, who, f"{name}{number}"))
+                number += 1
+
+        database.off_the_path()
+        threads = [threading.Thread(target=pay, args=(name,)) for name in "ab"]
+        for thread in threads:
+            thread.start()
+        anew, waited, until = 0, 0, time.monotonic() + 3.0
+        while time.monotonic() < until:
+            time.sleep(0.02)
+            if database.wal_bytes() > bound:
+                waited += 1
+                anew += database.checkpoint()
+        stop.set()
+        for thread in threads:
+            thread.join()
+        paid, size = used(database)["standard"]["request"], (tmp_path / "a.db-wal").stat().st_size
+        assert faults(database) == [] and waited > 5 and paid > 300
+        if passive_only:
+            assert anew == 0 and size > paid * 15_000
+        else:
+            assert anew > 2 and size < paid * 15_000
+
+
+def test_what_waits_in_the_wal_is_told(tmp_path):
+    with open_database(f"sqlite:///{tmp_path / 'a.db'}") as database:
+        database.off_the_path()
+        assert database.checkpoint() and database.wal_bytes() == 0
+        who, writer = buyer(database), writer_of(database)
+        assert 0 < (told := database.wal_bytes()) <= (tmp_path / "a.db-wal").stat().st_size
+        settle(database, writer, reserve(database, writer, who, "k"))
+        assert database.wal_bytes() > told
+        assert database.checkpoint() and database.wal_bytes() == 0
+
+
+def test_a_reader_that_stays_keeps_the_wal_and_harms_nobody(tmp_path):
+    with open_database(f"sqlite:///{tmp_path / 'a.db'}") as database, open_database(database.url) as other:
+        who, writer = buyer(database), writer_of(database)
+        with other.read() as held:
+            before = held.one("SELECT count(*) FROM entries")
+            settle(database, writer, reserve(database, writer, who, "k"))
+            began = time.monotonic()
+            assert not database.checkpoint() and time.monotonic() - began < 1.0
+            settle(database, writer, reserve(database, writer, who, "l"))
+            assert held.one("SELECT count(*) FROM entries") == before and database.wal_bytes() > 0
+        assert database.checkpoint() and database.wal_bytes() == 0
+        assert used(database)["standard"]["request"] == 2 and faults(database) == []
 
 
 def test_a_full_disk_is_told_writes_nothing_and_ends(tmp_path):

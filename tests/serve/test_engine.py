@@ -18,7 +18,7 @@ from modelyard.context import available_cores
 from modelyard.errors import RequestError
 from modelyard.predictor import Predictor
 from modelyard.records._base import cores
-from modelyard.rows import Rows, from_records
+from modelyard.rows import Column, Rows, from_records
 from modelyard.serve.engine import Answered, Engine
 from modelyard.serve.limits import Limits
 from modelyard.serve.refusing import Refused
@@ -105,6 +105,36 @@ def test_who_waits_is_answered_together_within_the_time_of_a_batch() -> None:
     assert len(model.batches) <= 12  # one by one: 60
     run(model, together(30), p95=0.06)  # a quarter of it is some ten rows
     assert sum(model.batches) == 30 and max(model.batches) <= 25
+
+
+def test_warming_makes_the_largest_batch_that_will_come() -> None:
+    """Of memory the model then holds what it will ever hold, however long the texts are that customers send."""
+
+    class Reader(Sleeper):
+        """Takes a millisecond for ten tokens of what it reads."""
+
+        longest = 50.0
+
+        def __init__(self) -> None:
+            super().__init__(0.0)
+            self.state = self.state.model_copy(update={"inputs": (*COLUMNS, Column(name="note", type="text"))})
+            self.read = list[float]()
+
+        def answer(self, rows: Rows) -> list[dict[str, Any]]:
+            self.read.append(sum(min(len(text) / 4 + 1, self.longest) for text in rows["note"]))
+            time.sleep(self.read[-1] / 10_000)
+            return super().answer(rows)
+
+    async def test(engine: Engine) -> None:
+        texts = ["word " * count for count in (1, 3, 10, 30, 300)] * 20
+        asked = [from_records([{**ROW, "note": text}], engine._predictor.state.inputs) for text in texts]
+        await asyncio.gather(*(engine.answer(one, later=True) for one in asked))
+
+    reader = Reader()
+    run(reader, test, p95=0.1)
+    warmed, asked = reader.read[:8], reader.read[8:]
+    assert warmed[-1] == max(warmed) and 150 <= warmed[-1] <= 1000, "some 25 ms of texts of 50 tokens"
+    assert len(asked) > 5 and max(asked) <= warmed[-1]
 
 
 def test_a_bad_row_fails_its_own_request_only() -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -33,6 +34,9 @@ PAGE = 2048
 """Bytes of SQLite's pages: a request changes about eight, and each is written whole."""
 WAL_PAGES = 2000
 """A checkpoint each 4 MB where no thread does it (`checkpoint`); SQLite's own default."""
+PASSES, TAIL, HELD = 4, 200, 0.02
+"""A checkpoint copies beside the writers at most so often, until at most so many pages are left; then it holds the writers, and waits
+so many seconds for them or for a reader."""
 _POSTGRES_NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 CURES = {
     "full": "the disk of the accounts' database is full: nothing of this was written. Free some space; the service goes on by itself.",
@@ -186,16 +190,41 @@ class Database:
             with self._told():
                 self._connection().execute("PRAGMA wal_autocheckpoint = 0")
 
-    def checkpoint(self) -> None:
-        """Copy the WAL into the file, as far as nobody reads it; never blocks a writer. Nothing to do on PostgreSQL."""
-        if self.kind == "sqlite":
-            with self._told():
-                self._connection().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    def checkpoint(self) -> bool:
+        """Copy the WAL into the file and begin it anew; whether that was possible. Nothing to do on PostgreSQL.
+
+        Nearly all of it is copied beside the writers. While they go on it would never be copied to its end, and would grow without
+        one, so they are then held for the few pages that are left. Where a reader still needs old pages, the next call tries again.
+        """
+        if self.kind != "sqlite":
+            return True
+        with self._told():
+            connection, before = self._connection(), 0
+            for _ in range(PASSES):
+                _, pages, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                if pages - before <= TAIL:
+                    break
+                before = copied
+            else:
+                return False
+            connection.execute(f"PRAGMA busy_timeout = {HELD * 1000:.0f}")
+            try:
+                return not connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()[0]
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {self._wait * 1000:.0f}")
 
     def wal_bytes(self) -> int:
-        """Bytes that wait for a checkpoint."""
-        file = Path(self._where + "-wal")
-        return file.stat().st_size if self.kind == "sqlite" and file.exists() else 0
+        """Bytes of the WAL that wait for a checkpoint, as its index tells (sqlite.org/walformat.html); the file itself stays as long as it once was."""
+        if self.kind != "sqlite":
+            return 0
+        try:
+            with open(self._where + "-shm", "rb") as file:
+                index = file.read(100)
+        except FileNotFoundError:
+            return 0
+        page = int.from_bytes(index[14:16], sys.byteorder)
+        written, copied = (int.from_bytes(index[at : at + 4], sys.byteorder) for at in (16, 96))
+        return max(written - copied, 0) * (page + 24)
 
     def impatient(self) -> Database:
         """The same by connections of their own, which never wait for another's transaction (DatabaseFault `locked`) or checkpoint."""

@@ -29,7 +29,7 @@ from modelyard.errors import RequestError
 from modelyard.rows import Rows, joined
 from modelyard.serve.limits import Limits
 from modelyard.serve.meters import BatchMeters
-from modelyard.serve.pacing import Pace, sizes
+from modelyard.serve.pacing import Pace, lengthened, sizes
 from modelyard.serve.patience import Patience, too_long
 from modelyard.serve.queueing import MOST_ROWS, Ask, Part, Queue
 from modelyard.serve.refusing import Refused
@@ -113,6 +113,8 @@ class Engine:
         self._until = 0.0
         """When the batch that runs is expected to end."""
         self._patience = Patience(limits)
+        self._batch = BATCH if limits.p95 is None else limits.p95 / 4
+        """Seconds of a batch, where no row alone takes longer."""
         self._largest = 1.0
         """Work of the largest row that came."""
         self._warm = False
@@ -133,7 +135,19 @@ class Engine:
         if not self._writes and self.single_time < BATCH / 2:
             more = rows.take(np.zeros(TOGETHER, dtype=np.intp))
             self._pace.learn(sum(self._sizes(more)), self.thread.submit(self._timed, more).result())
+        if not self._writes and math.isfinite(self._longest):
+            self._fill(rows)
         self._warm = True
+
+    def _fill(self, rows: Rows) -> None:
+        """One batch of the longest texts, as large as any will be: what it allocates is all that the model ever holds."""
+        long = lengthened(rows.take(slice(1)), self._predictor.state.inputs, longest=self._longest)
+        (size,) = self._sizes(long)
+        self._pace.learn(size, self.thread.submit(self._timed, long).result())
+        count = min(math.ceil(self._pace.budget(self._batch) / size), MOST_ROWS) if self._pace.each else 1
+        if count > 1:
+            seconds = self.thread.submit(self._timed, long.take(np.zeros(count, dtype=np.intp))).result()
+            self._pace.learn(size * count, seconds)
 
     async def answer(
         self, rows: Rows, *, caller: str = "", deadline: float | None = None, weight: float = 1.0, later: bool = False
@@ -213,8 +227,7 @@ class Engine:
         """Work of a batch, and of a turn in it."""
         if self._writes:
             return self._largest, self._largest
-        budget = self._pace.budget(BATCH if self._limits.p95 is None else self._limits.p95 / 4)
-        budget = min(budget, MOST_ROWS * self._largest)
+        budget = min(self._pace.budget(self._batch), MOST_ROWS * self._largest)
         # a turn far smaller than a row would have to come round for long before the row is paid for
         return budget, max(budget / TURNS, self._largest / MOST_ROWS)
 

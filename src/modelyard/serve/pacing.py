@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from modelyard.rows import Column, Rows
 
 MEMORY = 64
@@ -84,3 +86,13 @@ def sizes(rows: Rows, inputs: Sequence[Column], *, longest: float = math.inf) ->
             continue
         found = [one + other for one, other in zip(found, parts, strict=True)]
     return [one + min(text, longest) for one, text in zip(found, texts, strict=True)]
+
+
+def lengthened(rows: Rows, inputs: Sequence[Column], *, longest: float) -> Rows:
+    """The same rows, their texts repeated until a model that reads `longest` tokens reads no more of them."""
+    size = math.ceil(4 * longest)
+    texts = {column.name: rows[column.name] for column in inputs if column.type == "text"}
+    return rows.replace(**{
+        name: np.array([f"{value or 'a'} " * (size // (len(value or "a") + 1) + 1) for value in values], dtype=object)
+        for name, values in texts.items()
+    })  # fmt: skip

@@ -42,6 +42,7 @@ class Part(Frozen):
         options.intra_op_num_threads = self.threads or cores()
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        options.enable_mem_pattern = not model.ragged  # a plan is kept for every new length: slower, and it grows
         try:
             graph = onnxruntime.InferenceSession(str(folder / self.file), options, providers=["CPUExecutionProvider"])
         except Exception as error:
