@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from modelyard.business import sheet as sheets
-from modelyard.business.sheet import MONTH, Sheet, choose, depends, exponential, formula, greatest, last, least, lowest, total, where, whole  # fmt: skip
+from modelyard.business.sheet import MONTH, Sheet, backwards, choose, cohorts, depends, exponential, formula, greatest, last, least, lowest, total, where, whole  # fmt: skip
 from modelyard.errors import UnitError
 
 
@@ -27,6 +27,9 @@ def shop(months: int = 12) -> Sheet:
     found.line("at the end", "customer", last(customers))
     found.line("good months", "", total(found.line("good", "", choose(net > 0, 1.0, 0.0))))
     found.line("worth", "USD/customer", where(churn > 0, price / churn))
+    survival = found.rolling("survival", "", 1.0, lambda before: choose(found.month <= MONTH, 1.0, before * 0.9))
+    won = found.line("won", "customer/month", joining * found.month / MONTH)
+    found.line("there", "customer/month", cohorts(won, found.line("survival, backwards", "", backwards(survival))))
     found.line("grown", "", least(exponential(0.1 * found.month / MONTH), 2.0))
     return found  # fmt: skip
 
@@ -42,6 +45,8 @@ def test_by_hand() -> None:
     np.testing.assert_allclose(found["cash"], [90, 125, 200.5])
     assert (found["lowest cash"], found["good months"], found["worth"]) == (90, 2, 100)
     assert found["sold"] == pytest.approx(280.5) and found["at the end"] == pytest.approx(13.55)
+    np.testing.assert_allclose(found["survival, backwards"], [0.81, 0.9, 1])
+    np.testing.assert_allclose(found["there"], [5, 10 + 4.5, 15 + 9 + 4.05])
     np.testing.assert_allclose(found["grown"], np.exp([0.1, 0.2, 0.3]))
 
 
@@ -112,24 +117,24 @@ def test_formulas_say_what_was_computed() -> None:
     cells: dict[str, Any] = {f"G_{name}": value for name, value in GIVEN.items()}
 
     def place(name: str, month: int | None) -> str:
-        return f"G_{name}" if name in model.givens else f"L_{name.replace(' ', '_')}" + ("" if month is None else f"_{month}")
+        spelt = re.sub("[^a-z]+", "_", name)
+        return f"G_{name}" if name in model.givens else f"L_{spelt}" + ("" if month is None else f"_{month}")
 
-    def across(name: str) -> str:
-        return f"L_{name.replace(' ', '_')}_all"
+    def across(name: str, first: int, last: int) -> str:
+        return f"cells_of({name!r}, {first}, {last})"
 
     told = {
         "SUM": sum, "MIN": lambda *each: min(*each), "MAX": max, "EXP": np.exp, "IF": lambda c, yes, no: yes if c else no,
-        "CEILING": lambda value, step: np.ceil(value / step) * step, "INDEX": lambda cells, _, place: cells[place - 1], "COLUMNS": len,
+        "CEILING": lambda value, step: np.ceil(value / step) * step, "SUMPRODUCT": lambda one, other: float(np.dot(one, other)),
+        "cells_of": lambda name, first, last: [cells[place(name, month)] for month in range(first, last + 1)],
     }  # fmt: skip
     for name, line in model.lines.items():
         for month in range(months) if line.monthly else [None]:
-            text = formula(line, place, across, month=month)
+            text = formula(line, place, across, months=months, month=month)
             text = re.sub(r"(?<![<>])=", "==", text).replace("^", "**")
             value = eval(text, {}, {**told, **cells})  # noqa: S307
             cells[place(name, month)] = value
             assert value == pytest.approx(solved[name] if month is None else solved[name][month], rel=1e-12), (name, text)
-        if line.monthly:
-            cells[across(name)] = [cells[place(name, month)] for month in range(months)]
 
 
 def test_twenty_thousand_draws_are_quick() -> None:
@@ -145,8 +150,8 @@ def test_only_lines_are_added_up_in_formulas() -> None:
     found = Sheet(2)
     growing = found.line("growing", "", found.month / MONTH)
     line = found.lines["growing"]
-    assert formula(line, lambda *_: "A1", lambda _: "A1:B1", month=1) == "(2/1)"
+    assert formula(line, lambda *_: "A1", lambda *_: "A1:B1", months=2, month=1) == "(2/1)"
     found.line("twice", "", total(growing * 2.0))
     with pytest.raises(AssertionError, match="a name of its own"):
-        formula(found.lines["twice"], lambda *_: "A1", lambda _: "A1:B1")
+        formula(found.lines["twice"], lambda *_: "A1", lambda *_: "A1:B1", months=2)
     assert sheets.NEARLY < 1e-6

@@ -90,7 +90,8 @@ def fit_bass(adopting: Sequence[float]) -> Bass:
     before = np.concatenate([[0.0], np.cumsum(sales)[:-1]])
     a, b, c = np.linalg.lstsq(np.stack([np.ones_like(before), before, before**2], axis=1), sales, rcond=None)[0]
     root = b**2 - 4 * a * c
-    if c >= 0 or a <= 0 or root < 0:
+    bent = -c * before[-1] ** 2 > 1e-6 * sales.max()
+    if not bent or a <= 0 or root < 0:
         raise ValueError("these adoptions do not rise and level off as a diffusion does: assume p, q and the market instead")
     market = (-b - np.sqrt(root)) / (2 * c)
     return Bass(float(a / market), float(-market * c), float(market))

@@ -183,6 +183,23 @@ def last(term: Term) -> Term:
     return Term("last", term.unit, False, (_over_months(term),))
 
 
+def backwards(term: Term) -> Term:
+    """The months in reverse: the last one's value in the first month."""
+    return Term("backwards", term.unit, True, (_over_months(term),))
+
+
+def cohorts(joining: Term, backward: Term) -> Term:
+    """Those who are there in each month, of all who joined until then: the sum of joining(k) x survival(t - k) over k up to t.
+
+    Both are lines; `backward` is `backwards` of the survival by age, 1 in the first month, so that a sum of products of cells in a row
+    computes it.
+    """
+    for each in (joining, backward):
+        if each.operation != "line" or not each.monthly:
+            raise ValueError("cohorts are of two lines of months")
+    return Term("cohorts", _product(joining.unit, backward.unit), True, (joining, backward))
+
+
 def _over_months(term: Term) -> Term:
     if not term.monthly:
         raise ValueError("it has one value, and none a month")
@@ -326,6 +343,15 @@ class _Solving:
             case "line":
                 values = self.lines[term.name]
                 return values if month is None or not term.monthly else values[..., month : month + 1]
+            case "backwards" | "cohorts" if month is not None:
+                return self.of(term)[..., month : month + 1]
+            case "backwards":
+                return np.broadcast_to(inner := self.of(term.inputs[0]), (*inner.shape[:-1], self._months))[..., ::-1]
+            case "cohorts":
+                joining, backward = (self.of(each) for each in term.inputs)
+                months = range(1, self._months + 1)
+                found = [(joining[..., :t] * backward[..., self._months - t :]).sum(axis=-1, keepdims=True) for t in months]
+                return np.concatenate(found, axis=-1)
             case "sum" | "lowest" | "last":
                 values = np.broadcast_to(inner := self.of(term.inputs[0]), (*inner.shape[:-1], self._months))
                 if term.operation == "last":
@@ -350,21 +376,40 @@ class _Solving:
 
 Place = Callable[[str, int | None], str]
 """The cell of a given or a line; the number of its month (0 is the first), None for a line of one value."""
-Across = Callable[[str], str]
-"""The cells of a line's months, as a range."""
+Across = Callable[[str, int, int], str]
+"""The cells of a line from one month to another, both included, as a range; the first month is 0."""
 
 
-def formula(line: Line, place: Place, across: Across, *, month: int | None = None) -> str:
+def formula(line: Line, place: Place, across: Across, *, months: int, month: int | None = None) -> str:
     """A cell's formula in the language of spreadsheets (Excel's and LibreOffice's alike), without the equals sign.
 
     Sums over months are of lines: `total(line)`, not of terms without a name, so that what is added up can be seen.
     """
-    return _spelt(line.term, line, place, across, month)
+    return _Spelling(line, place, across, months).of(line.term, month)
 
 
-def _spelt(term: Term, line: Line, place: Place, across: Across, month: int | None) -> str:
+@dataclass(frozen=True)
+class _Spelling:
+    line: Line
+    place: Place
+    across: Across
+    months: int
+
+    def of(self, term: Term, month: int | None) -> str:
+        """A term's formula."""
+        return _spelt(term, self, month)
+
+    def all(self, term: Term) -> str:
+        """The cells of a line's months; AssertionError where it is a term without a name."""
+        assert term.operation == "line", f"{self.line.name}: give what is added up over the months a name of its own"
+        return self.across(term.name, 0, self.months - 1)
+
+
+def _spelt(term: Term, spelling: _Spelling, month: int | None) -> str:
+    line, place = spelling.line, spelling.place
+
     def inner(each: Term) -> str:
-        return _spelt(each, line, place, across, month)
+        return spelling.of(each, month)
 
     match term.operation:
         case "number":
@@ -378,13 +423,19 @@ def _spelt(term: Term, line: Line, place: Place, across: Across, month: int | No
             return str(month + 1)
         case "before":
             assert month is not None and line.start is not None
-            return place(line.name, month - 1) if month else f"({_spelt(line.start, line, place, across, None)})"
-        case "sum" | "lowest" | "last":
-            named = term.inputs[0]
-            assert named.operation == "line", f"{line.name}: give what is added up over the months a name of its own"
-            if term.operation == "last":
-                return f"INDEX({across(named.name)},1,COLUMNS({across(named.name)}))"
-            return f"{'SUM' if term.operation == 'sum' else 'MIN'}({across(named.name)})"
+            return place(line.name, month - 1) if month else f"({spelling.of(line.start, None)})"
+        case "sum" | "lowest":
+            return f"{'SUM' if term.operation == 'sum' else 'MIN'}({spelling.all(term.inputs[0])})"
+        case "last":
+            return spelling.of(term.inputs[0], spelling.months - 1)
+        case "backwards":
+            assert month is not None
+            return spelling.of(term.inputs[0], spelling.months - 1 - month)
+        case "cohorts":
+            assert month is not None
+            joining, backward = (each.name for each in term.inputs)
+            end = spelling.months - 1
+            return f"SUMPRODUCT({spelling.across(joining, 0, month)},{spelling.across(backward, end - month, end)})"
         case "same":
             return inner(term.inputs[0])
         case "ceil":
