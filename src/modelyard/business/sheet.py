@@ -183,6 +183,12 @@ def last(term: Term) -> Term:
     return Term("last", term.unit, False, (_over_months(term),))
 
 
+def earlier(line: Term, start: Term) -> Term:
+    """A line's value in the month before; before the first month `start`."""
+    _same("earlier", line, start)
+    return Term("earlier", line.unit, True, (_over_months(line), start))
+
+
 def backwards(term: Term) -> Term:
     """The months in reverse: the last one's value in the first month."""
     return Term("backwards", term.unit, True, (_over_months(term),))
@@ -343,10 +349,15 @@ class _Solving:
             case "line":
                 values = self.lines[term.name]
                 return values if month is None or not term.monthly else values[..., month : month + 1]
-            case "backwards" | "cohorts" if month is not None:
+            case "backwards" | "cohorts" | "earlier" if month is not None:
                 return self.of(term)[..., month : month + 1]
             case "backwards":
                 return np.broadcast_to(inner := self.of(term.inputs[0]), (*inner.shape[:-1], self._months))[..., ::-1]
+            case "earlier":
+                values, start = (self.of(each) for each in term.inputs)
+                values = np.broadcast_to(values, (*values.shape[:-1], self._months))
+                shape = np.broadcast_shapes(values.shape[:-1], start.shape[:-1])
+                return np.concatenate([np.broadcast_to(start, (*shape, 1)), np.broadcast_to(values, (*shape, self._months))[..., :-1]], axis=-1)
             case "cohorts":
                 joining, backward = (self.of(each) for each in term.inputs)
                 months = range(1, self._months + 1)
@@ -428,6 +439,9 @@ def _spelt(term: Term, spelling: _Spelling, month: int | None) -> str:
             return f"{'SUM' if term.operation == 'sum' else 'MIN'}({spelling.all(term.inputs[0])})"
         case "last":
             return spelling.of(term.inputs[0], spelling.months - 1)
+        case "earlier":
+            assert month is not None
+            return spelling.of(term.inputs[0], month - 1) if month else spelling.of(term.inputs[1], None)
         case "backwards":
             assert month is not None
             return spelling.of(term.inputs[0], spelling.months - 1 - month)
