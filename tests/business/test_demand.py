@@ -28,7 +28,9 @@ def test_one_hour_a_day() -> None:
 
 
 @given(st.floats(0, 1e4), st.floats(0.1, 1e3), st.floats(0, 0.9), st.integers(1, 5))
-def test_following_costs_no_more_and_never_falls_short(mean: float, capacity: float, headroom: float, minimum: int) -> None:
+def test_following_costs_no_more_and_never_falls_short(
+    mean: float, capacity: float, headroom: float, minimum: int
+) -> None:
     week = Week.of()
     all_day = fixed(week, mean, capacity, headroom=headroom, minimum=minimum)
     coming = following(week, mean, capacity, headroom=headroom, minimum=minimum)
@@ -57,7 +59,11 @@ def test_buying_against_building() -> None:
 
 
 def test_the_front_by_hand() -> None:
-    best, middle, cheap = Variant("fp32", 0.95, 0.03, 4.0), Variant("int8", 0.94, 0.01, 2.0), Variant("linear", 0.90, 0.001, 0.5)
+    best, middle, cheap = (
+        Variant("fp32", 0.95, 0.03, 4.0),
+        Variant("int8", 0.94, 0.01, 2.0),
+        Variant("linear", 0.90, 0.001, 0.5),
+    )
     worse = Variant("slow int8", 0.94, 0.02, 2.0)
     assert front([cheap, worse, best, middle]) == [best, middle, cheap]
     assert front([best, Variant("same", 0.95, 0.03, 4.0)]) == [best, Variant("same", 0.95, 0.03, 4.0)]

@@ -88,7 +88,9 @@ def test_sobols_indices_of_ishigamis_function() -> None:
     found = {
         each.name: each
         for each in shares(
-            spreads, lambda x: np.sin(x["x1"]) + 7 * np.sin(x["x2"]) ** 2 + 0.1 * x["x3"] ** 4 * np.sin(x["x1"]), count=2**14
+            spreads,
+            lambda x: np.sin(x["x1"]) + 7 * np.sin(x["x2"]) ** 2 + 0.1 * x["x3"] ** 4 * np.sin(x["x1"]),
+            count=2**14,
         )
     }
     assert [found[name].first for name in ("x1", "x2", "x3")] == pytest.approx([0.3139, 0.4424, 0.0], abs=0.01)

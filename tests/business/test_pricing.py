@@ -69,7 +69,13 @@ def test_gabor_granger_by_hand() -> None:
 
 @pytest.mark.parametrize(
     ("prices", "most", "cost"),
-    [([10], [10] * 10, 0), ([20, 10], [10] * 10, 0), ([10, 20], [10] * 9, 0), ([10, 20], [-1] * 10, 0), ([10, 20], [10] * 10, 20)],
+    [
+        ([10], [10] * 10, 0),
+        ([20, 10], [10] * 10, 0),
+        ([10, 20], [10] * 9, 0),
+        ([10, 20], [-1] * 10, 0),
+        ([10, 20], [10] * 10, 20),
+    ],
 )
 def test_questions_that_cannot_be_asked(prices: list[float], most: list[float], cost: float) -> None:
     with pytest.raises(ValueError):

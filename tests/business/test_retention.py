@@ -55,7 +55,9 @@ def test_net_revenue_retention_by_hand() -> None:
         net_revenue_retention(revenue=0, expansion=1, contraction=0, churned=0)
 
 
-@pytest.mark.parametrize("cohort", [[100, 90], [100, 110, 90], [100, 100, 100], [0, 0, 0], [100, -1, -2], [100, np.nan, 90]])
+@pytest.mark.parametrize(
+    "cohort", [[100, 90], [100, 110, 90], [100, 100, 100], [0, 0, 0], [100, -1, -2], [100, np.nan, 90]]
+)
 def test_no_cohorts(cohort: list[float]) -> None:
     with pytest.raises(ValueError):
         fit(cohort)

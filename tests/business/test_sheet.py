@@ -9,16 +9,42 @@ import numpy as np
 import pytest
 
 from modelyard.business import sheet as sheets
-from modelyard.business.sheet import MONTH, Sheet, backwards, choose, cohorts, depends, exponential, formula, greatest, last, least, lowest, total, where, whole  # fmt: skip
+from modelyard.business.sheet import (  # fmt: skip
+    MONTH,
+    Sheet,
+    backwards,
+    choose,
+    cohorts,
+    depends,
+    exponential,
+    formula,
+    greatest,
+    last,
+    least,
+    lowest,
+    total,
+    where,
+    whole,
+)
 from modelyard.errors import UnitError
 
 
 def shop(months: int = 12) -> Sheet:
     """Customers who join and leave, machines that come whole, and cash."""
     found = Sheet(months)
-    price, churn, joining = found.given("price", "USD/customer/month"), found.given("churn", "1/month"), found.given("joining", "customer/month")
-    machine, room, start = found.given("machine", "USD/month"), found.given("room", "customer"), found.given("start", "USD")
-    customers = found.rolling("customers", "customer", 0.0, lambda before: before - before * churn * MONTH + joining * MONTH)
+    price, churn, joining = (
+        found.given("price", "USD/customer/month"),
+        found.given("churn", "1/month"),
+        found.given("joining", "customer/month"),
+    )
+    machine, room, start = (
+        found.given("machine", "USD/month"),
+        found.given("room", "customer"),
+        found.given("start", "USD"),
+    )
+    customers = found.rolling(
+        "customers", "customer", 0.0, lambda before: before - before * churn * MONTH + joining * MONTH
+    )
     machines = found.line("machines", "", whole(greatest(customers / room, 2.0)))
     net = found.line("net", "USD/month", customers * price - machines * machine)
     cash = found.rolling("cash", "USD", start, lambda before: before + net * MONTH)
@@ -132,9 +158,12 @@ def test_formulas_say_what_was_computed() -> None:
         for month in range(months) if line.monthly else [None]:
             text = formula(line, place, across, months=months, month=month)
             text = re.sub(r"(?<![<>])=", "==", text).replace("^", "**")
-            value = eval(text, {}, {**told, **cells})  # noqa: S307
+            value = eval(text, {}, {**told, **cells})
             cells[place(name, month)] = value
-            assert value == pytest.approx(solved[name] if month is None else solved[name][month], rel=1e-12), (name, text)
+            assert value == pytest.approx(solved[name] if month is None else solved[name][month], rel=1e-12), (
+                name,
+                text,
+            )
 
 
 def test_twenty_thousand_draws_are_quick() -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_venture import VENTURES, facts
 
 from modelyard.blueprint.business import Business
 from modelyard.business.venture import Venture, venture
+from tests.business.business_helpers import VENTURES, facts
 
 openpyxl = pytest.importorskip("openpyxl")
 from modelyard.business import workbook  # noqa: E402

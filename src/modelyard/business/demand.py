@@ -14,7 +14,32 @@ from modelyard.rows import Array
 HOURS, DAYS = 24, 7
 WEEKS = 730 / (HOURS * DAYS)
 """Weeks of a month of 730 hours."""
-OFFICE = (0.3, 0.2, 0.2, 0.2, 0.2, 0.3, 0.5, 0.9, 1.4, 1.8, 1.9, 1.8, 1.6, 1.8, 1.9, 1.8, 1.7, 1.5, 1.2, 1.0, 0.8, 0.7, 0.5, 0.4)
+OFFICE = (
+    0.3,
+    0.2,
+    0.2,
+    0.2,
+    0.2,
+    0.3,
+    0.5,
+    0.9,
+    1.4,
+    1.8,
+    1.9,
+    1.8,
+    1.6,
+    1.8,
+    1.9,
+    1.8,
+    1.7,
+    1.5,
+    1.2,
+    1.0,
+    0.8,
+    0.7,
+    0.5,
+    0.4,
+)
 """An assumption of ours: hours of a working day of people in one time zone, relative to each other."""
 WORKDAYS = (1.2, 1.25, 1.25, 1.2, 1.1, 0.5, 0.5)
 """The same of a week, Monday first."""
@@ -32,7 +57,11 @@ class Week:
         day, week = np.asarray(hours, dtype=np.float64), np.asarray(days, dtype=np.float64)
         if day.shape != (HOURS,) or week.shape != (DAYS,):
             raise ValueError(f"a demand curve has {HOURS} hours and {DAYS} days (got {len(day)} and {len(week)})")
-        if not (np.isfinite(day).all() and np.isfinite(week).all()) or min(day.min(), week.min()) < 0 or not (day.any() and week.any()):
+        if (
+            not (np.isfinite(day).all() and np.isfinite(week).all())
+            or min(day.min(), week.min()) < 0
+            or not (day.any() and week.any())
+        ):
             raise ValueError("hours and days of a demand curve are not below 0, and some are above")
         shape = np.outer(week, day).ravel()
         return cls(tuple((shape / shape.mean()).tolist()))

@@ -61,7 +61,11 @@ class Spread:
 
 
 def drawn(
-    spreads: Mapping[str, Spread], count: int, *, seed: int = 0, correlations: Mapping[tuple[str, str], float] | None = None
+    spreads: Mapping[str, Spread],
+    count: int,
+    *,
+    seed: int = 0,
+    correlations: Mapping[tuple[str, str], float] | None = None,
 ) -> dict[str, Array]:
     """(count,) values of each; `correlations` are rank correlations of pairs. ValueError where they cannot all hold together."""
     from scipy import special
@@ -81,7 +85,9 @@ def _root(names: Sequence[str], correlations: Mapping[tuple[str, str], float]) -
             if name not in names:
                 raise ValueError(f"correlations: no uncertain number {name!r}. There are: {', '.join(names)}")
         if one == other or not -1 < value < 1:
-            raise ValueError(f"the correlation of {one} and {other} must be of two numbers, and between -1 and 1 (got {value:g})")
+            raise ValueError(
+                f"the correlation of {one} and {other} must be of two numbers, and between -1 and 1 (got {value:g})"
+            )
         row, column = names.index(one), names.index(other)
         matrix[row, column] = matrix[column, row] = 2 * np.sin(np.pi / 6 * value)
     try:

@@ -104,7 +104,9 @@ def ownership(owners: dict[str, float], rounds: Sequence[Round]) -> list[dict[st
     table = [dict(owners)]
     for each in rounds:
         if each.raised <= 0 or each.pre_money <= 0 or not 0 <= each.pool < 1 - each.sold:
-            raise ValueError(f"{each.name}: a round raises money at a value above 0, and its pool leaves something to who was there")
+            raise ValueError(
+                f"{each.name}: a round raises money at a value above 0, and its pool leaves something to who was there"
+            )
         before = table[-1]
         pool = max(before.get("pool", 0.0) * (1 - each.sold), each.pool)
         others = sum(share for name, share in before.items() if name != "pool")

@@ -43,7 +43,9 @@ def size(segments: Sequence[Segment]) -> Size:
     counts = [(s.customers, s.customers * s.serviceable, s.customers * s.serviceable * s.obtainable) for s in segments]
     money = [tuple(count * segment.spend for count in each) for segment, each in zip(segments, counts, strict=True)]
     tam, sam, som = (float(sum(column)) for column in zip(*money, strict=True)) if money else (0.0, 0.0, 0.0)
-    return Size(tam, sam, som, tuple(float(sum(column)) for column in zip(*counts, strict=True)) if counts else (0.0, 0.0, 0.0))  # type: ignore[arg-type]
+    return Size(
+        tam, sam, som, tuple(float(sum(column)) for column in zip(*counts, strict=True)) if counts else (0.0, 0.0, 0.0)
+    )  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ def fit_bass(adopting: Sequence[float]) -> Bass:
     root = b**2 - 4 * a * c
     bent = -c * before[-1] ** 2 > 1e-6 * sales.max()
     if not bent or a <= 0 or root < 0:
-        raise ValueError("these adoptions do not rise and level off as a diffusion does: assume p, q and the market instead")
+        raise ValueError(
+            "these adoptions do not rise and level off as a diffusion does: assume p, q and the market instead"
+        )
     market = (-b - np.sqrt(root)) / (2 * c)
     return Bass(float(a / market), float(-market * c), float(market))

@@ -42,7 +42,9 @@ class Westendorp:
     """As many say cheap as expensive."""
 
 
-def westendorp(too_cheap: Sequence[float], cheap: Sequence[float], expensive: Sequence[float], too_expensive: Sequence[float]) -> Westendorp:
+def westendorp(
+    too_cheap: Sequence[float], cheap: Sequence[float], expensive: Sequence[float], too_expensive: Sequence[float]
+) -> Westendorp:
     """The four crossings, of four prices of each person, in order. ValueError where they are fewer than ten, or not in order.
 
     Shares are of the persons: `cheap` and `too cheap` fall with the price, `expensive` and `too expensive` rise. Between two prices that
@@ -52,7 +54,9 @@ def westendorp(too_cheap: Sequence[float], cheap: Sequence[float], expensive: Se
     if named.ndim != 2 or named.shape[1] < 10 or not np.isfinite(named).all() or (named < 0).any():
         raise ValueError("the price sensitivity meter needs four prices of at least ten persons, none below 0")
     if (wrong := np.flatnonzero((np.diff(named, axis=0) < 0).any(axis=0))).size:
-        raise ValueError(f"person {wrong[0] + 1}: prices must rise from too cheap over cheap and expensive to too expensive")
+        raise ValueError(
+            f"person {wrong[0] + 1}: prices must rise from too cheap over cheap and expensive to too expensive"
+        )
     prices = np.unique(named)
     falls = [(each[None, :] >= prices[:, None]).mean(axis=1) for each in named[:2]]
     rises = [(each[None, :] <= prices[:, None]).mean(axis=1) for each in named[2:]]
@@ -91,7 +95,9 @@ class Gabor:
     high: float
 
 
-def gabor_granger(prices: Sequence[float], highest: Sequence[float], *, cost: float = 0.0, seed: int = 0, resamples: int = 1000) -> Gabor:
+def gabor_granger(
+    prices: Sequence[float], highest: Sequence[float], *, cost: float = 0.0, seed: int = 0, resamples: int = 1000
+) -> Gabor:
     """From the highest price that each person would pay (0: none), the demand at the prices that were asked and the best of them.
 
     ValueError for fewer than ten persons, prices that do not rise, or a cost at which no price earns.

@@ -68,7 +68,9 @@ def fit(left: Sequence[float]) -> Survival:
         stays = betaln(alpha, beta + t[-1]) - betaln(alpha, beta)
         return float(-(lost * dies).sum() - counts[-1] * stays)
 
-    found = minimize(unlikely, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-8, "maxiter": 4000})
+    found = minimize(
+        unlikely, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-8, "maxiter": 4000}
+    )
     alpha, beta = np.exp(found.x)
     return Survival(float(alpha), float(beta))
 

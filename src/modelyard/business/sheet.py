@@ -16,7 +16,6 @@ the order in which they are written. A line that rolls takes its own value of th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -125,7 +124,9 @@ def _product(one: str, other: str, *, over: bool = False) -> str:
 def _same(operation: str, one: Term, other: Term) -> None:
     zero = any(each.operation == "number" and each.constant == 0 and not each.unit for each in (one, other))
     if one.unit != other.unit and not zero:  # nothing is nothing in any unit
-        raise UnitError(f"{operation}: {one.unit or 'a bare number'!r} and {other.unit or 'a bare number'!r} do not go together")
+        raise UnitError(
+            f"{operation}: {one.unit or 'a bare number'!r} and {other.unit or 'a bare number'!r} do not go together"
+        )
 
 
 # -- what operators do not say -------------------------------------------------------------------------------------------
@@ -283,7 +284,9 @@ class Sheet:
     def _check(self, name: str, unit: str, term: Term) -> None:
         zero = term.operation == "number" and term.constant == 0 and not term.unit
         if term.unit != canonical(unit)[0] and not zero:
-            raise UnitError(f"{name} must be in {canonical(unit)[0] or 'no unit'!r}, and is computed in {term.unit or 'no unit'!r}")
+            raise UnitError(
+                f"{name} must be in {canonical(unit)[0] or 'no unit'!r}, and is computed in {term.unit or 'no unit'!r}"
+            )
 
     # -- numbers -----------------------------------------------------------------------------------------------------------
 
@@ -294,7 +297,9 @@ class Sheet:
         """
         missing, unknown = self.givens.keys() - given.keys(), given.keys() - self.givens.keys()
         if missing or unknown:
-            raise ValueError(f"givens: {', '.join(sorted(missing)) or 'none'} missing, {', '.join(sorted(unknown)) or 'none'} not known")
+            raise ValueError(
+                f"givens: {', '.join(sorted(missing)) or 'none'} missing, {', '.join(sorted(unknown)) or 'none'} not known"
+            )
         known = {name: np.asarray(value, dtype=np.float64) for name, value in given.items()}
         for name, value in known.items():
             if value.ndim > 1 or not np.isfinite(value).all():
@@ -357,11 +362,16 @@ class _Solving:
                 values, start = (self.of(each) for each in term.inputs)
                 values = np.broadcast_to(values, (*values.shape[:-1], self._months))
                 shape = np.broadcast_shapes(values.shape[:-1], start.shape[:-1])
-                return np.concatenate([np.broadcast_to(start, (*shape, 1)), np.broadcast_to(values, (*shape, self._months))[..., :-1]], axis=-1)
+                return np.concatenate(
+                    [np.broadcast_to(start, (*shape, 1)), np.broadcast_to(values, (*shape, self._months))[..., :-1]],
+                    axis=-1,
+                )
             case "cohorts":
                 joining, backward = (self.of(each) for each in term.inputs)
                 months = range(1, self._months + 1)
-                found = [(joining[..., :t] * backward[..., self._months - t :]).sum(axis=-1, keepdims=True) for t in months]
+                found = [
+                    (joining[..., :t] * backward[..., self._months - t :]).sum(axis=-1, keepdims=True) for t in months
+                ]
                 return np.concatenate(found, axis=-1)
             case "sum" | "lowest" | "last":
                 values = np.broadcast_to(inner := self.of(term.inputs[0]), (*inner.shape[:-1], self._months))
@@ -424,7 +434,11 @@ def _spelt(term: Term, spelling: _Spelling, month: int | None) -> str:
 
     match term.operation:
         case "number":
-            return repr(term.constant) if not term.constant.is_integer() or abs(term.constant) >= 1e15 else str(int(term.constant))
+            return (
+                repr(term.constant)
+                if not term.constant.is_integer() or abs(term.constant) >= 1e15
+                else str(int(term.constant))
+            )
         case "given":
             return place(term.name, None)
         case "line":
@@ -482,5 +496,3 @@ def depends(sheet: Sheet, name: str) -> Sequence[str]:
         walk(line.start)
     walk(line.term)
     return list(found)
-
-

@@ -16,7 +16,20 @@ from modelyard.blueprint.business import Business, Plan, Range
 from modelyard.business import costs
 from modelyard.business.draws import Spread
 from modelyard.business.scenarios import Facts, Sold, marks, pick
-from modelyard.business.sheet import MONTH, Sheet, Term, choose, earlier, greatest, last, least, lowest, total, where, whole
+from modelyard.business.sheet import (
+    MONTH,
+    Sheet,
+    Term,
+    choose,
+    earlier,
+    greatest,
+    last,
+    least,
+    lowest,
+    total,
+    where,
+    whole,
+)
 from modelyard.records.valued import Scenario
 from modelyard.units import canonical
 
@@ -68,8 +81,13 @@ class Venture:
         if scenario == "likely":
             return found
         usages = {name: self.givens[f"business.plans.{number}.usage"] for number, name in enumerate(self.plans)}
-        ends = {name: np.array([use.spread.low, use.spread.likely, use.spread.high]) * use.factor for name, use in usages.items()}
-        tried = self.sheet.solve(found | {f"business.plans.{number}.usage": ends[name] for number, name in enumerate(self.plans)})
+        ends = {
+            name: np.array([use.spread.low, use.spread.likely, use.spread.high]) * use.factor
+            for name, use in usages.items()
+        }
+        tried = self.sheet.solve(
+            found | {f"business.plans.{number}.usage": ends[name] for number, name in enumerate(self.plans)}
+        )
         for number, name in enumerate(self.plans):
             earned = tried[f"{name}: revenue"] - tried[f"{name}: cost"]
             place = int(np.argmin(earned) if scenario == "low" else np.argmax(earned))
@@ -100,7 +118,9 @@ class _Writing:
 
     # -- givens --------------------------------------------------------------------------------------------------------------
 
-    def _given(self, name: str, unit: str, spread: Spread, origin: Origin, source: str, unfavourable: str = "depends") -> Term:
+    def _given(
+        self, name: str, unit: str, spread: Spread, origin: Origin, source: str, unfavourable: str = "depends"
+    ) -> Term:
         self.givens[name] = Given(unit, spread, origin, source, unfavourable)
         return self.sheet.given(name, unit)
 
@@ -126,17 +146,27 @@ class _Writing:
             hour = self._assumed("machine_price")
         else:
             row = facts.machine
-            hour = self._given("rates.machine", "USD/h", _sure(row.usd_per_hour), "rate", f"{row.origin}, {row.date}: {row.source}")
+            hour = self._given(
+                "rates.machine", "USD/h", _sure(row.usd_per_hour), "rate", f"{row.origin}, {row.date}: {row.source}"
+            )
             if business.exchange_rate is not None:
                 hour = hour * self._assumed("exchange_rate")
-        overhead, speed, utilisation = (self._assumed(name) for name in ("hosting_overhead", "relative_speed", "utilisation"))
+        overhead, speed, utilisation = (
+            self._assumed(name) for name in ("hosting_overhead", "relative_speed", "utilisation")
+        )
         rate = self._given("measured.rate", "request/s", _sure(facts.rate.value), "measured", "serve: measured_rate")
         self.capacity = sheet.line("capacity of a machine", "request/s", rate * speed * utilisation)
         self.per_request = sheet.line("cost of a request", f"{money}/request", hour / self.capacity * (1 + overhead))
-        self.machine_month = sheet.line("a machine with hosting", f"{money}/month", hour * Sheet.number(730, "h/month") * (1 + overhead))
-        build = self._given("measured.build_time", "h", _sure(facts.build_time.to("h")), "measured", "machine time of all stages")
+        self.machine_month = sheet.line(
+            "a machine with hosting", f"{money}/month", hour * Sheet.number(730, "h/month") * (1 + overhead)
+        )
+        build = self._given(
+            "measured.build_time", "h", _sure(facts.build_time.to("h")), "measured", "machine time of all stages"
+        )
         self.build = sheet.line("cost of the build", money, self._assumed("build_cost") + hour * build)
-        self.fee_share, self.fee_fixed, self.support = (self._assumed(name) for name in ("payment_share", "payment_fixed", "support"))
+        self.fee_share, self.fee_fixed, self.support = (
+            self._assumed(name) for name in ("payment_share", "payment_fixed", "support")
+        )
         self.per_unit = {sold.unit: self._sold(sold) for sold in facts.units}
         self._group("Machines", first)
 
@@ -146,7 +176,11 @@ class _Writing:
         found = self._given(
             f"measured.units.{sold.unit}", f"{costs.noun(sold.unit)}/request", _sure(sold.per_request.value), "measured", "serve: measured_units"
         )  # fmt: skip
-        return self.sheet.line(f"{sold.unit}: lots a request", f"{name}/request", found * Sheet.number(1 / lot, f"{name}/{costs.noun(sold.unit)}"))
+        return self.sheet.line(
+            f"{sold.unit}: lots a request",
+            f"{name}/request",
+            found * Sheet.number(1 / lot, f"{name}/{costs.noun(sold.unit)}"),
+        )
 
     def _plan(self, number: int, plan: Plan) -> None:
         sheet, money, first = self.sheet, self.money, len(self.sheet.lines)
@@ -157,22 +191,32 @@ class _Writing:
 
         price, share = given("price", each, plan.price), given("share", "", plan.share)
         use = Spread(plan.usage.low, plan.usage.likely, plan.usage.high)
-        usage = self._given(f"business.plans.{number}.usage", "request/customer/month", use, "assumed", plan.usage.source)
+        usage = self._given(
+            f"business.plans.{number}.usage", "request/customer/month", use, "assumed", plan.usage.source
+        )
         answered, beyond, charged = usage, None, price
         if plan.included is not None:
             included = given("included", "request/customer/month", plan.included)
             if plan.overage is None:
                 answered = least(usage, included)
             else:
-                beyond = sheet.line(f"{plan.name}: requests beyond", "request/customer/month", greatest(usage - included, 0.0))
+                beyond = sheet.line(
+                    f"{plan.name}: requests beyond", "request/customer/month", greatest(usage - included, 0.0)
+                )
         answered = sheet.line(f"{plan.name}: requests answered", "request/customer/month", answered)
         if beyond is not None and plan.overage is not None:
             charged = charged + beyond * given("overage", f"{money}/request", plan.overage)
         for unit, price_of in plan.prices.items():
             if unit in self.per_unit:
-                charged = charged + answered * self.per_unit[unit] * given(f"prices.{unit}", f"{money}/{costs.lot(unit)[1]}", price_of)
+                charged = charged + answered * self.per_unit[unit] * given(
+                    f"prices.{unit}", f"{money}/{costs.lot(unit)[1]}", price_of
+                )
         revenue = sheet.line(f"{plan.name}: revenue", each, charged)
-        fee = sheet.line(f"{plan.name}: payment fees", each, choose(revenue > 0, revenue * self.fee_share + self.fee_fixed, revenue * self.fee_share))
+        fee = sheet.line(
+            f"{plan.name}: payment fees",
+            each,
+            choose(revenue > 0, revenue * self.fee_share + self.fee_fixed, revenue * self.fee_share),
+        )
         machine = sheet.line(f"{plan.name}: machines", each, answered * self.per_request)
         cost = sheet.line(f"{plan.name}: cost", each, machine + fee + self.support)
         sheet.line(f"{plan.name}: gross margin", "", where(revenue > 0, (revenue - cost) / revenue))
@@ -209,7 +253,10 @@ class _Writing:
         start = self._fixed("starting_customers", "customer", business.starting_customers)
         minimum = self._fixed("minimum_machines", "", business.minimum_machines)
         joining = sheet.rolling(
-            "new customers", "customer/month", 0.0, lambda before: choose(sheet.month <= MONTH, won, before * (1 + growth * MONTH))
+            "new customers",
+            "customer/month",
+            0.0,
+            lambda before: choose(sheet.month <= MONTH, won, before * (1 + growth * MONTH)),
         )
         customers = sheet.rolling(
             "customers", "customer", start, lambda before: before - before * self.churn * MONTH + joining * MONTH
@@ -219,7 +266,10 @@ class _Writing:
         demand = sheet.line("demand", "request/s", customers * self.usage / Sheet.number(730, "h/month"))
         machines = sheet.line("machines", "", greatest(whole(demand / self.capacity), minimum))
         hosting = sheet.line("cost of machines", month, machines * self.machine_month)
-        fees, support = sheet.line("payment fees", month, customers * self.fees), sheet.line("support", month, customers * self.support)
+        fees, support = (
+            sheet.line("payment fees", month, customers * self.fees),
+            sheet.line("support", month, customers * self.support),
+        )
         acquisition = sheet.line("acquisition", month, joining * self.cac)
         fixed = sheet.line("people and tools", month, self._assumed("people") + self._assumed("tools"))
         net = sheet.line("net", month, revenue - hosting - fees - support - acquisition - fixed)

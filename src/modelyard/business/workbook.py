@@ -50,7 +50,9 @@ def write(venture: Venture, place: Path, *, words: Mapping[str, str] | None = No
     first.append(["Number", "Unit", "Value", "Low", "High", "From", "Source"])
     for row, (name, given) in enumerate(venture.givens.items(), HEAD + 1):
         spread = given.spread
-        first.append([words.get(name, name), given.unit, spread.likely, spread.low, spread.high, given.origin, given.source])
+        first.append(
+            [words.get(name, name), given.unit, spread.likely, spread.low, spread.high, given.origin, given.source]
+        )
         first.cell(row, VALUE).fill = input_
         first.cell(row, 1).comment = Comment(name, "Modelyard")
         cells[name, None] = (ASSUMPTIONS, f"$C${row}")
