@@ -8,7 +8,7 @@ import pytest
 
 from modelyard.accounts.plans import from_blueprint
 from modelyard.blueprint import Blueprint
-from modelyard.blueprint.business import Plan
+from modelyard.blueprint.plans import Plan
 from modelyard.errors import BlueprintError
 
 PLAN = "{{name: a, price: 9.99, share: 1, usage: 10, {}}}"

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from modelyard.blueprint import Blueprint
-from modelyard.blueprint.business import Business, Range
+from modelyard.blueprint.business import Business
+from modelyard.blueprint.ranges import Range
 from modelyard.errors import BlueprintError
 
 PLAN = "name: a, price: 29, included: 1000, share: 1, usage: 500"

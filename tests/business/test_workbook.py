@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from modelyard.blueprint.business import Business
-from modelyard.business.venture import Venture, venture
+from modelyard.business.planning import venture
+from modelyard.business.venture import Venture
 from tests.business.business_helpers import VENTURES, facts
 
 openpyxl = pytest.importorskip("openpyxl")

@@ -12,7 +12,9 @@ H200 = Ceiling(flops=780e12, bandwidth=4.3e12, memory=139 * 2**30)
 
 def test_the_cache_of_llama_3_8b() -> None:
     assert LLAMA.cache(1) == 131_072
-    assert Shape(80, 8, 128, 70_000_000_000).cache(4096) == pytest.approx(1.342e9, rel=1e-3), "the 70B of IETF's draft: 1.342 GB at 4k"
+    assert Shape(80, 8, 128, 70_000_000_000).cache(4096) == pytest.approx(1.342e9, rel=1e-3), (
+        "the 70B of IETF's draft: 1.342 GB at 4k"
+    )
 
 
 def test_small_batches_are_bound_by_bytes_and_large_ones_by_operations() -> None:
@@ -20,7 +22,9 @@ def test_small_batches_are_bound_by_bytes_and_large_ones_by_operations() -> None
     assert one.batch == 1 and one.tokens_per_second == pytest.approx(1 / ((2 * 8.03e9 + 131_072 * 192) / 4.3e12))
     cheap = Ceiling(flops=1e12, bandwidth=4.3e12, memory=139 * 2**30)
     many = serving(LLAMA, cheap, prompt=128, answer=128)
-    assert many.tokens_per_second == pytest.approx(1e12 / (2 * 8.03e9)) and many.first_token == pytest.approx(2 * 8.03e9 * 128 / 1e12)
+    assert many.tokens_per_second == pytest.approx(1e12 / (2 * 8.03e9)) and many.first_token == pytest.approx(
+        2 * 8.03e9 * 128 / 1e12
+    )
 
 
 def test_memory_bounds_the_batch() -> None:

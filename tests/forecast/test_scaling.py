@@ -9,7 +9,9 @@ from modelyard.forecast.scaling import FLOP_EACH, best, best_with, loss
 
 
 def test_epochs_ratio_at_chinchillas_budget() -> None:
-    assert best(5.76e23).tokens_each == pytest.approx(18.4, abs=0.05), "Besiroglu and others 2024; about 20, as Hoffmann's rule"
+    assert best(5.76e23).tokens_each == pytest.approx(18.4, abs=0.05), (
+        "Besiroglu and others 2024; about 20, as Hoffmann's rule"
+    )
 
 
 @pytest.mark.parametrize("compute", [1e15, 1e18, 5.76e23])

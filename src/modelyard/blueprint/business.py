@@ -9,198 +9,18 @@ given is our own assumption, and the record says so. It knows nothing about how 
 
 from __future__ import annotations
 
-import math
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import date
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import (
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import CoreSchema, core_schema
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from modelyard.blueprint.company import Channel, Correlation, Hire, Round, Stress
+from modelyard.blueprint.plans import Plan, default_plans, in_currency
+from modelyard.blueprint.ranges import Assumed, Range, guess
 from modelyard.errors import nearest
 from modelyard.frozen import Frozen
 from modelyard.parts import ROOT
-
-OURS = "assumption of Modelyard's, no data behind it"
-ASSUMED_ON = "2026-11-22"
-
-
-class Range(Frozen):
-    """An uncertain number: `0.04`, or `{low: 0.03, likely: 0.04, high: 0.06, source: our pilot, date: 2026-10-01}`."""
-
-    low: float
-    """The lowest value that would not surprise."""
-    likely: float
-    """The value to plan with."""
-    high: float
-    """The highest value that would not surprise."""
-    source: str = "the blueprint"
-    """Who says so."""
-    date: str | None = None
-    """When, as 2026-01-31."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read(cls, given: Any) -> Any:
-        if isinstance(given, (int, float)) and not isinstance(given, bool):
-            if not math.isfinite(given):
-                raise ValueError(f"must be a finite number (got {given})")
-            return {"low": given, "likely": given, "high": given}
-        if not isinstance(given, dict):
-            cure = ". Write a share such as 0.04" if isinstance(given, str) and "%" in given else ""
-            raise ValueError(f"must be a number, or {{low: ..., likely: ..., high: ...}} (got {given!r}){cure}")
-        return given
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Range:
-        if not self.low <= self.likely <= self.high:
-            raise ValueError(f"must have low <= likely <= high (got {self.low:g}, {self.likely:g}, {self.high:g})")
-        return self
-
-    @field_validator("date")
-    @classmethod
-    def _dated(cls, given: str | None) -> str | None:
-        if given is not None:
-            try:
-                date.fromisoformat(given)
-            except ValueError:
-                raise ValueError(f"must be a date such as 2026-01-31 (got {given!r})") from None
-        return given
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [{"type": "number"}, handler(schema)]}
-
-
-@dataclass(frozen=True, slots=True)
-class Assumed:
-    """Annotation of a Range: its unit (`{currency}` is filled in), the end that harms the venture, and what can be."""
-
-    unit: str
-    unfavourable: Literal["low", "high", "depends"]
-    low: float | None = 0.0
-    high: float | None = None
-    above: float | None = None
-    """Every value must be greater than this."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._check, handler(source))
-
-    def _check(self, given: Range | None) -> Range | None:
-        if given is None:
-            return given
-        unit = f"; in {self.unit.replace('{currency}', 'currency')}" if self.unit else ""
-        for name in ("low", "likely", "high"):
-            value = getattr(given, name)
-            where = f"got {value:g}" if given.low == given.high else f"got {name} {value:g}"
-            if self.above is not None and value <= self.above:
-                raise ValueError(f"must be greater than {self.above:g} ({where}{unit})")
-            if self.low is not None and value < self.low:
-                raise ValueError(f"must be at least {self.low:g} ({where}{unit})")
-            if self.high is not None and value > self.high:
-                cure = f". {value:g} % is {value / 100:g}" if self.high == 1 and value <= 100 else ""
-                raise ValueError(f"must be at most {self.high:g} ({where}{unit}){cure}")
-        return given
-
-
-def _guess(
-    low: float, likely: float, high: float, source: str = OURS, when: str | None = ASSUMED_ON
-) -> Callable[[], Range]:
-    return lambda: Range(low=low, likely=likely, high=high, source=source, date=when)
-
-
-class Plan(Frozen):
-    """What a customer can buy."""
-
-    name: str = Field(min_length=1, max_length=60)
-    """Name of the plan, for customers."""
-    price: float = Field(ge=0)
-    """Price a month, in `currency`."""
-    included: float | None = Field(None, ge=0)
-    """Requests a month that the price includes; null: no limit."""
-    overage: float | None = Field(None, ge=0)
-    """Price of one more request; null: requests beyond the included volume are refused."""
-    prices: dict[str, Annotated[float, Field(ge=0)]] = {}
-    """What use costs besides, by unit of sale: a million tokens (`input token`, `output token`), a thousand of any other (`image`, `request`)."""
-    quota: Literal["hard", "soft"] | None = None
-    """Beyond the included volume, `hard` refuses and `soft` answers at the overage price; null: soft where there is an overage price."""
-    limits: dict[str, Annotated[int, Field(ge=0)]] = {}
-    """Units of sale a month, at most (`request`, `output token`): a request that could go beyond is refused."""
-    rate_limit: float | None = Field(None, gt=0)
-    """Requests a second of one customer, over time; null: no limit."""
-    burst: int | None = Field(None, ge=1)
-    """Requests at once before `rate_limit` refuses; null: ten seconds' worth."""
-    trial_days: int = Field(0, ge=0, le=366)
-    """First days for which the monthly price is not charged; use beyond the included volume is."""
-    batch_discount: float = Field(0.0, ge=0, le=1)
-    """Share taken off what use costs in batch jobs: 0.5 is half the price."""
-    share: float = Field(ge=0, le=1)
-    """Share of all customers on this plan; the shares of all plans sum to 1."""
-    usage: Annotated[Range, Assumed("request/customer/month", "depends")]
-    """Requests that a customer of this plan sends a month, on average."""
-    source: str = "the blueprint"
-    """Who decided or assumed the price and the share."""
-
-    @model_validator(mode="after")
-    def _sold(self) -> Plan:
-        if self.included is None and self.overage is not None:
-            raise ValueError("an overage price needs an included volume: give included, or leave overage out")
-        if self.included == 0 and self.overage is None:
-            raise ValueError("includes no requests and sells none: give included or an overage price")
-        if self.quota == "hard" and self.overage is not None:
-            raise ValueError("a hard quota sells nothing beyond the included volume: leave overage or quota out")
-        if self.quota == "soft" and self.overage is None:
-            raise ValueError(
-                "a soft quota needs an overage price (0: nothing is charged): give overage, or quota: hard"
-            )
-        if self.burst is not None and self.rate_limit is None:
-            raise ValueError("a burst needs a rate: give rate_limit, or leave burst out")
-        return self
-
-
-def _plans() -> tuple[Plan, ...]:
-    def usage(low: float, likely: float, high: float) -> Range:
-        return Range(low=low, likely=likely, high=high, source=OURS, date=ASSUMED_ON)
-
-    return (
-        Plan(
-            name="starter",
-            price=29,
-            included=50_000,
-            overage=0.0008,
-            share=0.70,
-            usage=usage(10_000, 30_000, 60_000),
-            source=OURS,
-        ),
-        Plan(
-            name="growth",
-            price=99,
-            included=250_000,
-            overage=0.0005,
-            share=0.25,
-            usage=usage(100_000, 200_000, 350_000),
-            source=OURS,
-        ),
-        Plan(
-            name="scale",
-            price=399,
-            included=1_500_000,
-            overage=0.0003,
-            share=0.05,
-            usage=usage(600_000, 1_200_000, 2_000_000),
-            source=OURS,
-        ),
-    )
 
 
 class Business(Frozen):
@@ -214,18 +34,18 @@ class Business(Frozen):
     """Machine of the price table that serves; by default the cheapest no smaller than the one that bore the load."""
     machine_price: Annotated[Range | None, Assumed("{currency}/h", "high")] = None
     """Price of that machine an hour, in `currency`, in place of the table's."""
-    relative_speed: Annotated[Range, Assumed("", "low", above=0)] = Field(default_factory=_guess(0.8, 1.0, 1.2))
+    relative_speed: Annotated[Range, Assumed("", "low", above=0)] = Field(default_factory=guess(0.8, 1.0, 1.2))
     """Speed of that machine relative to the one the load was measured on."""
-    utilisation: Annotated[Range, Assumed("", "low", above=0, high=1)] = Field(default_factory=_guess(0.3, 0.4, 0.6))
+    utilisation: Annotated[Range, Assumed("", "low", above=0, high=1)] = Field(default_factory=guess(0.3, 0.4, 0.6))
     """Mean load of a machine over the month, as a share of what it sustains: 0.4 leaves room for peaks of 2.5 times."""
     minimum_machines: int = Field(2, ge=1, le=1000)
     """Machines that run even without customers, so that the failure of one is no outage."""
-    hosting_overhead: Annotated[Range, Assumed("", "high")] = Field(default_factory=_guess(0.2, 0.3, 0.5))
+    hosting_overhead: Annotated[Range, Assumed("", "high")] = Field(default_factory=guess(0.2, 0.3, 0.5))
     """Storage, traffic, logs and back-ups, as a share of the machines' cost."""
     grid: str = "USA"
     """Country whose electricity the machines use, as three letters, from the energy table."""
     payment_share: Annotated[Range, Assumed("", "high", high=0.5)] = Field(
-        default_factory=_guess(
+        default_factory=guess(
             0.029,
             0.029,
             0.044,
@@ -234,43 +54,73 @@ class Business(Frozen):
     )
     """Payment fees as a share of what a customer is charged."""
     payment_fixed: Annotated[Range, Assumed("{currency}/customer/month", "high")] = Field(
-        default_factory=_guess(0.30, 0.30, 0.30, "Stripe's US list price, 0.30 USD a charge, calcmastery.com")
+        default_factory=guess(0.30, 0.30, 0.30, "Stripe's US list price, 0.30 USD a charge, calcmastery.com")
     )
     """Payment fee of each charge; one charge a month."""
     support: Annotated[Range, Assumed("{currency}/customer/month", "high")] = Field(
-        default_factory=_guess(2.0, 4.0, 8.0)
+        default_factory=guess(2.0, 4.0, 8.0)
     )
     """Cost of supporting one customer for a month."""
-    plans: tuple[Plan, ...] = Field(default_factory=_plans)
+    plans: tuple[Plan, ...] = Field(default_factory=default_plans)
     """What customers can buy: name, price, included requests, overage price, share of customers, usage."""
     churn: Annotated[Range, Assumed("1/month", "high", high=1)] = Field(
-        default_factory=_guess(
+        default_factory=guess(
             0.03, 0.04, 0.07, "small-business SaaS: 3 to 5 % (statsforstartups.com), 3 to 7 % (candidcreative.ca)"
         )
     )
     """Share of the customers who leave each month."""
-    cac: Annotated[Range, Assumed("{currency}/customer", "high")] = Field(default_factory=_guess(150.0, 250.0, 400.0))
+    cac: Annotated[Range, Assumed("{currency}/customer", "high")] = Field(default_factory=guess(150.0, 250.0, 400.0))
     """Sales and marketing cost of winning one customer."""
+    channels: tuple[Channel, ...] = ()
+    """Ways to customers, each with its share and its CAC; where there are any, `cac` is their mean."""
+    churn_spread: Annotated[Range, Assumed("", "low", high=0.95)] = Field(
+        default_factory=guess(
+            0.0, 0.1, 0.18, "0.18 and 0.35 for two groups of subscribers (Fader and Hardie 2007); less is more cautious"
+        )
+    )
+    """How much customers differ in their chance to leave: 0 not at all, near 1 some leave at once and the others never."""
+    expansion: Annotated[Range, Assumed("1/month", "low", low=-1, high=1)] = Field(
+        default_factory=guess(0.0, 0.0, 0.0, "no growth within a customer is assumed")
+    )
+    """Growth of what a customer uses and pays, from month to month."""
+    price_elasticity: Annotated[Range, Assumed("", "low", low=-10, high=0)] = Field(
+        default_factory=guess(-2.0, -1.2, -0.6)
+    )
+    """By how many per cent fewer customers are won where all prices rise by one per cent: -1.2."""
     starting_customers: float = Field(0.0, ge=0)
     """Customers on the first day."""
-    new_customers: Annotated[Range, Assumed("customer/month", "low")] = Field(default_factory=_guess(4.0, 8.0, 12.0))
+    new_customers: Annotated[Range, Assumed("customer/month", "low")] = Field(default_factory=guess(4.0, 8.0, 12.0))
     """Customers won in the first month."""
-    growth: Annotated[Range, Assumed("1/month", "low", low=-1, high=1)] = Field(
-        default_factory=_guess(0.02, 0.05, 0.08)
-    )
+    growth: Annotated[Range, Assumed("1/month", "low", low=-1, high=1)] = Field(default_factory=guess(0.02, 0.05, 0.08))
     """Growth of the number won, from month to month."""
-    people: Annotated[Range, Assumed("{currency}/month", "high")] = Field(
-        default_factory=_guess(5000.0, 6000.0, 8000.0)
-    )
+    people: Annotated[Range, Assumed("{currency}/month", "high")] = Field(default_factory=guess(5000.0, 6000.0, 8000.0))
     """Salaries and fees a month, less what `support` and `cac` already hold."""
-    tools: Annotated[Range, Assumed("{currency}/month", "high")] = Field(default_factory=_guess(300.0, 500.0, 800.0))
+    hires: tuple[Hire, ...] = ()
+    """Who joins later: role, first month, cost a month."""
+    tools: Annotated[Range, Assumed("{currency}/month", "high")] = Field(default_factory=guess(300.0, 500.0, 800.0))
     """Software, accounting, insurance and rent a month."""
-    build_cost: Annotated[Range, Assumed("{currency}", "high")] = Field(default_factory=_guess(3000.0, 5000.0, 10000.0))
+    build_cost: Annotated[Range, Assumed("{currency}", "high")] = Field(default_factory=guess(3000.0, 5000.0, 10000.0))
     """Data, labels and work before the first customer; the measured machine time of this build comes on top."""
     starting_cash: Annotated[Range, Assumed("{currency}", "low")] = Field(
-        default_factory=_guess(150000.0, 150000.0, 150000.0)
+        default_factory=guess(150000.0, 150000.0, 150000.0)
     )
     """Cash before the build is paid."""
+    rounds: tuple[Round, ...] = ()
+    """Funding rounds: name, month, money raised, value before it, pool for staff."""
+    owners: dict[str, Annotated[float, Field(ge=0, le=1)]] = {"founders": 1.0}
+    """Who owns the company on the first day; the shares sum to 1."""
+    discount_rate: Annotated[Range, Assumed("", "high", low=0, high=2)] = Field(default_factory=guess(0.08, 0.15, 0.30))
+    """What money now is worth over money in a year: 0.15 a year."""
+    tax_rate: Annotated[Range, Assumed("", "high", low=0, high=0.9)] = Field(
+        default_factory=guess(0.15, 0.21, 0.30, "corporate income tax: USA 21 % (26 U.S.C. 11), China and UK 25 %")
+    )
+    """Tax on profits, after earlier losses are set against them."""
+    correlations: tuple[Correlation, ...] = ()
+    """Uncertain numbers that move together when thousands of ventures are drawn."""
+    stresses: tuple[Stress, ...] = ()
+    """What may happen besides our own list (price war, dearer machines, a large customer leaves): name, factors, leaving."""
+    draws: int = Field(20_000, ge=1000, le=1_000_000)
+    """Ventures that are drawn from the uncertain numbers."""
     months: int = Field(36, ge=1, le=120)
     """How far the cash table looks ahead."""
     minimum_margin: float | None = Field(None, lt=1)
@@ -292,6 +142,21 @@ class Business(Frozen):
             )
         return plans
 
+    @field_validator("owners")
+    @classmethod
+    def _owned(cls, owners: dict[str, float]) -> dict[str, float]:
+        if abs(sum(owners.values()) - 1) > 1e-6:
+            raise ValueError(f"the owners' shares must sum to 1 (got {sum(owners.values()):g})")
+        return owners
+
+    @field_validator("channels")
+    @classmethod
+    def _reached(cls, channels: tuple[Channel, ...]) -> tuple[Channel, ...]:
+        total = sum(channel.share for channel in channels)
+        if channels and abs(total - 1) > 1e-6:
+            raise ValueError(f"the channels' shares must sum to 1 (got {total:g})")
+        return channels
+
     @field_validator("machine")
     @classmethod
     def _machine(cls, given: str | None) -> str | None:
@@ -308,11 +173,8 @@ class Business(Frozen):
         """Our assumptions are in USD; for another currency they are converted at the likely rate, prices included."""
         if not isinstance(given, dict):
             return given
-        if isinstance(given.get("plans"), list):
-            given = {
-                **given,
-                "plans": tuple(given["plans"]),
-            }  # a file's list is strict about being a tuple once it got here
+        listed = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
+        given = {**given, **listed}  # a file's list is strict about being a tuple once it got here
         if given.get("currency", "USD") == "USD":
             return given
         try:
@@ -327,8 +189,32 @@ class Business(Frozen):
                 scaled = {end: getattr(ours, end) * rate for end in ("low", "likely", "high")}
                 added[name] = {**scaled, "source": f"{ours.source}; from USD at {rate:g}", "date": ours.date}
         if "plans" not in given:
-            added["plans"] = tuple(_in_currency(plan, rate) for plan in _plans())
+            added["plans"] = tuple(in_currency(plan, rate) for plan in default_plans())
         return {**given, **added}
+
+    @model_validator(mode="after")
+    def _named(self) -> Business:
+        """Correlations and stresses name numbers that there are."""
+        ranged = [name for name in type(self).model_fields if isinstance(getattr(self, name), Range)]
+        if self.channels:
+            ranged.remove("cac")
+        ranged += [f"plans.{plan.name}.usage" for plan in self.plans]
+        ranged += [f"hires.{hire.role}.cost" for hire in self.hires] + [
+            f"channels.{each.name}.cac" for each in self.channels
+        ]
+        allowed = {"correlations": ranged, "stresses": [*ranged, "prices", "machine_price", "starting_customers"]}
+        asked = [("correlations", name) for each in self.correlations for name in each.between]
+        asked += [("stresses", name) for each in self.stresses for name in each.factors]
+        for where, name in asked:
+            if name not in allowed[where]:
+                raise ValueError(
+                    f"{where}: no number {name!r}.{nearest(name, allowed[where])} Allowed: {', '.join(allowed[where])}"
+                )
+        late = [each.name for each in self.rounds if each.month > self.months]
+        late += [each.role for each in self.hires if each.month > self.months]
+        if late:
+            raise ValueError(f"{late[0]!r} comes after the last month ({self.months}): raise months, or leave it out")
+        return self
 
     @model_validator(mode="after")
     def _currency(self) -> Business:
@@ -344,12 +230,6 @@ class Business(Frozen):
                 f"exchange_rate is required with currency {self.currency}: what one USD costs in {self.currency}, as the price tables are in USD"
             )
         return self
-
-
-def _in_currency(plan: Plan, rate: float) -> dict[str, Any]:
-    overage = None if plan.overage is None else plan.overage * rate
-    source = f"{plan.source}; from USD at {rate:g}"
-    return {**plan.model_dump(), "price": plan.price * rate, "overage": overage, "source": source}
 
 
 @cache

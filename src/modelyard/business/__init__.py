@@ -9,33 +9,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from modelyard.blueprint.business import Business
-from modelyard.business import costs, plans, rates, unit_economics
-from modelyard.business.cash import UNITS, Table, simulate
+from modelyard.business import costs, plans, rates, valuing, workbook
+from modelyard.business.planning import venture
 from modelyard.business.remarks import machine_remarks, remarks
 from modelyard.business.scenarios import Case, Facts, Sold, cases
 from modelyard.business.trace import assumptions, trace
+from modelyard.business.venture import Venture
 from modelyard.context import Context
+from modelyard.errors import MissingExtra
 from modelyard.records._base import Derived, Gate, Record, machine
 from modelyard.records.served import Served
 from modelyard.records.valued import (
     SCENARIOS,
     Build,
     ByScenario,
-    Cash,
-    CashByScenario,
-    CashColumn,
     MachineCosts,
     PlanValue,
     Rate,
     Remark,
     Scenario,
-    UnitEconomics,
     UnitPrice,
     Valued,
 )
+from modelyard.store import Store, replacing_folder
 from modelyard.units import Quantity
 
 Cases = dict[Scenario, Case]
+WORKBOOK = "venture.xlsx"
 
 
 def run(context: Context) -> Valued:
@@ -69,16 +69,15 @@ def run(context: Context) -> Valued:
             units=_sold(served),
         )
         first = machine_remarks(chosen, cores=measured_on[0], instructions=measured_on[1])
-        record = _value(record, business, facts, first)
+        record = _value(record, business, facts, first, context.store)
         gates += _margin_gate(business, record)
     return record.model_copy(update={"gates": tuple(gates)})
 
 
-def _value(record: Valued, business: Business, facts: Facts, first: tuple[Remark, ...]) -> Valued:
-    found = cases(business, facts)
-    tables = {scenario: simulate(case.cash) for scenario, case in found.items()}
-    cash = CashByScenario(**{scenario: _cash(tables[scenario], business.currency) for scenario in SCENARIOS})
-    economics = _economics(found)
+def _value(record: Valued, business: Business, facts: Facts, first: tuple[Remark, ...], store: Store) -> Valued:
+    found, model = cases(business, facts), venture(business, facts)
+    lines = valuing.solved(model)
+    cash, economics = valuing.cash(model, lines, business), valuing.economics(model, lines, business)
     return record.model_copy(
         update={
             "measured_costs": _costs(found),
@@ -87,6 +86,10 @@ def _value(record: Valued, business: Business, facts: Facts, first: tuple[Remark
             "measured_unit_economics": economics,
             "measured_build": _build(found, facts),
             "measured_cash": cash,
+            "measured_returns": valuing.returns(model, lines),
+            "measured_owners": valuing.owners(business),
+            "measured_outlook": valuing.outlook(model, business),
+            "workbook": _workbook(model, store),
             "measured_remarks": first
             + remarks(
                 found["likely"],
@@ -98,6 +101,16 @@ def _value(record: Valued, business: Business, facts: Facts, first: tuple[Remark
             ),
         }
     )
+
+
+def _workbook(model: Venture, store: Store) -> str | None:
+    """Write the workbook beside the record, where openpyxl is installed."""
+    try:
+        with replacing_folder(store.path("business")) as folder:
+            workbook.write(model, folder / WORKBOOK)
+    except MissingExtra:
+        return None
+    return f"business/{WORKBOOK}"
 
 
 def _each(found: Cases, read: Callable[[Case], Quantity | None]) -> ByScenario:
@@ -174,61 +187,13 @@ def _plan(found: Cases, number: int, business: Business) -> PlanValue:
     )
 
 
-def _economics(found: Cases) -> UnitEconomics:
-    def margin(case: Case) -> float:
-        return case.average.margin.value if case.average.margin else 0.0
-
-    def worth(case: Case) -> Quantity | None:
-        return unit_economics.ltv(case.average.revenue, margin(case), case.cash.churn)
-
-    def ratio(case: Case) -> Quantity | None:
-        value = worth(case)
-        return None if value is None else unit_economics.ltv_to_cac(value, case.cash.cac)
-
-    return UnitEconomics(
-        arpa=_each(found, lambda case: case.average.revenue),
-        cost=_each(found, lambda case: case.average.cost),
-        gross_margin=_each(found, lambda case: case.average.margin),
-        churn=_each(found, lambda case: case.cash.churn),
-        lifetime=_each(found, lambda case: unit_economics.lifetime(case.cash.churn)),
-        ltv=_each(found, worth),
-        cac=_each(found, lambda case: case.cash.cac),
-        ltv_to_cac=_each(found, ratio),
-        payback=_each(found, lambda case: unit_economics.payback(case.cash.cac, case.average.revenue, margin(case))),
-        break_even_customers=_each(found, _break_even),
-    )
-
-
-def _break_even(case: Case) -> Quantity | None:
-    average, plan = case.average, case.cash
-    if average.usage.value <= 0:
-        per_machine = Quantity(1e12, "customer")  # nobody sends anything: one machine serves them all
-    else:
-        per_machine = plan.capacity * costs.MONTH / average.usage
-    contribution = average.revenue - average.payment - average.support
-    return unit_economics.break_even_customers(
-        contribution, plan.fixed, plan.machine, per_machine=per_machine, minimum=plan.minimum
-    )
-
-
 def _build(found: Cases, facts: Facts) -> Build:
     return Build(
         machine_time=facts.build_time,
         machine_cost=_each(found, lambda case: case.build_machine),
         other=_each(found, lambda case: case.build_other),
-        total=_each(found, lambda case: case.cash.build),
+        total=_each(found, lambda case: case.build_machine + case.build_other),
     )
-
-
-def _cash(table: Table, currency: str) -> Cash:
-    columns = {
-        name: CashColumn(unit=UNITS[name].format(currency=currency), values=tuple(round(value, 4) for value in values))
-        for name, values in table.columns.items()
-    }
-    return Cash(
-        columns=columns, opening_cash=table.opening, break_even_month=table.break_even, repaid_month=table.repaid,
-        lowest_cash=table.lowest, lowest_month=table.lowest_month, runway=table.runway,
-    )  # fmt: skip
 
 
 def _measured_on(served: Served) -> tuple[int, str]:

@@ -154,7 +154,7 @@ class Share:
     total: float
 
 
-def shares(spreads: Mapping[str, Spread], model: Model, *, count: int = 2048, seed: int = 0) -> list[Share]:
+def shares(spreads: Mapping[str, Spread], model: Model, *, count: int = 1024, seed: int = 0) -> list[Share]:
     """Sobol's indices, the largest total first; all numbers are taken as independent.
 
     First order by Saltelli and others (Computer Physics Communications 181, 2010), total by Jansen (1999): `count` x (numbers + 2) runs
@@ -167,15 +167,13 @@ def shares(spreads: Mapping[str, Spread], model: Model, *, count: int = 2048, se
         return []
     ranks = qmc.Sobol(2 * len(moving), seed=seed).random(count)
     ranks = np.clip(ranks, 1e-12, 1 - 1e-12)
-    one, other = ranks[:, : len(moving)], ranks[:, len(moving) :]
-    blocks = [one, other]
-    for place in range(len(moving)):
-        blocks.append(one.copy())
-        blocks[-1][:, place] = other[:, place]
-    together = np.concatenate(blocks)
-    values = {name: np.full(len(together), spread.likely) for name, spread in spreads.items()}
-    values |= {name: spreads[name].at(together[:, place]) for place, name in enumerate(moving)}
-    found = np.asarray(model(values), dtype=np.float64).reshape(len(blocks), count)
+    blocks = len(moving) + 2  # one, the other, and for each number one with that number of the other
+    values = {name: np.full(blocks * count, spread.likely) for name, spread in spreads.items()}
+    for place, name in enumerate(moving):
+        one, other = (spreads[name].at(ranks[:, column]) for column in (place, len(moving) + place))
+        values[name] = np.tile(one, blocks)
+        values[name][count : 2 * count] = values[name][(place + 2) * count : (place + 3) * count] = other
+    found = np.asarray(model(values), dtype=np.float64).reshape(blocks, count)
     usable = np.isfinite(found).all(axis=0)
     found = found[:, usable]
     if not usable.any() or (variance := found[:2].var()) <= 1e-24 * max(float(np.abs(found).max()) ** 2, 1e-300):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelyard.blueprint.business import Assumed, Business, Plan, Range
+from modelyard.blueprint.business import Business
+from modelyard.blueprint.plans import Plan
+from modelyard.blueprint.ranges import Assumed, Range
 from modelyard.business import costs, plans
-from modelyard.business.cash import Plan as CashPlan
 from modelyard.business.rates import Grid, Machine, Server
 from modelyard.records.valued import SCENARIOS, Scenario
 from modelyard.units import Quantity, quantity
@@ -57,7 +58,6 @@ class Case:
     carbon: Quantity | None
     build_machine: Quantity
     build_other: Quantity
-    cash: CashPlan
 
     @property
     def machine_month(self) -> Quantity:
@@ -115,23 +115,6 @@ def case(business: Business, facts: Facts, scenario: Scenario) -> Case:
     )
     offers = tuple(_offer(plan, serving, scenario, money, facts.units) for plan in business.plans)
     capacity = rate * utilisation
-    build_machine = machine_price * facts.build_time
-    cash = CashPlan(
-        currency=money,
-        months=business.months,
-        customer=plans.blend(offers, serving),
-        churn=amount("churn"),
-        cac=amount("cac"),
-        starting_customers=Quantity(business.starting_customers, "customer"),
-        new_customers=amount("new_customers"),
-        growth=value("growth"),
-        fixed=amount("people") + amount("tools"),
-        capacity=capacity,
-        machine=machine_price * costs.MONTH * (1 + overhead),
-        minimum=business.minimum_machines,
-        starting_cash=amount("starting_cash"),
-        build=amount("build_cost") + build_machine,
-    )
     return Case(
         scenario=scenario,
         machine_price=machine_price,
@@ -140,9 +123,8 @@ def case(business: Business, facts: Facts, scenario: Scenario) -> Case:
         serving=serving,
         offers=offers,
         carbon=_carbon(facts, utilisation, capacity),
-        build_machine=build_machine,
+        build_machine=machine_price * facts.build_time,
         build_other=amount("build_cost"),
-        cash=cash,
     )
 
 

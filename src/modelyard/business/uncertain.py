@@ -7,7 +7,7 @@ nothing about how the numbers are shown.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,10 +18,30 @@ from modelyard.rows import Array
 COUNT = 20_000
 HEALTHY = 3.0
 """LTV:CAC from which on a venture is called healthy (Skok)."""
-LINES = ("gross margin", "lifetime value", "LTV:CAC", "CAC payback", "lowest cash", "cash at the end")
+LINES = (
+    "gross margin",
+    "lifetime value",
+    "LTV:CAC",
+    "CAC payback",
+    "net present value",
+    "lowest cash",
+    "cash at the end",
+)
 """Lines whose outcomes are told."""
 TARGET = "cash at the end"
 """What the tornado and the shares of variance are of."""
+LEVELS = np.geomspace(0.5, 2.0, 25)
+"""Factors on all prices that are tried."""
+TRIED = 500
+"""Draws in which each of them is tried."""
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What is earned before tax over the horizon at each of `LEVELS`, and the level that earns most, draw by draw."""
+
+    net: tuple[Outcome, ...]
+    best: Outcome
 
 
 @dataclass(frozen=True)
@@ -31,6 +51,7 @@ class Uncertain:
     draws: int
     seed: int
     outcomes: Mapping[str, Outcome]
+    """Of `LINES`; one that has no value in any draw is not there."""
     cash: tuple[tuple[float, float, float], ...]
     """P10, P50 and P90 of each month's cash."""
     ruin: tuple[float, ...]
@@ -39,6 +60,7 @@ class Uncertain:
     """Chance that LTV:CAC is above 3."""
     tornado: Sequence[Bar]
     shares: Sequence[Share]
+    prices: Prices
 
 
 def uncertain(
@@ -46,7 +68,8 @@ def uncertain(
 ) -> Uncertain:
     """Draw, solve and sum up. ValueError where the correlations cannot hold together."""
     spreads = {name: given.spread for name, given in venture.givens.items()}
-    found = venture.sheet.solve(_canonical(venture, drawn(spreads, count, seed=seed, correlations=correlations)))
+    drawing = drawn(spreads, count, seed=seed, correlations=correlations)
+    found = venture.sheet.solve(_canonical(venture, drawing))
     cash: Array = np.broadcast_to(found["cash"], (count, venture.sheet.months))
     bands = np.quantile(cash, [0.1, 0.5, 0.9], axis=0).T
     gone = (np.minimum.accumulate(cash, axis=1) < 0).mean(axis=0)
@@ -56,14 +79,31 @@ def uncertain(
 
     of_target: Model = model
     return Uncertain(
-        draws=count, seed=seed, outcomes={name: outcome(np.broadcast_to(found[name], count)) for name in LINES if np.isfinite(found[name]).any()},
-        cash=tuple((float(low), float(middle), float(high)) for low, middle, high in bands), ruin=tuple(gone.tolist()),
-        healthy=float((found["LTV:CAC"] > HEALTHY).mean()), tornado=tornado(spreads, of_target), shares=shares(spreads, of_target, seed=seed),
-    )  # fmt: skip
+        draws=count,
+        seed=seed,
+        outcomes={
+            name: outcome(np.broadcast_to(found[name], count)) for name in LINES if np.isfinite(found[name]).any()
+        },
+        cash=tuple((float(low), float(middle), float(high)) for low, middle, high in bands),
+        ruin=tuple(gone.tolist()),
+        healthy=float((np.broadcast_to(found["LTV:CAC"], count) > HEALTHY).mean()),
+        tornado=tornado(spreads, of_target),
+        shares=shares(spreads, of_target, seed=seed),
+        prices=_prices(venture, {name: values[:TRIED] for name, values in drawing.items()}),
+    )
+
+
+def _prices(venture: Venture, drawing: Draws) -> Prices:
+    """All prices times each level, in the same draws."""
+    tried = len(next(iter(drawing.values())))
+    values = {name: np.tile(column, len(LEVELS)) for name, column in drawing.items()}
+    values["scenario.prices"] = np.repeat(LEVELS, tried)
+    net = venture.sheet.solve(_canonical(venture, values))["net so far"][:, -1].reshape(len(LEVELS), tried)
+    return Prices(tuple(outcome(row) for row in net), outcome(LEVELS[net.argmax(axis=0)]))
 
 
 def _canonical(venture: Venture, values: Draws) -> dict[str, Array]:
-    return {name: drawn_ * venture.givens[name].factor for name, drawn_ in values.items()}
+    return {name: column * venture.givens[name].factor for name, column in values.items()}
 
 
 # -- named scenarios -------------------------------------------------------------------------------------------------------
@@ -71,20 +111,23 @@ def _canonical(venture: Venture, values: Draws) -> dict[str, Array]:
 
 @dataclass(frozen=True, slots=True)
 class Stress:
-    """Something that may happen: factors on givens, all else likely."""
+    """Something that may happen, all else being likely: factors on givens, and givens that are something else."""
 
     name: str
-    factors: Mapping[str, float]
+    factors: Mapping[str, float] = field(default_factory=dict)
+    values: Mapping[str, float] = field(default_factory=dict)
+    """In the units in which people write them."""
 
 
 def stressed(venture: Venture, stresses: Sequence[Stress]) -> dict[str, dict[str, Array]]:
-    """Every line under each stress. ValueError where a factor is of no given."""
-    likely = {name: given.spread.likely * given.factor for name, given in venture.givens.items()}
+    """Every line under each stress. ValueError where one names no given."""
+    likely = venture.values("likely")
     found = {}
     for stress in stresses:
-        unknown = stress.factors.keys() - likely.keys()
+        unknown = (stress.factors.keys() | stress.values.keys()) - likely.keys()
         if unknown:
             raise ValueError(f"{stress.name}: no such number: {', '.join(sorted(unknown))}")
         changed = {name: likely[name] * factor for name, factor in stress.factors.items()}
+        changed |= {name: value * venture.givens[name].factor for name, value in stress.values.items()}
         found[stress.name] = venture.sheet.solve(likely | changed)
     return found

@@ -76,7 +76,10 @@ class Learning:
         order = np.argsort(before - after)
         shares = np.cumsum(self.weights[order])
         gains = (before - after)[order]
-        low, high = (float(gains[min(int(np.searchsorted(shares, q)), len(gains) - 1)]) for q in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+        low, high = (
+            float(gains[min(int(np.searchsorted(shares, q)), len(gains) - 1)])
+            for q in ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+        )
         return Expected(float(((before - after) * self.weights).sum()), low, high)
 
 

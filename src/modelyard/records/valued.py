@@ -1,8 +1,8 @@
 """What `business` worked out: costs, plans, unit economics and the cash table, in three scenarios.
 
 Almost every number here follows from a rate that a clock measured, so it stands in a field named `measured_*`. Where a
-number comes from is in `trace`: take its path in the record, drop list positions, `columns`, `values` and the scenario
-(`low`, `likely`, `high`), and look that key up. Owned by the business stage.
+number comes from is in `trace`: take its path in the record, drop list positions, `columns`, `values`, the scenario
+(`low`, `likely`, `high`) and the quantile, and look that key up. Owned by the business stage.
 
 >>> trace_key("measured_plans.0.gross_margin.likely")
 'measured_plans.gross_margin'
@@ -19,6 +19,7 @@ from modelyard.records._base import Record
 from modelyard.units import Measure
 
 Scenario = Literal["low", "likely", "high"]
+_UNTRACED = ("low", "likely", "high", "columns", "values", "mean", "p10", "p50", "p90")
 SCENARIOS: tuple[Scenario, ...] = ("low", "likely", "high")
 """`low`: every ranged assumption at its unfavourable end; `high`: at its favourable end. No quantiles."""
 
@@ -175,7 +176,7 @@ class Cash(Frozen):
 
     columns: dict[str, CashColumn]
     """customers, new_customers, lost_customers, revenue, machines, machine_cost, payment_cost, support_cost,
-    acquisition_cost, fixed_cost, net, cash; one value a month."""
+    acquisition_cost, fixed_cost, net, tax, raised, cash; one value a month."""
     opening_cash: Measure
     """Starting cash less the cost of the build."""
     break_even_month: int | None
@@ -187,6 +188,100 @@ class Cash(Frozen):
     """0: before the first month."""
     runway: int | None
     """Months the cash lasts; null: beyond the horizon."""
+
+
+class Returns(Frozen):
+    """What the money put in brings, within the horizon."""
+
+    npv: ByScenario
+    """Net present value of the months after tax, less the cost of the build."""
+    irr: ByScenario
+    """Internal rate of return a year; null where there is none."""
+    roi: ByScenario
+    """What is left of everything earned, over the money that was needed."""
+    money_needed: ByScenario
+    """The deepest point of everything put in and earned."""
+    burn_multiple: ByScenario
+    """Cash burnt in the first year over the yearly revenue at its end; null below twelve months."""
+    rule_of_40: ByScenario
+    """Growth of the last whole year's revenue plus its margin; null below 24 months."""
+    net_revenue_retention: ByScenario
+    """What the first customers pay after a year, of what they first paid; null below twelve months."""
+
+
+class Stake(Frozen):
+    """Who owns the company after a funding round (the first: before any)."""
+
+    name: str
+    shares: dict[str, float]
+
+
+class Drawn(Frozen):
+    """Of all draws: the mean, and what a tenth, a half and nine tenths of them stay below."""
+
+    mean: Measure
+    p10: Measure
+    p50: Measure
+    p90: Measure
+
+
+class Swing(Frozen):
+    """Cash at the end where one assumption is at one of its ends and all others are likely."""
+
+    path: str
+    low: Measure
+    high: Measure
+
+
+class VarianceShare(Frozen):
+    """How much of the variance of the cash at the end hangs on one assumption (Sobol's indices)."""
+
+    path: str
+    first: float
+    """Alone."""
+    total: float
+    """With all that it does together with others."""
+
+
+class Stressed(Frozen):
+    """The likely scenario with something that may happen."""
+
+    name: str
+    """Our own are codes: price_war, dear_machines, large_customer_leaves, churn_doubles, cac_doubles, slow_sales."""
+    ltv_to_cac: Measure | None
+    lowest_cash: Measure
+    cash_at_end: Measure
+    runway: int | None
+    """Months the cash lasts; null: beyond the horizon."""
+
+
+class PriceLevel(Frozen):
+    """All prices times a factor: what is earned before tax over the horizon, with fewer or more customers won."""
+
+    level: float
+    net: Drawn
+
+
+class Outlook(Frozen):
+    """What may become of the venture, from thousands of draws of everything that is uncertain."""
+
+    draws: int
+    seed: int
+    outcomes: dict[str, Drawn]
+    """gross_margin, ltv, ltv_to_cac, payback, npv, lowest_cash, cash_at_end; one that has no value in any draw is not there."""
+    bands: dict[str, CashColumn]
+    """Cash by month: p10, p50, p90."""
+    ruin: tuple[float, ...]
+    """Chance that cash has run out by the end of each month."""
+    healthy: float
+    """Chance that LTV:CAC is above 3."""
+    tornado: tuple[Swing, ...]
+    shares: tuple[VarianceShare, ...]
+    """None where the outcome does not vary."""
+    stresses: tuple[Stressed, ...]
+    prices: tuple[PriceLevel, ...]
+    best_level: Drawn
+    """Factor on all prices that earns most, draw by draw."""
 
 
 class CashByScenario(Frozen):
@@ -213,12 +308,15 @@ class Valued(Record):
     measured_unit_economics: UnitEconomics | None = None
     measured_build: Build | None = None
     measured_cash: CashByScenario | None = None
+    measured_returns: Returns | None = None
+    measured_owners: tuple[Stake, ...] = ()
+    measured_outlook: Outlook | None = None
+    workbook: str | None = None
+    """The workbook, in the build's folder; null where openpyxl is not installed."""
     measured_remarks: tuple[Remark, ...] = ()
     trace: dict[str, Trace] = Field(default_factory=dict)
 
 
 def trace_key(path: str) -> str:
     """The key of `trace` for a number's path in the record."""
-    return ".".join(
-        step for step in path.split(".") if not step.isdigit() and step not in (*SCENARIOS, "columns", "values")
-    )
+    return ".".join(step for step in path.split(".") if not step.isdigit() and step not in _UNTRACED)

@@ -1,15 +1,14 @@
-"""Month-by-month cash of one scenario. Customers are expected numbers, so they have fractions; machines are whole.
-
-It knows nothing about scenarios: it is given one set of values.
-"""
+"""Cash month by month, counted quantity by quantity: what the graph of lines must agree with where all customers are alike and nothing is taxed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from modelyard.blueprint.business import Business
 from modelyard.business.costs import MONTH, check_unit, replicas
 from modelyard.business.plans import Result
-from modelyard.units import Quantity
+from modelyard.business.scenarios import Case, marks, pick
+from modelyard.units import Quantity, quantity
 
 UNITS = {
     "customers": "customer",
@@ -100,6 +99,33 @@ def simulate(plan: Plan) -> Table:
             rows[name].append(cell.to(UNITS[name].format(currency=plan.currency)))
         joining = joining * (1 + plan.growth)
     return _read(plan, {name: tuple(values) for name, values in rows.items()}, opening)
+
+
+def planned(business: Business, case: Case) -> Plan:
+    """What the months of a scenario follow from."""
+    money, known = business.currency, marks()
+
+    def amount(name: str) -> Quantity:
+        value = pick(getattr(business, name), case.scenario, known[name].unfavourable)
+        return quantity(value, known[name].unit.format(currency=money))
+
+    overhead = pick(business.hosting_overhead, case.scenario, "high")
+    return Plan(
+        currency=money,
+        months=business.months,
+        customer=case.average,
+        churn=amount("churn"),
+        cac=amount("cac"),
+        starting_customers=Quantity(business.starting_customers, "customer"),
+        new_customers=amount("new_customers"),
+        growth=amount("growth").value,
+        fixed=amount("people") + amount("tools"),
+        capacity=case.capacity,
+        machine=case.machine_price * MONTH * (1 + overhead),
+        minimum=business.minimum_machines,
+        starting_cash=amount("starting_cash"),
+        build=case.build_other + case.build_machine,
+    )
 
 
 def _check(plan: Plan) -> None:
