@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from modelyard.blueprint.business import Business
 from modelyard.business import months, selling
@@ -42,9 +43,8 @@ def place(business: Business, key: str) -> str:
     if not rest:
         return f"business.{key}"
     name, _, last = rest.rpartition(".")
-    listed = {"plans": business.plans, "hires": business.hires, "channels": business.channels}[first]
-    names = [getattr(each, "role", None) or getattr(each, "name", "") for each in listed]
-    return f"business.{first}.{names.index(name)}.{last}"
+    listed: Sequence[Any] = {"plans": business.plans, "hires": business.hires, "channels": business.channels}[first]
+    return f"business.{first}.{_names(listed).index(name)}.{last}"
 
 
 def stresses(business: Business) -> list[Stress]:
@@ -66,3 +66,17 @@ def correlations(business: Business) -> Mapping[tuple[str, str], float]:
         (place(business, each.between[0]), place(business, each.between[1])): each.rank
         for each in business.correlations
     }
+
+
+def key(business: Business, given: str) -> str:
+    """The other way round: `business.plans.0.usage` is `plans.starter.usage`."""
+    first, _, rest = given.removeprefix("business.").partition(".")
+    listed = {"plans": business.plans, "hires": business.hires, "channels": business.channels}
+    if first not in listed:
+        return given.removeprefix("business.")
+    number, _, last = rest.partition(".")
+    return f"{first}.{_names(listed[first])[int(number)]}.{last}"
+
+
+def _names(listed: Sequence[Any]) -> list[str]:
+    return [getattr(each, "role", None) or each.name for each in listed]

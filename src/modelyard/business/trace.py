@@ -121,6 +121,7 @@ def trace(
         "build.run.seconds": Trace(
             kind="measured", source="the clock of this build", origin="run.seconds of every stage before"
         ),
+        "rates.seed": Trace(kind="rate", source="Modelyard's own (2026-11-23)", origin="seed of the draws: 0"),
         "rates.server": Trace(
             kind="rate", source=f"{server.source} ({server.date})", origin="rates/energy.toml: server"
         ),
@@ -148,7 +149,8 @@ def trace(
     if any(plan.prices for plan in business.plans):
         found["business.plans.prices"] = Trace(kind="assumed", source="the blueprint", origin="business.plans.prices")
     for key in (
-        "business.minimum_margin", "business.plans.included", "business.plans.overage", "business.plans.prices",
+        "business.minimum_margin", "business.plans.included", "business.plans.overage", "business.plans.prices", "business.hires", "business.rounds",
+        "business.owners", "business.stresses", "business.draws",
     ):  # fmt: skip
         found.setdefault(key, Trace(kind="assumed", source="not set", origin=key))
     return found | {key: Trace(kind="computed", **row) for key, row in formulas().items()}

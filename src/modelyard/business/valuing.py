@@ -13,7 +13,7 @@ from modelyard.blueprint.business import Business
 from modelyard.business import finance, unit_economics
 from modelyard.business.costs import MONTH, NEARLY
 from modelyard.business.draws import Outcome
-from modelyard.business.planning import correlations, stresses
+from modelyard.business.planning import correlations, key, stresses
 from modelyard.business.uncertain import LEVELS, Uncertain, stressed, uncertain
 from modelyard.business.venture import Venture
 from modelyard.records.valued import (
@@ -209,17 +209,20 @@ def outlook(venture: Venture, business: Business) -> Outlook:
         draws=found.draws,
         seed=found.seed,
         outcomes={
-            key: _drawn(found.outcomes[line], venture.sheet.lines[line].unit)
-            for key, line in OUTCOMES.items()
+            name: _drawn(found.outcomes[line], venture.sheet.lines[line].unit)
+            for name, line in OUTCOMES.items()
             if line in found.outcomes
         },
         bands={"p10": column(0), "p50": column(1), "p90": column(2)},
         ruin=found.ruin,
         healthy=found.healthy,
         tornado=tuple(
-            Swing(path=bar.name, low=Quantity(bar.low, money), high=Quantity(bar.high, money)) for bar in found.tornado
+            Swing(path=key(business, bar.name), low=Quantity(bar.low, money), high=Quantity(bar.high, money))
+            for bar in found.tornado
         ),
-        shares=tuple(VarianceShare(path=one.name, first=one.first, total=one.total) for one in found.shares),
+        shares=tuple(
+            VarianceShare(path=key(business, one.name), first=one.first, total=one.total) for one in found.shares
+        ),
         stresses=_stresses(venture, business),
         prices=_prices(found, money),
         best_level=_drawn(found.prices.best, ""),
