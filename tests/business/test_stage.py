@@ -31,7 +31,7 @@ def numbers(value: Any, path: str = "") -> Iterator[str]:
     """Paths of all numbers and quantities in the measured part of a record."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            if key not in ("name", "unit", "code", "subject", "given", "wanted"):
+            if key not in ("name", "unit", "code", "subject", "given", "wanted", "path"):
                 yield from numbers(inner, f"{path}.{key}" if path else key)
     elif isinstance(value, list):
         for number, inner in enumerate(value):

@@ -90,7 +90,19 @@ def test_numbers_are_written_once() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cells = workbook.write(model, Path(folder) / "venture.xlsx")
         book = openpyxl.load_workbook(Path(folder) / "venture.xlsx")
-    allowed = {"0", "1", "730", "3600", "1E-09", "1e-09", "0.0002777777777777778", "2628000", *map(str, range(1, 37))}
+    allowed = {
+        "0",
+        "1",
+        "730",
+        "3600",
+        "3600.0",
+        "1E-09",
+        "1e-09",
+        "1e-06",
+        "0.0002777777777777778",
+        "2628000",
+        *map(str, range(1, 37)),
+    }
     for (name, _), (sheet, cell) in cells.items():
         text = book[sheet][cell.replace("$", "")].value
         if name not in model.givens:

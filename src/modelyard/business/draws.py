@@ -52,12 +52,14 @@ class Spread:
             return np.where(rank < turn, rising, falling)
         if self.shape == "pert":
             above = 1 + PEAKED * (self.likely - self.low) / width
-            return self.low + width * special.betaincinv(above, 2 + PEAKED - above, rank)
-        tail = special.ndtri(0.9)
+            pert: Array = self.low + width * special.betaincinv(above, 2 + PEAKED - above, rank)
+            return pert
+        tail, normal = special.ndtri(0.9), special.ndtri(rank)
         if self.shape == "normal":
-            return (self.low + self.high) / 2 + width / (2 * tail) * special.ndtri(rank)
+            values: Array = (self.low + self.high) / 2 + width / (2 * tail) * normal
+            return values
         low, high = np.log([self.low, self.high])
-        return np.exp((low + high) / 2 + (high - low) / (2 * tail) * special.ndtri(rank))  # type: ignore[no-any-return]
+        return np.exp((low + high) / 2 + (high - low) / (2 * tail) * normal)  # type: ignore[no-any-return]
 
 
 def drawn(

@@ -41,11 +41,15 @@ class Size:
 def size(segments: Sequence[Segment]) -> Size:
     """TAM, SAM and SOM from the segments up: sums of customers x spend, x serviceable, x obtainable."""
     counts = [(s.customers, s.customers * s.serviceable, s.customers * s.serviceable * s.obtainable) for s in segments]
-    money = [tuple(count * segment.spend for count in each) for segment, each in zip(segments, counts, strict=True)]
-    tam, sam, som = (float(sum(column)) for column in zip(*money, strict=True)) if money else (0.0, 0.0, 0.0)
-    return Size(
-        tam, sam, som, tuple(float(sum(column)) for column in zip(*counts, strict=True)) if counts else (0.0, 0.0, 0.0)
-    )  # type: ignore[arg-type]
+    spends = [segment.spend for segment in segments]
+
+    def summed(weights: Sequence[float]) -> tuple[float, float, float]:
+        first, second, third = (
+            float(sum(count[part] * weight for count, weight in zip(counts, weights, strict=True))) for part in range(3)
+        )
+        return first, second, third
+
+    return Size(*summed(spends), summed([1.0] * len(counts)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,13 @@ Keys are paths in the record without list positions and scenarios (see `records.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from modelyard.blueprint.business import Business
+from modelyard.blueprint.ranges import Range
 from modelyard.business.costs import lot
 from modelyard.business.rates import Grid, Machine, Server
 from modelyard.business.scenarios import marks
@@ -80,7 +82,29 @@ def assumptions(business: Business) -> tuple[Assumption, ...]:
                 path, "request/customer/month", values, "depends", use.source == ours.source, use.source, use.date
             )
         )
-    return tuple(found)
+    return (*found, *_company(business))
+
+
+def _company(business: Business) -> Iterator[Assumption]:
+    """Channels, hires and rounds: nothing of it is ours."""
+    money = business.currency
+    each = [
+        *((f"channels.{number}", channel, {"share": "", "cac": f"{money}/customer"}) for number, channel in enumerate(business.channels)),
+        *((f"hires.{number}", hire, {"month": "month", "cost": f"{money}/month"}) for number, hire in enumerate(business.hires)),
+        *(
+            (f"rounds.{number}", one, {"month": "month", "raised": money, "pre_money": money, "pool": ""})
+            for number, one in enumerate(business.rounds)
+        ),
+    ]  # fmt: skip
+    for path, given, keys in each:
+        for name, unit in keys.items():
+            value = getattr(given, name)
+            sure = not isinstance(value, Range)
+            values = (value,) * 3 if sure else (value.low, value.likely, value.high)
+            source, when = ("the blueprint", None) if sure else (value.source, value.date)
+            yield _assumption(
+                f"business.{path}.{name}", unit, values, "depends" if sure else "high", False, source, when
+            )
 
 
 def _assumption(

@@ -73,13 +73,14 @@ def write(venture: Venture, place: Path, *, words: Mapping[str, str] | None = No
     for group, lines in venture.groups.items():
         page = book[titles[group]]
         for row, name in enumerate(lines, HEAD + 1):
-            line = venture.sheet.lines[name]
+            written = venture.sheet.lines[name]
             page.cell(row, 1, words.get(name, name))
-            page.cell(row, 2, line.unit)
-            for month in range(venture.sheet.months) if line.monthly else [None]:
-                text = formula(line, spelling.place, spelling.across, months=venture.sheet.months, month=month)
-                cell = page[cells[name, month][1].replace("$", "")]
-                cell.value, cell.number_format = f"={text}", _format(line.unit)
+            page.cell(row, 2, written.unit)
+            columns: list[int | None] = [*range(venture.sheet.months)] if written.monthly else [None]
+            for column in columns:
+                text = formula(written, spelling.place, spelling.across, months=venture.sheet.months, month=column)
+                cell = page[cells[name, column][1].replace("$", "")]
+                cell.value, cell.number_format = f"={text}", _format(written.unit)
     for page in book:
         for cell in page[HEAD]:
             cell.font = bold

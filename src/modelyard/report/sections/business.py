@@ -265,9 +265,10 @@ def _assumptions(world: World, business: Traced) -> Markup:
         )
         path = assumption["path"].text
         name = words.name("assumption", path.removeprefix("business.").rpartition(".")[2])
-        if path.startswith("business.plans."):
-            plan = world["blueprint"]["business"]["plans"][int(path.split(".")[2])]["name"].text
-            name = f"{plan}: {name}" if plan else name
+        if (steps := path.split("."))[1] in ("plans", "hires", "channels", "rounds"):
+            entry = world["blueprint"]["business"][steps[1]][int(steps[2])]
+            whose = entry["role"].text or entry["name"].text
+            name = f"{whose}: {name}" if whose else name
         values = [world.number(assumption[key], "plain") for key in ("low", "likely", "high")]
         source = html.join(
             world.quote(assumption["source"]),
