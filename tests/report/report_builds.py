@@ -6,6 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from modelyard.blueprint.business import Business
+from modelyard.business import planning, valuing
 from modelyard.models._contract import Work
 from modelyard.records._base import Derived, Estimate, Gate, Run, machine, versions
 from modelyard.records.audited import Audited, Finding
@@ -32,6 +34,7 @@ from modelyard.records.valued import (
 )
 from modelyard.store import write_json, write_text
 from modelyard.units import Quantity, quantity
+from tests.business.business_helpers import facts
 
 SCRIPT = "<script>alert('owned')</script><img src=x onerror=alert(1)> Buy now & save"
 STRANGE = "Price / unit (net.) % <b>"
@@ -317,6 +320,14 @@ def valued() -> Valued:
             runway=None if growth > 100 else 31,
         )
 
+    venturing = Business.model_validate(
+        {
+            "rounds": ({"name": "seed", "month": 6, "raised": 1e5, "pre_money": 1e6, "pool": 0.1},),
+            "draws": 1000,
+            "stresses": ({"name": "a flood", "factors": {"people": 1.5}},),
+        }
+    )
+    model = planning.venture(venturing, facts())
     plan = PlanValue(
         name="starter", share=0.7, usage=_three(30000, "request/customer/month"), revenue=_three(29, "USD/customer/month"), machine_cost=_three(0.21, "USD/customer/month"),
         payment_cost=_three(1.14, "USD/customer/month"), support_cost=_three(4, "USD/customer/month"), cost=_three(5.35, "USD/customer/month"), gross_margin=_three(0.815, ""),
@@ -334,6 +345,8 @@ def valued() -> Valued:
         ),
         measured_build=Build(machine_time=quantity("361 s"), machine_cost=_three(0.0101, "USD"), other=_three(5000, "USD"), total=_three(5000.01, "USD")),
         measured_cash=CashByScenario(low=cash(40), likely=cash(150), high=cash(260)),
+        measured_returns=valuing.returns(model, valuing.solved(model)), measured_owners=valuing.owners(venturing), measured_outlook=valuing.outlook(model, venturing),
+        workbook="business/venture.xlsx",
         measured_remarks=(Remark(code="all_assumed"), Remark(code="cash_runs_out", subject="low", given=quantity("31 month"))),
         trace={"measured_costs.per_request": Trace(kind="computed", formula="machine price ÷ (rate × speed × utilisation)", source="definition", inputs=("rates.machine_price",))}, run=ran(0.2),
     )  # fmt: skip

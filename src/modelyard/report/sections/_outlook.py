@@ -102,22 +102,15 @@ def _tornado(world: World, business: Traced, outlook: Traced) -> Markup | None:
     for bar in bars:
         low, high = (bar[end].number or 0.0 for end in ("low", "high"))
         total = totals.get(bar["path"].text, world["nothing"])
-        rows.append([
-            label_of(world, bar["path"].text), track.row((low + high) / 2, min(low, high), max(low, high), "s1"),
-            world.number(bar["low"], "money", decimals=0), world.number(bar["high"], "money", decimals=0), world.number(total, "percent"),
-        ])  # fmt: skip
-    rows.append(["", track.scale(), "", "", ""])
-    head = [
-        words("business.assumption"),
-        "",
-        words("outlook.at_low"),
-        words("outlook.at_high"),
-        words("outlook.variance"),
-    ]
+        reach = html.join(*(world.number(bar[end], "money", decimals=0) for end in ("low", "high")), between=" – ")
+        drawn = track.row(likely, min(low, high), max(low, high), "s1")
+        rows.append([label_of(world, bar["path"].text), drawn, reach, world.number(total, "percent")])
+    rows.append(["", track.scale(), "", ""])
+    head = [words("business.assumption"), "", words("outlook.reach"), words("outlook.variance")]
     label = words.plain("outlook.tornado")
     return html.card(
         label,
-        html.table(head, rows, label=label, numeric=(2, 3, 4), class_="forest"),
+        html.table(head, rows, label=label, numeric=(2, 3), class_="forest"),
         note=words("outlook.tornado_note"),
         wide=True,
     )
