@@ -124,10 +124,39 @@ for _name, _text in {
     "audit": "Check leakage, calibration, slices, robustness and sensitive columns.",
     "compress": "Export, quantise, and keep the fastest variant that answers alike.",
     "package": "Write the folder that is shipped.",
-    "business": "Price the service from what was measured.",
     "report": "Write report.html.",
 }.items():
     app.command(name=_name, rich_help_panel="Stages")(_stage_command(_name, _text))
+
+
+@app.command(rich_help_panel="Stages")
+def business(
+    blueprint: BLUEPRINT = Path("blueprint.yaml"),
+    out: OUT = None,
+    force: Annotated[bool, typer.Option("--force", help="Go on past failed gates; the report says so.")] = False,
+    what_if: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=VALUE,...",
+            help="Answer at once, from what was measured: churn=0.03, plans.starter.price=19, cac=+20%, prices=x0.8. Nothing is run or written.",
+        ),
+    ] = None,
+) -> None:
+    """Price the service from what was measured: costs, plans, months of cash, what may happen. Runs what is stale up to `business`.
+
+    With --what-if the finished build answers for other assumptions: keys of the blueprint's business section, `prices` and `machine_price` as
+    factors on all of them, `rate` for the measured rate.
+    """
+    from modelyard.blueprint import Blueprint
+
+    loaded = Blueprint.load(blueprint)
+    if what_if is None:
+        _run(loaded, out, to="business", only=None, force=force, quiet=False)
+    else:
+        from modelyard.business.what_if import answer
+        from modelyard.run import finished
+
+        typer.echo(answer(finished(loaded, out), what_if))
 
 
 @app.command()

@@ -139,7 +139,7 @@ class _Engine:
         self._write_resolved()
         build = Build(context.store.folder, context.records)
         for stage in STAGES:
-            here = self._read(stage)
+            here = read_record(context.store, stage)
             if only is not None and stage.name != only:
                 if here is not None and NAMES.index(stage.name) < NAMES.index(only):
                     self._accept(stage, here)
@@ -193,7 +193,7 @@ class _Engine:
         """Failed gates of packaging and later: this run's, and, of stages that it did not reach, those of the records that judged this package."""
         found: list[Gate] = []
         for stage in STAGES[PACKAGE:]:
-            record = self.context.records.get(stage.name) or self._read(stage)
+            record = self.context.records.get(stage.name) or read_record(self.context.store, stage)
             found += [gate for gate in record.gates if not gate.passed] if record else []
         return found
 
@@ -269,22 +269,30 @@ class _Engine:
         named = self.context.blueprint.train.candidates or {}
         return "".join(candidates.files_of(name, options) for name, options in named.items())
 
-    def _read(self, stage: Stage) -> Record | None:
-        """The record that is there, if it can be read."""
-        module, name = stage.record.split(":")
-        kind: type[Frozen] = getattr(importlib.import_module(f"modelyard.records.{module}"), name)
-        try:
-            record = kind.model_validate(read_json(self.context.store.path(f"{stage.name}.json")))
-        except (OSError, ValueError):
-            return None
-        assert isinstance(record, Record)
-        return record
-
     def _complete(self, stage: Stage) -> bool:
         return all(self.context.store.path(file).exists() for file in stage.files)
 
     def _write_resolved(self) -> None:
         write_text(self.context.store.path("blueprint.resolved.yaml"), dump(self.context.blueprint, self.reasons))
+
+
+def read_record(store: Store, stage: Stage) -> Record | None:
+    """The record of a stage that is there, if it can be read."""
+    module, name = stage.record.split(":")
+    kind: type[Frozen] = getattr(importlib.import_module(f"modelyard.records.{module}"), name)
+    try:
+        record = kind.model_validate(read_json(store.path(f"{stage.name}.json")))
+    except (OSError, ValueError):
+        return None
+    assert isinstance(record, Record)
+    return record
+
+
+def finished(blueprint: Blueprint, folder: Path | None = None) -> Context:
+    """What a build left, without running anything: its records by stage."""
+    store = Store(folder if folder is not None else Path("builds") / blueprint.name)
+    found = {stage.name: read_record(store, stage) for stage in STAGES}
+    return Context(blueprint, store, records={name: record for name, record in found.items() if record is not None})
 
 
 def _stage(name: str) -> Stage:

@@ -41,12 +41,8 @@ WORKBOOK = "venture.xlsx"
 def run(context: Context) -> Valued:
     """Price the service that `serve` measured. A bad result raises nothing: it is a gate, a remark or a null."""
     business, served = context.blueprint.business, context.record(Served)
-    measured_on = _measured_on(served)
-    if business.machine:
-        chosen = rates.machine(business.machine)
-    else:
-        chosen = rates.choose(cores=measured_on[0], memory=served.measured_memory, instructions=measured_on[1])
-    server, grid = rates.server(), rates.grid(business.grid)
+    measured_on, facts = _measured_on(served), facts_of(context)
+    chosen, server, grid = facts.machine, facts.server, facts.grid
     declared = assumptions(business)
     gates = [_rate_gate(served), _memory_gate(served.measured_memory, chosen)]
     record = Valued(
@@ -58,20 +54,29 @@ def run(context: Context) -> Valued:
         trace=trace(business, chosen, server, grid, declared),
         derived=() if business.machine else (_derived(chosen, *measured_on),),
     )
-    if served.measured_rate.value > 0:
-        build_time = _build_time(context.records.values())
-        facts = Facts(
-            rate=served.measured_rate,
-            build_time=build_time,
-            machine=chosen,
-            server=server,
-            grid=grid,
-            units=_sold(served),
-        )
+    if facts.rate.value > 0:
         first = machine_remarks(chosen, cores=measured_on[0], instructions=measured_on[1])
         record = _value(record, business, facts, first, context.store)
         gates += _margin_gate(business, record)
     return record.model_copy(update={"gates": tuple(gates)})
+
+
+def facts_of(context: Context) -> Facts:
+    """What was measured and looked up."""
+    business, served = context.blueprint.business, context.record(Served)
+    cores, instructions = _measured_on(served)
+    if business.machine:
+        chosen = rates.machine(business.machine)
+    else:
+        chosen = rates.choose(cores=cores, memory=served.measured_memory, instructions=instructions)
+    return Facts(
+        rate=served.measured_rate,
+        build_time=_build_time(context.records.values()),
+        machine=chosen,
+        server=rates.server(),
+        grid=rates.grid(business.grid),
+        units=_sold(served),
+    )
 
 
 def _value(record: Valued, business: Business, facts: Facts, first: tuple[Remark, ...], store: Store) -> Valued:
