@@ -90,6 +90,31 @@ def test_the_wal_begins_anew_while_writers_never_pause(tmp_path, monkeypatch, pa
             assert anew > 2 and size < paid * 15_000
 
 
+def test_many_open_a_new_file_at_once(tmp_path):
+    """Workers that start together: the first one turns the file into a WAL's, which SQLite lets nobody wait for."""
+    for round_ in range(20):
+        faults_, begin = [], threading.Barrier(6)
+
+        def write(where: str, faults_: list[str], begin: threading.Barrier) -> None:
+            with module.Database(where) as database:
+                begin.wait()
+                try:
+                    with database.write() as held:
+                        held.run("CREATE TABLE IF NOT EXISTS a (x INTEGER)")
+                        held.run("INSERT INTO a VALUES (1)")
+                except DatabaseFault as fault:
+                    faults_.append(str(fault))
+
+        where = f"sqlite:///{tmp_path / f'{round_}.db'}"
+        threads = [threading.Thread(target=write, args=(where, faults_, begin)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        with module.Database(where) as database, database.read() as held:
+            assert faults_ == [] and held.one("SELECT count(*) FROM a") == (6,)
+
+
 def test_what_waits_in_the_wal_is_told(tmp_path):
     with open_database(f"sqlite:///{tmp_path / 'a.db'}") as database:
         database.off_the_path()

@@ -41,7 +41,9 @@ def other(label: str) -> str:
 
 
 def judged(business: Business) -> Any:
-    found = business.admin.get("/admin/quality").json()["models"]
+    answer = business.admin.get("/admin/quality")
+    assert answer.status_code == 200, answer.text
+    found = answer.json()["models"]
     return found[0] if found else {"rows": 0}
 
 

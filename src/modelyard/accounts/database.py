@@ -17,6 +17,7 @@ import os
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -323,7 +324,7 @@ def _sqlite(path: str, durability: Durability, wait: float) -> sqlite3.Connectio
     )
     try:
         connection.execute(f"PRAGMA page_size = {PAGE}")  # heeded where the file is new
-        connection.execute("PRAGMA journal_mode = WAL")
+        _into_wal(connection, wait)
         connection.execute(f"PRAGMA synchronous = {'NORMAL' if durability == 'process' else 'FULL'}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES if wait else 0}")
@@ -331,6 +332,19 @@ def _sqlite(path: str, durability: Durability, wait: float) -> sqlite3.Connectio
         connection.close()
         raise
     return connection
+
+
+def _into_wal(connection: sqlite3.Connection, wait: float) -> None:
+    """Several connections that open a new file at once: SQLite does not wait by itself where it turns a file into a WAL's."""
+    until = time.monotonic() + wait
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if _sqlite_fault(error) != "locked" or time.monotonic() > until:
+                raise
+            time.sleep(0.005)
 
 
 def _postgres(url: str, durability: Durability) -> Any:
