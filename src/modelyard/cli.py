@@ -144,8 +144,8 @@ def business(
 ) -> None:
     """Price the service from what was measured: costs, plans, months of cash, what may happen. Runs what is stale up to `business`.
 
-    With --what-if the finished build answers for other assumptions: keys of the blueprint's business section, `prices` and `machine_price` as
-    factors on all of them, `rate` for the measured rate.
+    With --what-if the finished build answers for other assumptions: keys of the blueprint's business section, `prices` and `machines` as
+    factors on all prices and on the machine's, `rate` for the measured rate.
     """
     from modelyard.blueprint import Blueprint
 

@@ -66,6 +66,13 @@ def test_twice_the_rate_halves_the_cost(world: Callable[[str], Context]) -> None
     assert now == pytest.approx(was / 2, rel=1e-3)
 
 
+def test_machines_and_prices_are_factors(world: Callable[[str], Context]) -> None:
+    told = answer(world(SECTION), "machines=2,prices=x0.5")
+    for title, factor in (("cost of 1,000 requests", 2.0), ("revenue of a customer", 0.5)):
+        was, now = (float(one) for one in cells(told, title)[1:3])
+        assert now == pytest.approx(factor * was, rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("asked", "told"),
     [

@@ -51,21 +51,68 @@ def compare(model: Venture, values: dict[str, float], place: Path, cells: Any) -
     return count
 
 
-@pytest.mark.parametrize("name", VENTURES)
+def put(place: Path, changed: Path, values: dict[str, Any]) -> None:
+    """Write numbers into cells, by sheet and cell, as somebody would in a spreadsheet program."""
+    book = openpyxl.load_workbook(place)
+    for cell, value in values.items():
+        book[workbook.ASSUMPTIONS][cell] = value
+    book.save(changed)
+
+
+COMPANY = {
+    "plans": ({"name": "soft", "price": 12.0, "included": 1000, "overage": 0.01, "share": 1.0, "usage": 900},),
+    "hires": ({"role": "engineer", "month": 7, "cost": 4000.0},), "starting_customers": 20.0, "expansion": 0.01, "churn_spread": 0.2,
+    "rounds": ({"name": "seed", "month": 6, "raised": 1e5, "pre_money": 1e6},), "months": 26,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*VENTURES, "a company"])
 def test_every_cell_is_what_python_computes(name: str, tmp_path: Path) -> None:
-    model = venture(Business.model_validate(VENTURES[name]), facts())
-    cells = workbook.write(model, tmp_path / "venture.xlsx")
+    model = venture(Business.model_validate((VENTURES | {"a company": COMPANY})[name]), facts())
+    cells = workbook.write(model, tmp_path / "venture.xlsx", told=("LTV:CAC", "cash"), drawn="cash")
     (tmp_path / "computed").mkdir()
     values = {key: given.spread.likely * given.factor for key, given in model.givens.items()}
     count = compare(model, values, computed(tmp_path / "venture.xlsx", tmp_path / "computed"), cells)
     assert count > 15 * model.sheet.months
-    book = openpyxl.load_workbook(tmp_path / "venture.xlsx")
-    for key, value in CHANGED.items():
-        sheet, cell = cells[key, None]
-        book[sheet][cell.replace("$", "")] = value
-    book.save(tmp_path / "changed.xlsx")
+    likely = {cells[key, None][1].replace("$C$", workbook.COLUMNS["likely"]): value for key, value in CHANGED.items()}
+    put(tmp_path / "venture.xlsx", tmp_path / "changed.xlsx", likely)
     changed = values | {key: value * model.givens[key].factor for key, value in CHANGED.items()}
     assert compare(model, changed, computed(tmp_path / "changed.xlsx", tmp_path / "computed"), cells) == count
+
+
+@pytest.mark.parametrize(("number", "scenario"), [(2, "low"), (3, "high")])
+def test_a_cell_chooses_the_scenario(number: int, scenario: Any, tmp_path: Path) -> None:
+    model = venture(Business(), facts())
+    cells = workbook.write(model, tmp_path / "venture.xlsx", told=("LTV:CAC", "cash"))
+    put(tmp_path / "venture.xlsx", tmp_path / "chosen.xlsx", {workbook.CHOSEN.replace("$", ""): number})
+    (tmp_path / "computed").mkdir()
+    place = computed(tmp_path / "chosen.xlsx", tmp_path / "computed")
+    compare(model, model.values(scenario), place, cells)
+    page = openpyxl.load_workbook(place, data_only=True)[workbook.SUMMARY]
+    for row in (4, 5):
+        now, likely, low, high = (page.cell(row, column).value for column in (3, 4, 5, 6))
+        assert now == pytest.approx({"low": low, "high": high}[scenario], rel=1e-6) != likely
+
+
+def test_a_name_is_never_a_formula(tmp_path: Path) -> None:
+    plan = {
+        "name": "=HYPERLINK(1)",
+        "price": 9.0,
+        "share": 1.0,
+        "usage": {"low": 1, "likely": 2, "high": 3, "source": "=1+1"},
+    }
+    model = venture(Business.model_validate({"plans": (plan,)}), facts())
+    workbook.write(model, tmp_path / "venture.xlsx")
+    book = openpyxl.load_workbook(tmp_path / "venture.xlsx")
+    texts = [cell for page in book for row in page for cell in row if cell.value and "HYPERLINK(1)" in str(cell.value)]
+    texts += [cell for row in book[workbook.ASSUMPTIONS] for cell in row if cell.value == "=1+1"]
+    assert len(texts) > 3
+    (tmp_path / "computed").mkdir()
+    place = computed(tmp_path / "venture.xlsx", tmp_path / "computed")
+    saved = openpyxl.load_workbook(place, data_only=True)
+    for cell in texts:
+        if cell.data_type != "f":
+            assert saved[cell.parent.title][cell.coordinate].value == cell.value
 
 
 def test_a_wrong_formula_is_found(tmp_path: Path) -> None:
@@ -91,6 +138,7 @@ def test_numbers_are_written_once() -> None:
         cells = workbook.write(model, Path(folder) / "venture.xlsx")
         book = openpyxl.load_workbook(Path(folder) / "venture.xlsx")
     allowed = {
+        "0.5",
         "0",
         "1",
         "730",

@@ -36,6 +36,11 @@ from modelyard.units import Quantity
 
 Cases = dict[Scenario, Case]
 WORKBOOK = "venture.xlsx"
+TOLD = (
+    "cost of a request", "revenue of a customer", "gross margin", "lifetime value", "LTV:CAC", "CAC payback", "net present value", "money needed",
+    "customers", "revenue", "net", "last month of a loss", "lowest cash", "cash at the end",
+)  # fmt: skip
+"""Lines of the workbook's summary."""
 
 
 def run(context: Context) -> Valued:
@@ -112,7 +117,7 @@ def _workbook(model: Venture, store: Store) -> str | None:
     """Write the workbook beside the record, where openpyxl is installed."""
     try:
         with replacing_folder(store.path("business")) as folder:
-            workbook.write(model, folder / WORKBOOK)
+            workbook.write(model, folder / WORKBOOK, told=TOLD, drawn="cash")
     except MissingExtra:
         return None
     return f"business/{WORKBOOK}"
