@@ -78,7 +78,7 @@ def _outcomes(world: World, outlook: Traced) -> Markup:
     ]
     label = words.plain("outlook.outcomes")
     return html.card(
-        label, html.table(head, rows, label=label, numeric=(1, 2, 3, 4)), note=words("outlook.outcomes_note")
+        label, html.table(head, rows, label=label, numeric=(1, 2, 3, 4)), note=words("outlook.outcomes_note"), wide=True
     )
 
 
