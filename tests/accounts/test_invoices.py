@@ -18,11 +18,11 @@ from modelyard.accounts.plans import Plan, from_blueprint
 from modelyard.accounts.times import micros
 from modelyard.accounts.writers import writing
 from modelyard.blueprint import business as sold
-from modelyard.business import plans as forecast
 from modelyard.business.costs import lot, noun
 from modelyard.errors import AccountError
 from modelyard.units import quantity
 from tests.accounts.accounts_helpers import buyer, reserve, settle, used, writer_of
+from tests.business import plans_oracle as forecast
 
 TOKENS = Plan(
     name="talk <b>&", currency="USD", price=Decimal(31), included=310, overage=Decimal("0.05"), trial_days=3,

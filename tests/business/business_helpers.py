@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from modelyard.business import rates
-from modelyard.business.scenarios import Facts, Sold
+from modelyard.business.facts import Facts, Sold
 from modelyard.units import quantity
 
 VENTURES: dict[str, dict[str, Any]] = {

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from modelyard.blueprint.business import Business
 from modelyard.business.costs import MONTH, check_unit, replicas
-from modelyard.business.plans import Result
-from modelyard.business.scenarios import Case, marks, pick
+from modelyard.business.facts import marks, pick
 from modelyard.units import Quantity, quantity
+from tests.business.case_oracle import Case
+from tests.business.plans_oracle import Result
 
 UNITS = {
     "customers": "customer",

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.business.plans import Result
 from modelyard.errors import UnitError
 from modelyard.units import quantity
 from tests.business.cash_oracle import Plan, simulate
+from tests.business.plans_oracle import Result
 
 EACH = "USD/customer/month"
 

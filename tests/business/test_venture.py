@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from modelyard.blueprint.business import Business
-from modelyard.business import plans
 from modelyard.business.planning import venture
-from modelyard.business.scenarios import cases
 from modelyard.records.valued import SCENARIOS
+from tests.business import plans_oracle as plans
 from tests.business.business_helpers import VENTURES, facts
+from tests.business.case_oracle import cases
 from tests.business.cash_oracle import planned, simulate
 
 
@@ -67,3 +67,36 @@ def test_thousands_of_draws_at_once() -> None:
     assert np.quantile(found["LTV:CAC"], 0.1) < likely["LTV:CAC"] < np.quantile(found["LTV:CAC"], 0.95)
     gone = (found["cash"] < 0).any(axis=1)
     assert ((found["months until cash is gone"] < 36) == gone).all() and 0 < gone.mean() < 1
+
+
+def test_customers_who_differ_pay_for_more_than_their_mean() -> None:
+    """The closed form against a million customers; a hard quota answers as much less."""
+    spread, usage, included = 0.8, 900.0, 1000.0
+    plan = {"price": 10.0, "included": included, "share": 0.5, "usage": usage, "usage_spread": spread}
+    plans_ = ({**plan, "name": "soft", "overage": 0.01}, {**plan, "name": "hard"})
+    model = venture(Business.model_validate({"plans": plans_}), facts())
+    found = model.sheet.solve(model.values("likely"))
+    width = np.sqrt(np.log(1 + spread**2))
+    sent = np.random.default_rng(0).lognormal(np.log(usage) - width**2 / 2, width, 1_000_000)
+    assert sent.mean() == pytest.approx(usage, rel=0.005) and sent.std() / sent.mean() == pytest.approx(
+        spread, rel=0.02
+    )
+    beyond = np.maximum(sent - included, 0).mean()
+    assert found["soft: requests beyond"] == pytest.approx(beyond, rel=0.01) and beyond > 150
+    assert found["soft: revenue"] == pytest.approx(10 + 0.01 * float(found["soft: requests beyond"]))
+    assert found["hard: requests answered"] == pytest.approx(np.minimum(sent, included).mean(), rel=0.01)
+
+
+@pytest.mark.parametrize(("included", "usage", "beyond"), [(0.0, 500.0, 500.0), (1000.0, 0.0, 0.0), (1e9, 500.0, 0.0)])
+def test_the_ends_of_customers_who_differ(included: float, usage: float, beyond: float) -> None:
+    plan = {
+        "name": "p",
+        "price": 10.0,
+        "included": included,
+        "overage": 0.01,
+        "share": 1.0,
+        "usage": usage,
+        "usage_spread": 0.5,
+    }
+    model = venture(Business.model_validate({"plans": (plan,)}), facts())
+    assert model.sheet.solve(model.values("likely"))["p: requests beyond"] == pytest.approx(beyond, abs=1e-6)

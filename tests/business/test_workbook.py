@@ -60,7 +60,7 @@ def put(place: Path, changed: Path, values: dict[str, Any]) -> None:
 
 
 COMPANY = {
-    "plans": ({"name": "soft", "price": 12.0, "included": 1000, "overage": 0.01, "share": 1.0, "usage": 900},),
+    "plans": ({"name": "soft", "price": 12.0, "included": 1000, "overage": 0.01, "share": 1.0, "usage": 900, "usage_spread": 0.8},),
     "hires": ({"role": "engineer", "month": 7, "cost": 4000.0},), "starting_customers": 20.0, "expansion": 0.01, "churn_spread": 0.2,
     "rounds": ({"name": "seed", "month": 6, "raised": 1e5, "pre_money": 1e6},), "months": 26,
 }  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 
 from modelyard.blueprint.business import Business
 from modelyard.business import planning, valuing
+from modelyard.business.solving import Solved
 from modelyard.models._contract import Work
 from modelyard.records._base import Derived, Estimate, Gate, Run, machine, versions
 from modelyard.records.audited import Audited, Finding
@@ -345,7 +346,7 @@ def valued() -> Valued:
         ),
         measured_build=Build(machine_time=quantity("361 s"), machine_cost=_three(0.0101, "USD"), other=_three(5000, "USD"), total=_three(5000.01, "USD")),
         measured_cash=CashByScenario(low=cash(40), likely=cash(150), high=cash(260)),
-        measured_returns=valuing.returns(model, valuing.solved(model)), measured_owners=valuing.owners(venturing), measured_outlook=valuing.outlook(model, venturing),
+        measured_returns=valuing.returns(Solved.of(model)), measured_owners=valuing.owners(venturing), measured_outlook=valuing.outlook(model, venturing),
         workbook="business/venture.xlsx",
         measured_remarks=(Remark(code="all_assumed"), Remark(code="cash_runs_out", subject="low", given=quantity("31 month"))),
         trace={"measured_costs.per_request": Trace(kind="computed", formula="machine price ÷ (rate × speed × utilisation)", source="definition", inputs=("rates.machine_price",))}, run=ran(0.2),

@@ -39,6 +39,8 @@ class Plan(Frozen):
     """Share of all customers on this plan; the shares of all plans sum to 1."""
     usage: Annotated[Range, Assumed("request/customer/month", "depends")]
     """Requests that a customer of this plan sends a month, on average."""
+    usage_spread: float = Field(0.0, ge=0, le=5)
+    """How much these customers differ: standard deviation of their usage over its mean (lognormal). Who sends more pays for it, who sends less does not get it back."""
     source: str = "the blueprint"
     """Who decided or assumed the price and the share."""
 

@@ -6,35 +6,24 @@ all the rest is an assumption of the blueprint. It knows nothing about how the n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from modelyard.blueprint.business import Business
-from modelyard.business import costs, plans, rates, valuing, workbook
+from modelyard.business import offers, rates, valuing, workbook
+from modelyard.business.facts import Facts, Sold
 from modelyard.business.planning import venture
 from modelyard.business.remarks import machine_remarks, remarks
-from modelyard.business.scenarios import Case, Facts, Sold, cases
+from modelyard.business.solving import Solved
 from modelyard.business.trace import assumptions, trace
 from modelyard.business.venture import Venture
 from modelyard.context import Context
 from modelyard.errors import MissingExtra
 from modelyard.records._base import Derived, Gate, Record, machine
 from modelyard.records.served import Served
-from modelyard.records.valued import (
-    SCENARIOS,
-    Build,
-    ByScenario,
-    MachineCosts,
-    PlanValue,
-    Rate,
-    Remark,
-    Scenario,
-    UnitPrice,
-    Valued,
-)
+from modelyard.records.valued import SCENARIOS, Rate, Remark, Valued
 from modelyard.store import Store, replacing_folder
 from modelyard.units import Quantity
 
-Cases = dict[Scenario, Case]
 WORKBOOK = "venture.xlsx"
 TOLD = (
     "cost of a request", "revenue of a customer", "gross margin", "lifetime value", "LTV:CAC", "CAC payback", "net present value", "money needed",
@@ -61,7 +50,7 @@ def run(context: Context) -> Valued:
     )
     if facts.rate.value > 0:
         first = machine_remarks(chosen, cores=measured_on[0], instructions=measured_on[1])
-        record = _value(record, business, facts, first, context.store)
+        record = _value(record, context, facts, first)
         gates += _margin_gate(business, record)
     return record.model_copy(update={"gates": tuple(gates)})
 
@@ -84,30 +73,29 @@ def facts_of(context: Context) -> Facts:
     )
 
 
-def _value(record: Valued, business: Business, facts: Facts, first: tuple[Remark, ...], store: Store) -> Valued:
-    found, model = cases(business, facts), venture(business, facts)
-    lines = valuing.solved(model)
-    cash, economics = valuing.cash(model, lines, business), valuing.economics(model, lines, business)
+def _value(record: Valued, context: Context, facts: Facts, first: tuple[Remark, ...]) -> Valued:
+    business = context.blueprint.business
+    model = venture(business, facts)
+    found = Solved.of(model)
+    cash, economics = valuing.cash(found, business), valuing.economics(found, business)
+    units = tuple(offers.unit_price(found, one, business) for one in facts.units)
     return record.model_copy(
         update={
-            "measured_costs": _costs(found),
-            "measured_units": tuple(_unit(found, one, business) for one in facts.units),
-            "measured_plans": tuple(_plan(found, number, business) for number in range(len(business.plans))),
+            "measured_costs": offers.machine_costs(found, facts),
+            "measured_units": units,
+            "measured_plans": tuple(
+                offers.plan_value(found, number, business) for number in range(len(business.plans))
+            ),
             "measured_unit_economics": economics,
-            "measured_build": _build(found, facts),
+            "measured_build": offers.build(found, facts, business),
             "measured_cash": cash,
-            "measured_returns": valuing.returns(model, lines),
+            "measured_returns": valuing.returns(found),
             "measured_owners": valuing.owners(business),
             "measured_outlook": valuing.outlook(model, business),
-            "workbook": _workbook(model, store),
-            "measured_remarks": first
-            + remarks(
-                found["likely"],
-                economics,
-                cash,
-                record.assumptions,
-                margin=business.minimum_margin or 0.0,
-                floors=_floors(found, facts.units, business),
+            "workbook": _workbook(model, context.store),
+            "measured_remarks": (
+                *first,
+                *remarks(found, business, economics, cash, record.assumptions, units),
             ),
         }
     )
@@ -123,87 +111,12 @@ def _workbook(model: Venture, store: Store) -> str | None:
     return f"business/{WORKBOOK}"
 
 
-def _each(found: Cases, read: Callable[[Case], Quantity | None]) -> ByScenario:
-    return ByScenario(low=read(found["low"]), likely=read(found["likely"]), high=read(found["high"]))
-
-
-def _thousand(each: Quantity) -> Quantity:
-    """The amount for 1,000 requests; its own unit, so that it cannot be added to the amount for one."""
-    return Quantity(each.value * 1000, each.unit.replace("/request", "/kilorequest"))
-
-
-def _costs(found: Cases) -> MachineCosts:
-    return MachineCosts(
-        machine_month=_each(found, lambda case: case.machine_month),
-        capacity=_each(found, lambda case: case.capacity),
-        per_request=_each(found, lambda case: case.per_request),
-        per_thousand=_each(found, lambda case: _thousand(case.per_request)),
-        carbon=_each(found, lambda case: _thousand(case.carbon) if case.carbon else None)
-        if found["likely"].carbon
-        else None,
-    )
-
-
 def _sold(served: Served) -> tuple[Sold, ...]:
     """What a request sells. Where tokens are read and written, the time until the first one written is what reading costs."""
     units = {unit: each for unit, each in served.measured_units.items() if each.value > 0}
     reading = served.measured_stream.reading.value if served.measured_stream is not None else 0.0
     shares = {"input token": reading, "output token": 1.0 - reading} if len(units) > 1 else dict.fromkeys(units, 1.0)
     return tuple(Sold(unit, each, shares[unit]) for unit, each in units.items())
-
-
-def _unit(found: Cases, sold: Sold, business: Business) -> UnitPrice:
-    count, name = costs.lot(sold.unit)
-    margin = business.minimum_margin or 0.0
-
-    def cost(case: Case) -> Quantity:
-        money = case.serving.request * sold.share / (sold.per_request / count)
-        return Quantity(money.value, f"{business.currency}/{name}")
-
-    def floor(case: Case) -> Quantity | None:
-        left = 1 - case.serving.payment_share - margin
-        return cost(case) / left if left > 0 else None
-
-    return UnitPrice(
-        unit=sold.unit, lot=count, per_request=sold.per_request, share=round(sold.share, 6),
-        cost=_each(found, cost), price_floor=_each(found, floor),
-    )  # fmt: skip
-
-
-def _floors(found: Cases, units: tuple[Sold, ...], business: Business) -> dict[str, Quantity]:
-    """The lowest price of each unit in the likely scenario."""
-    floors = {one.unit: _unit(found, one, business).price_floor.likely for one in units}
-    return {unit: floor for unit, floor in floors.items() if floor is not None}
-
-
-def _plan(found: Cases, number: int, business: Business) -> PlanValue:
-    margin = business.minimum_margin or 0.0
-
-    def result(case: Case) -> plans.Result:
-        return plans.value(case.offers[number], case.serving)
-
-    return PlanValue(
-        name=business.plans[number].name,
-        share=business.plans[number].share,
-        usage=_each(found, lambda case: result(case).usage),
-        revenue=_each(found, lambda case: result(case).revenue),
-        machine_cost=_each(found, lambda case: result(case).machine),
-        payment_cost=_each(found, lambda case: result(case).payment),
-        support_cost=_each(found, lambda case: result(case).support),
-        cost=_each(found, lambda case: result(case).cost),
-        gross_margin=_each(found, lambda case: result(case).margin),
-        price_floor=_each(found, lambda case: plans.price_floor(case.offers[number], case.serving, margin=margin)),
-        overage_floor=_each(found, lambda case: plans.overage_floor(case.serving, margin=margin)),
-    )
-
-
-def _build(found: Cases, facts: Facts) -> Build:
-    return Build(
-        machine_time=facts.build_time,
-        machine_cost=_each(found, lambda case: case.build_machine),
-        other=_each(found, lambda case: case.build_other),
-        total=_each(found, lambda case: case.build_machine + case.build_other),
-    )
 
 
 def _measured_on(served: Served) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from modelyard.blueprint.business import Business
 from modelyard.blueprint.ranges import Range
 from modelyard.business.draws import Spread
-from modelyard.business.scenarios import Facts, marks
+from modelyard.business.facts import Facts, marks
 from modelyard.business.sheet import Sheet, Term
 from modelyard.business.venture import Given, Origin
 

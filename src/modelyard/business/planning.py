@@ -7,9 +7,9 @@ from typing import Any
 
 from modelyard.blueprint.business import Business
 from modelyard.business import months, selling
+from modelyard.business.facts import Facts
 from modelyard.business.page import Page
 from modelyard.business.returns import outcome
-from modelyard.business.scenarios import Facts
 from modelyard.business.uncertain import Stress
 from modelyard.business.venture import Venture
 

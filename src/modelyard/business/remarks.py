@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 
-from modelyard.business import plans
+from modelyard.blueprint.business import Business
+from modelyard.blueprint.plans import Plan
+from modelyard.business.offers import overage_floor
 from modelyard.business.rates import Machine, covers
-from modelyard.business.scenarios import Case
-from modelyard.records.valued import SCENARIOS, Assumption, CashByScenario, Remark, UnitEconomics
-from modelyard.units import Quantity
+from modelyard.business.solving import Solved
+from modelyard.records.valued import SCENARIOS, Assumption, CashByScenario, Remark, UnitEconomics, UnitPrice
+from modelyard.units import Quantity, quantity
 
 HEALTHY_RATIO = Quantity(3.0, "")
 """LTV:CAC of at least 3 (Skok)."""
@@ -17,46 +19,49 @@ HEALTHY_PAYBACK = Quantity(12.0, "month")
 
 
 def remarks(
-    case: Case,
+    found: Solved,
+    business: Business,
     economics: UnitEconomics,
     cash: CashByScenario,
     declared: tuple[Assumption, ...],
-    *,
-    margin: float,
-    floors: Mapping[str, Quantity],
+    units: tuple[UnitPrice, ...],
 ) -> tuple[Remark, ...]:
-    """Remarks on the likely scenario, and on the cash of all three.
-
-    `margin`: the gross margin that is demanded, or 0; `floors`: the lowest price of each unit of sale.
-    """
-    found: list[Remark] = []
+    """Remarks on the likely scenario, and on the cash of all three."""
+    told: list[Remark] = []
     if all(one.default for one in declared if one.path != "business.exchange_rate"):  # which has no default
-        found.append(Remark(code="all_assumed"))
-    for offer in case.offers:
-        result = plans.value(offer, case.serving)
-        if result.revenue < result.cost:
-            found.append(Remark(code="plan_below_cost", subject=offer.name, given=result.revenue, wanted=result.cost))
-        floor = plans.overage_floor(case.serving, margin=margin)
-        if offer.overage is not None and floor is not None and offer.overage < floor:
-            found.append(Remark(code="overage_below_cost", subject=offer.name, given=offer.overage, wanted=floor))
-        for each in offer.metered:
-            if each.unit in floors and each.price < floors[each.unit]:
-                subject = f"{offer.name}: {each.unit}"
-                found.append(
-                    Remark(code="unit_below_cost", subject=subject, given=each.price, wanted=floors[each.unit])
-                )
+        told.append(Remark(code="all_assumed"))
+    for plan in business.plans:
+        told += _below_cost(found, business, plan, units)
     ratio, months = economics.ltv_to_cac.likely, economics.payback.likely
     if ratio is not None and ratio < HEALTHY_RATIO:
-        found.append(Remark(code="ltv_to_cac_low", given=ratio, wanted=HEALTHY_RATIO))
+        told.append(Remark(code="ltv_to_cac_low", given=ratio, wanted=HEALTHY_RATIO))
     if months is not None and not months <= HEALTHY_PAYBACK:
-        found.append(Remark(code="payback_slow", given=months, wanted=HEALTHY_PAYBACK))
+        told.append(Remark(code="payback_slow", given=months, wanted=HEALTHY_PAYBACK))
     for scenario in SCENARIOS:
         table = getattr(cash, scenario)
         if table.runway is not None:
-            found.append(Remark(code="cash_runs_out", subject=scenario, given=Quantity(float(table.runway), "month")))
+            told.append(Remark(code="cash_runs_out", subject=scenario, given=Quantity(float(table.runway), "month")))
         if table.break_even_month is None:
-            found.append(Remark(code="never_breaks_even", subject=scenario))
-    return tuple(found)
+            told.append(Remark(code="never_breaks_even", subject=scenario))
+    return tuple(told)
+
+
+def _below_cost(found: Solved, business: Business, plan: Plan, units: tuple[UnitPrice, ...]) -> Iterator[Remark]:
+    """A plan that costs more than it earns; prices of use below their floors."""
+    revenue, cost = found.one("likely", f"{plan.name}: revenue"), found.one("likely", f"{plan.name}: cost")
+    if revenue < cost:
+        yield Remark(code="plan_below_cost", subject=plan.name, given=revenue, wanted=cost)
+    floor = overage_floor(found, "likely", business)
+    if plan.overage is not None and floor is not None:
+        overage = quantity(plan.overage, f"{business.currency}/request")
+        if overage < floor:
+            yield Remark(code="overage_below_cost", subject=plan.name, given=overage, wanted=floor)
+    for one in units:
+        lowest = one.price_floor.likely
+        if one.unit in plan.prices and lowest is not None:
+            price = Quantity(plan.prices[one.unit], lowest.unit)
+            if price < lowest:
+                yield Remark(code="unit_below_cost", subject=f"{plan.name}: {one.unit}", given=price, wanted=lowest)
 
 
 def machine_remarks(machine: Machine, *, cores: int, instructions: str) -> tuple[Remark, ...]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from modelyard.blueprint.plans import Plan
 from modelyard.business import costs
+from modelyard.business.facts import Sold
 from modelyard.business.page import Page
-from modelyard.business.scenarios import Sold
-from modelyard.business.sheet import Sheet, Term, choose, greatest, least, where
+from modelyard.business.sheet import Sheet, Term, choose, greatest, logarithm, normal, where
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ def serving(page: Page) -> Serving:
             "measured.build_time", "h", facts.build_time.to("h"), "measured", "machine time of all stages"
         )
         capacity = sheet.line("capacity of a machine", "request/s", rate * speed * utilisation)
-        request = sheet.line("cost of a request", f"{money}/request", hour / capacity * (1 + overhead))
-        month = sheet.line(
-            "a machine with hosting", f"{money}/month", hour * Sheet.number(730, "h/month") * (1 + overhead)
-        )
+        bare = sheet.line("machine time of a request", f"{money}/request", hour / capacity)
+        request = sheet.line("cost of a request", f"{money}/request", bare * (1 + overhead))
+        machine = sheet.line("a machine", f"{money}/month", hour * Sheet.number(730, "h/month"))
+        month = sheet.line("a machine with hosting", f"{money}/month", machine * (1 + overhead))
         build = sheet.line("cost of the build", money, page.assumed("build_cost") + hour * build_time)
         fee_share, fee_fixed, support = (page.assumed(name) for name in ("payment_share", "payment_fixed", "support"))
         lots = {sold.unit: _lots(page, sold) for sold in facts.units}
@@ -107,11 +107,11 @@ def bought(page: Page, number: int, plan: Plan, using: Serving) -> Bought:
         usage = page.given(f"business.plans.{number}.usage", volume, plan.usage, "assumed", plan.usage.source)
         answered = usage
         if plan.included is not None:
-            included = given("included", volume, plan.included)
+            included, spread = given("included", volume, plan.included), given("usage_spread", "", plan.usage_spread)
+            beyond = sheet.line(f"{plan.name}: requests beyond", volume, _beyond(usage, included, spread))
             if plan.overage is None:
-                answered = least(usage, included)
+                answered = usage - beyond
             else:
-                beyond = sheet.line(f"{plan.name}: requests beyond", volume, greatest(usage - included, 0.0))
                 charged = charged + beyond * given("overage", f"{page.money}/request", plan.overage)
         answered = sheet.line(f"{plan.name}: requests answered", volume, answered)
         for unit, price in plan.prices.items():
@@ -125,6 +125,18 @@ def bought(page: Page, number: int, plan: Plan, using: Serving) -> Bought:
         cost = sheet.line(f"{plan.name}: cost", each, machines + fee + using.support)
         sheet.line(f"{plan.name}: gross margin", "", where(revenue > 0, (revenue - cost) / revenue))
     return Bought(share, answered, revenue, fee, cost)
+
+
+def _beyond(usage: Term, included: Term, spread: Term) -> Term:
+    """Mean of max(0, usage - included) over customers whose usage is lognormal: m Φ(d) - K Φ(d - s), d = (ln(m ÷ K) + s² ÷ 2) ÷ s.
+
+    s² = ln(1 + spread²). The partial expectation of the lognormal distribution, as in Black and Scholes (1973).
+    """
+    alike = greatest(usage - included, 0.0)
+    width = logarithm(1 + spread * spread) ** 0.5
+    far = (logarithm(usage / included) + width * width / 2) / width
+    differ = usage * normal(far) - included * normal(far - width)
+    return choose(spread > 0, choose(included > 0, choose(usage > 0, differ, 0.0), usage), alike)
 
 
 def average(page: Page, plans: list[Bought]) -> Customer:

@@ -157,6 +157,20 @@ def exponential(term: Term) -> Term:
     return _joined("exp", "", term)
 
 
+def logarithm(term: Term) -> Term:
+    """The natural logarithm of a bare number."""
+    if term.unit:
+        raise UnitError(f"logarithms are of numbers without a unit, not of {term.unit!r}")
+    return _joined("ln", "", term)
+
+
+def normal(term: Term) -> Term:
+    """The share of a standard normal distribution that lies below a bare number."""
+    if term.unit:
+        raise UnitError(f"a normal distribution is of numbers without a unit, not of {term.unit!r}")
+    return _joined("normal", "", term)
+
+
 def choose(condition: Term, yes: Term | float, no: Term | float) -> Term:
     """`yes` where the condition holds, else `no`."""
     yes, no = _term(yes), _term(no)
@@ -386,6 +400,12 @@ class _Solving:
                 return np.ceil(inputs[0] - NEARLY)
             case "exp":
                 return np.exp(inputs[0])
+            case "ln":
+                return np.log(inputs[0])
+            case "normal":
+                from scipy.special import ndtr
+
+                return np.asarray(ndtr(inputs[0]))
             case "if":
                 return np.where(inputs[0] != 0, inputs[1], inputs[2])
             case "where":
@@ -468,6 +488,10 @@ def _spelt(term: Term, spelling: _Spelling, month: int | None) -> str:
             return inner(term.inputs[0])
         case "ceil":
             return f"CEILING({inner(term.inputs[0])}-{NEARLY!r},1)"
+        case "ln":
+            return f"LN({inner(term.inputs[0])})"
+        case "normal":
+            return f"NORMSDIST({inner(term.inputs[0])})"
         case "exp":
             return f"EXP({inner(term.inputs[0])})"
         case "if":

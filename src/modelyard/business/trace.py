@@ -14,8 +14,8 @@ from typing import Any
 from modelyard.blueprint.business import Business
 from modelyard.blueprint.ranges import Range
 from modelyard.business.costs import lot
+from modelyard.business.facts import marks
 from modelyard.business.rates import Grid, Machine, Server
-from modelyard.business.scenarios import marks
 from modelyard.records.valued import Assumption, Trace
 
 PLAN_KEYS = {
@@ -23,6 +23,7 @@ PLAN_KEYS = {
     "included": "request/customer/month",
     "overage": "{currency}/request",
     "share": "",
+    "usage_spread": "",
 }
 FIXED_KEYS = {"minimum_machines": "", "starting_customers": "customer", "months": "month", "minimum_margin": ""}
 

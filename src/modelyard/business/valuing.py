@@ -5,7 +5,8 @@ It computes nothing but what no line can say (the first month that…, a rate of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -14,11 +15,11 @@ from modelyard.business import finance, unit_economics
 from modelyard.business.costs import MONTH, NEARLY
 from modelyard.business.draws import Outcome
 from modelyard.business.planning import correlations, key, stresses
+from modelyard.business.solving import Solved, each
 from modelyard.business.uncertain import LEVELS, Uncertain, stressed, uncertain
 from modelyard.business.venture import Venture
 from modelyard.records.valued import (
     SCENARIOS,
-    ByScenario,
     Cash,
     CashByScenario,
     CashColumn,
@@ -36,7 +37,6 @@ from modelyard.records.valued import (
 from modelyard.rows import Array
 from modelyard.units import Quantity
 
-Solved = Mapping[Scenario, Mapping[str, Array]]
 COLUMNS = {
     "customers": "customers", "new_customers": "new customers", "lost_customers": "lost customers", "revenue": "revenue",
     "machines": "machines", "machine_cost": "cost of machines", "payment_cost": "payment fees", "support_cost": "support",
@@ -50,45 +50,24 @@ OUTCOMES = {
 SEED = 0
 
 
-def solved(venture: Venture) -> Solved:
-    """Every line in each scenario."""
-    return {scenario: venture.sheet.solve(venture.values(scenario)) for scenario in SCENARIOS}
-
-
-def _one(venture: Venture, lines: Mapping[str, Array], name: str) -> Quantity | None:
-    """A line of one value; None where it is not there or not finite."""
-    if name not in lines or not np.isfinite(lines[name]):
-        return None
-    return Quantity(float(lines[name]), venture.sheet.lines[name].unit)
-
-
-def _each(read: Callable[[Scenario], Quantity | None]) -> ByScenario:
-    return ByScenario(low=read("low"), likely=read("likely"), high=read("high"))
-
-
-def _line(venture: Venture, found: Solved, name: str) -> ByScenario:
-    return _each(lambda scenario: _one(venture, found[scenario], name))
-
-
 # -- months ----------------------------------------------------------------------------------------------------------------
 
 
-def cash(venture: Venture, found: Solved, business: Business) -> CashByScenario:
+def cash(found: Solved, business: Business) -> CashByScenario:
     """The three cash tables."""
-    return CashByScenario(**{scenario: _table(venture, found[scenario], scenario, business) for scenario in SCENARIOS})
+    return CashByScenario(**{scenario: _table(found, scenario, business.currency) for scenario in SCENARIOS})
 
 
-def _table(venture: Venture, lines: Mapping[str, Array], scenario: Scenario, business: Business) -> Cash:
-    money = business.currency
+def _table(found: Solved, scenario: Scenario, money: str) -> Cash:
     columns = {
         name: CashColumn(
-            unit=venture.sheet.lines[line].unit,
-            values=tuple(round(float(value), 4) for value in np.broadcast_to(lines[line], business.months)),
+            unit=found.venture.sheet.lines[line].unit,
+            values=tuple(round(value, 4) for value in found.months(scenario, line)),
         )
         for name, line in COLUMNS.items()
     }
-    opening, start = float(lines["cash after the build"]), venture.values(scenario)["business.starting_cash"]
-    nets, balances = lines["net"].tolist(), lines["cash"].tolist()
+    opening, start = found.one(scenario, "cash after the build").value, found.values[scenario]["business.starting_cash"]
+    nets, balances = found.months(scenario, "net"), found.months(scenario, "cash")
     last_loss = max((month for month, net in enumerate(nets, 1) if net < 0), default=0)
     every = [opening, *balances]
     lowest = int(np.argmin(every))
@@ -113,68 +92,52 @@ def _runway(every: list[float]) -> int | None:
 # -- a customer, and the money put in --------------------------------------------------------------------------------------
 
 
-def economics(venture: Venture, found: Solved, business: Business) -> UnitEconomics:
+def economics(found: Solved, business: Business) -> UnitEconomics:
     """What an average customer is worth, and what it costs to win one."""
-    money = business.currency
-    each = f"{money}/customer/month"
 
     def cac(scenario: Scenario) -> Quantity:
-        mean = _one(venture, found[scenario], "mean CAC")
-        return mean or Quantity(venture.values(scenario)["business.cac"], f"{money}/customer")
-
-    def cost(scenario: Scenario) -> Quantity:
-        lines = found[scenario]
-        return Quantity(float(lines["revenue of a customer"] - lines["margin of a customer"]), each)
+        if business.channels:
+            return found.one(scenario, "mean CAC")
+        return found.given(scenario, "business.cac")
 
     return UnitEconomics(
-        arpa=_line(venture, found, "revenue of a customer"),
-        cost=_each(cost),
-        gross_margin=_line(venture, found, "gross margin"),
-        churn=_each(lambda scenario: Quantity(venture.values(scenario)["business.churn"], "1/month")),
-        lifetime=_line(venture, found, "lifetime"),
-        ltv=_line(venture, found, "lifetime value"),
-        cac=_each(cac),
-        ltv_to_cac=_line(venture, found, "LTV:CAC"),
-        payback=_line(venture, found, "CAC payback"),
-        break_even_customers=_each(lambda scenario: _break_even(venture, found[scenario], scenario, business)),
+        arpa=found.line("revenue of a customer"),
+        cost=found.line("cost of a customer"),
+        gross_margin=found.line("gross margin"),
+        churn=each(lambda scenario: found.given(scenario, "business.churn")),
+        lifetime=found.line("lifetime"),
+        ltv=found.line("lifetime value"),
+        cac=each(cac),
+        ltv_to_cac=found.line("LTV:CAC"),
+        payback=found.line("CAC payback"),
+        break_even_customers=each(lambda scenario: _break_even(found, scenario, business)),
     )
 
 
-def _break_even(
-    venture: Venture, lines: Mapping[str, Array], scenario: Scenario, business: Business
-) -> Quantity | None:
-    money, values = business.currency, venture.values(scenario)
-
-    def one(name: str) -> Quantity:
-        return Quantity(float(lines[name]), venture.sheet.lines[name].unit)
-
-    usage, capacity = one("requests of a customer"), one("capacity of a machine")
+def _break_even(found: Solved, scenario: Scenario, business: Business) -> Quantity | None:
+    usage, capacity = found.one(scenario, "requests of a customer"), found.one(scenario, "capacity of a machine")
     per_machine = capacity * MONTH / usage if usage.value > NEARLY else Quantity(1e12, "customer")
-    support = Quantity(values["business.support"], f"{money}/customer/month")
-    contribution = one("revenue of a customer") - one("payment fees of a customer") - support
+    fees, support = found.one(scenario, "payment fees of a customer"), found.given(scenario, "business.support")
     return unit_economics.break_even_customers(
-        contribution,
-        Quantity(values["business.people"] + values["business.tools"], f"{money}/month"),
-        one("a machine with hosting"),
+        found.one(scenario, "revenue of a customer") - fees - support,
+        found.given(scenario, "business.people") + found.given(scenario, "business.tools"),
+        found.one(scenario, "a machine with hosting"),
         per_machine=per_machine,
         minimum=business.minimum_machines,
     )
 
 
-def returns(venture: Venture, found: Solved) -> Returns:
+def returns(found: Solved) -> Returns:
     """What the money put in brings."""
 
     def irr(scenario: Scenario) -> Quantity | None:
-        lines = found[scenario]
-        rate = finance.irr([-float(lines["cost of the build"]), *lines["net after tax"].tolist()])
+        flows = [-found.one(scenario, "cost of the build").value, *found.months(scenario, "net after tax")]
+        rate = finance.irr(flows)
         return None if rate is None else Quantity(finance.yearly(rate), "")
 
-    def line(name: str) -> ByScenario:
-        return _line(venture, found, name)
-
     return Returns(
-        npv=line("net present value"), irr=_each(irr), roi=line("return on investment"), money_needed=line("money needed"),
-        burn_multiple=line("burn multiple"), rule_of_40=line("rule of 40"), net_revenue_retention=line("net revenue retention"),
+        npv=found.line("net present value"), irr=each(irr), roi=found.line("return on investment"), money_needed=found.line("money needed"),
+        burn_multiple=found.line("burn multiple"), rule_of_40=found.line("rule of 40"), net_revenue_retention=found.line("net revenue retention"),
     )  # fmt: skip
 
 
@@ -248,7 +211,7 @@ def _stresses(venture: Venture, business: Business) -> tuple[Stressed, ...]:
         every = [float(lines["cash after the build"]), *np.broadcast_to(lines["cash"], business.months).tolist()]
         return Stressed(
             name=name,
-            ltv_to_cac=_one(venture, lines, "LTV:CAC"),
+            ltv_to_cac=Quantity(ratio, "") if math.isfinite(ratio := float(lines["LTV:CAC"])) else None,
             lowest_cash=Quantity(min(every), money),
             cash_at_end=Quantity(every[-1], money),
             runway=_runway(every),

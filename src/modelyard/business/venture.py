@@ -14,7 +14,7 @@ import numpy as np
 
 from modelyard.blueprint.ranges import Range
 from modelyard.business.draws import Spread
-from modelyard.business.scenarios import pick
+from modelyard.business.facts import pick
 from modelyard.business.sheet import Sheet
 from modelyard.records.valued import Scenario
 from modelyard.units import canonical

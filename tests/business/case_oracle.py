@@ -1,8 +1,4 @@
-"""From the blueprint's ranges to one set of quantities a scenario.
-
-`low` takes every assumption at the end that harms the venture, `high` at the one that helps it, `likely` in the middle.
-That all go wrong together is unlikely: the scenarios bound the outcome, they are no quantiles.
-"""
+"""One scenario counted quantity by quantity: what the graph of lines must agree with."""
 
 from __future__ import annotations
 
@@ -10,36 +6,12 @@ from dataclasses import dataclass
 
 from modelyard.blueprint.business import Business
 from modelyard.blueprint.plans import Plan
-from modelyard.blueprint.ranges import Assumed, Range
-from modelyard.business import costs, plans
-from modelyard.business.rates import Grid, Machine, Server
+from modelyard.business import costs
+from modelyard.business.facts import Facts, Sold, marks, pick
+from modelyard.business.rates import Machine
 from modelyard.records.valued import SCENARIOS, Scenario
 from modelyard.units import Quantity, quantity
-
-
-@dataclass(frozen=True, slots=True)
-class Sold:
-    """A unit of sale, as it was measured."""
-
-    unit: str
-    per_request: Quantity
-    """In unit/request."""
-    share: float
-    """Of what a request costs; those of all units sum to 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What was measured and looked up, the same in every scenario."""
-
-    rate: Quantity
-    """Highest rate that one machine sustains inside the latency target, in request/s."""
-    build_time: Quantity
-    """Seconds of machine time of the build."""
-    units: tuple[Sold, ...]
-    machine: Machine
-    server: Server
-    grid: Grid
+from tests.business import plans_oracle as plans
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,27 +40,6 @@ class Case:
     def average(self) -> plans.Result:
         """The average customer."""
         return plans.blend(self.offers, self.serving)
-
-
-def pick(given: Range, scenario: Scenario, unfavourable: str) -> float:
-    """The value a scenario takes of a range.
-
-    >>> pick(Range(low=0.03, likely=0.04, high=0.07), "low", "high")
-    0.07
-    """
-    if scenario == "likely":
-        return given.likely
-    return given.low if (scenario == "low") == (unfavourable == "low") else given.high
-
-
-def marks() -> dict[str, Assumed]:
-    """The `Assumed` annotation of every ranged field of the section."""
-    found = {}
-    for name, field in Business.model_fields.items():
-        for mark in field.metadata:
-            if isinstance(mark, Assumed):
-                found[name] = mark
-    return found
 
 
 def cases(business: Business, facts: Facts) -> dict[Scenario, Case]:
