@@ -16,7 +16,19 @@ from typing import Any
 from benchmarks.harness import RESULTS, Session
 from benchmarks.ratios import table
 
-NAMES = ("mail", "tables", "fraud", "single_row", "package", "serving", "endurance", "nanogpt", "decode", "finetune")
+NAMES = (
+    "mail",
+    "tables",
+    "fraud",
+    "single_row",
+    "package",
+    "serving",
+    "endurance",
+    "nanogpt",
+    "decode",
+    "finetune",
+    "forecast",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from modelyard.report.world import World
 
 TEMPLATES = Path(__file__).parent / "templates"
+BRIEF = "brief.html"
+"""The business case in a few pages."""
+OPTIONAL = ("market", "strategy", "forecast")
+"""Sections of what is there only in some builds."""
 
 
 def run(context: Context) -> Reported:
@@ -30,11 +34,18 @@ def run(context: Context) -> Reported:
     page = render(world)
     path = context.store.path("report.html")
     write_text(path, page)
+    numbers = world.numbers
+    brief = context.store.path(BRIEF)
+    if world["business"]["measured_costs"].there:
+        write_text(brief, render_brief(world))
+    else:
+        brief.unlink(missing_ok=True)
     return Reported(
         path=path.name,
         bytes=Quantity(float(len(page.encode())), "B"),
         language=world.words.language,
-        numbers=world.numbers,
+        numbers=numbers,
+        brief=BRIEF if brief.exists() else None,
         missing=tuple(stage for stage in STAGES if not world[stage].there),
     )
 
@@ -50,6 +61,17 @@ def write(build_folder: Path, *, language: str | None = None) -> Path:
 
 def render(world: World) -> str:
     """The whole page."""
+    return _page(world, [_item(world, name) for name in _order(world)])
+
+
+def render_brief(world: World) -> str:
+    """The business case in a few pages, to print or to send: the verdict, the numbers, market and strategy where there are any."""
+    parts_of = {name: parts.build("report.sections", name).brief(world) for name in _order(world)}
+    named = {name: body for name, body in parts_of.items() if body is not None}
+    return _page(world, [_about(world, name) | {"body": body} for name, body in named.items()], kind="brief")
+
+
+def _page(world: World, items: list[dict[str, Any]], *, kind: str = "") -> str:
     from jinja2 import Environment, FileSystemLoader
     from markupsafe import Markup
 
@@ -61,16 +83,19 @@ def render(world: World) -> str:
         when=world.when,
         style=style,
         words=world.words,
-        items=[_item(world, name) for name in _order()],
+        items=items,
+        kind=kind,
     )
 
 
-def _order() -> list[str]:
-    """The verdict, the stages in their order, the appendix, then sections of strangers."""
+def _order(world: World) -> list[str]:
+    """The verdict, the stages in their order, market, strategy and forecast where the build has them, the appendix, then sections of strangers."""
     from modelyard.report.world import STAGES
 
-    known = ("verdict", *STAGES, "appendix")
-    shelf = parts.names("report.sections")
+    known = ("verdict", *STAGES, *OPTIONAL, "appendix")
+    there = {"forecast": world["forecast"], **{name: world["business"][f"measured_{name}"] for name in OPTIONAL[:2]}}
+    left_out = {name for name in OPTIONAL if not there[name].there}
+    shelf = [name for name in parts.names("report.sections") if name not in left_out]
     return [name for name in known if name in shelf] + [name for name in shelf if name not in known]
 
 
@@ -79,6 +104,12 @@ def _item(world: World, name: str) -> dict[str, Any]:
     from modelyard.report.world import STAGES
 
     absent = name in STAGES and not world[name].there
+    return _about(world, name) | {
+        "body": _absent(world, name) if absent else parts.build("report.sections", name).render(world)
+    }
+
+
+def _about(world: World, name: str) -> dict[str, Any]:
     light = world.light(name)
     return {
         "name": name,
@@ -87,7 +118,6 @@ def _item(world: World, name: str) -> dict[str, Any]:
         "heading": name != "verdict",
         "light": light,
         "said": world.words.plain(f"light.{light}") if light else "",
-        "body": _absent(world, name) if absent else parts.build("report.sections", name).render(world),
     }
 
 

@@ -42,7 +42,7 @@ class World:
     def open(cls, folder: Path, language: str | None = None) -> World:
         """Read a build folder; the language is the blueprint's unless one is given."""
         documents: dict[str, Any] = {}
-        for name in (*(f"{stage}.json" for stage in STAGES), "decisions.json"):
+        for name in (*(f"{stage}.json" for stage in STAGES), "decisions.json", "forecast.json"):
             if (folder / name).is_file():
                 documents[name] = read_json(folder / name)
         if (folder / BLUEPRINT).is_file():
@@ -189,7 +189,7 @@ class World:
         """`bad` where a gate failed, `good` where the stage was run, an empty text where it was not; the verdict's is that of all."""
         if stage == "verdict":
             return "bad" if self.failed() else "good" if all(self[each].there for each in STAGES) else ""
-        if not self[stage].there:
+        if not self[stage].there or stage == "forecast":
             return ""
         return "bad" if self.failed(stage) else "good"
 

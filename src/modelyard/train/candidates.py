@@ -185,7 +185,7 @@ def _run_folds(
     """The jobs of every fold, or why there are none."""
     context, optional = world.context, options.get("optional", False)
     done: list[Job] = []
-    skipped = _unfit(part, specs[0], world, optional=optional)
+    skipped = unfit(part, specs[0], world, optional=optional)
     for fold, spec in enumerate(specs):
         share = 0.0
         if not skipped and not jobs.done(spec, context.store.folder):
@@ -194,7 +194,7 @@ def _run_folds(
         if skipped:
             break
         try:
-            done.append(jobs.execute(spec, _work(world, fold, share), context.store.folder))
+            done.append(jobs.execute(spec, work_of(world, fold, share), context.store.folder))
         except (MissingExtra, MissingLibrary, MissingDownload) as error:
             if not optional:
                 raise
@@ -218,12 +218,12 @@ def _final(world: World, specs: list[jobs.JobSpec], done: list[Job], learns: str
     ):
         return specs
     everything = np.sort(np.concatenate([world.folds[0].train, world.folds[0].validation]))
-    work = replace(_work(world, 0, 0.0), train=world.rows.take(everything), train_target=world.target[everything])
+    work = replace(work_of(world, 0, 0.0), train=world.rows.take(everything), train_target=world.target[everything])
     done.append(jobs.refit(again, specs[0], work, context.store.folder))
     return [again]
 
 
-def _unfit(part: Any, spec: jobs.JobSpec, world: World, *, optional: bool) -> str:
+def unfit(part: Any, spec: jobs.JobSpec, world: World, *, optional: bool) -> str:
     """Why a candidate cannot serve this task at all, or nothing; MissingExtra where it was asked for and lacks one."""
     if not {world.state.task, world.task.like} & set(part.tasks):
         return f"{spec.model} does not serve {world.state.task}"
@@ -263,7 +263,7 @@ def _too_late(world: World, spec: jobs.JobSpec, done: list[Job], folds: int) -> 
     return "the training budget is used up (raise train.budget)"
 
 
-def _work(world: World, fold: int, seconds: float) -> jobs.Work:
+def work_of(world: World, fold: int, seconds: float) -> jobs.Work:
     context, inside, outside = world.context, world.folds[fold].train, world.folds[fold].validation
 
     def measure(scores: Array, target: Array) -> float:

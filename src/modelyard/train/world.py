@@ -105,7 +105,7 @@ def look(context: Context, started: float) -> tuple[World, list[Derived]]:
     state = task.fit(frames[0][prepared.target].to_numpy(), prepared.target, inputs, blueprint.evaluate.positive)
     derived: list[Derived] = []
     total = frames[0].height + frames[1].height
-    usual, reason = _folds(prepared, by, total, blueprint.size)
+    usual, reason = usual_folds(prepared, by, total, blueprint.size)
     count = blueprint.train.folds or usual
     name = blueprint.train.metric or task.metrics[0]
     rarer = task.fit(frames[0][prepared.target].to_numpy(), prepared.target, inputs, None).positive
@@ -138,7 +138,7 @@ def _costs(frame: polars.DataFrame, prepared: Prepared, blueprint: Blueprint) ->
     return tuple(cost_of(frame, types, cost, f"evaluate.costs.{name}") for name, cost in named)
 
 
-def _folds(prepared: Prepared, by: str, rows: int, size: str) -> tuple[int, str]:
+def usual_folds(prepared: Prepared, by: str, rows: int, size: str) -> tuple[int, str]:
     if "validation" in prepared.given:
         return 1, "the validation rows were given"
     read = prepared.task.partition("-")[0]
