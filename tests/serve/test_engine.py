@@ -107,8 +107,9 @@ def test_who_waits_is_answered_together_within_the_time_of_a_batch() -> None:
     assert sum(model.batches) == 30 and max(model.batches) <= 25
 
 
-def test_warming_makes_the_largest_batch_that_will_come() -> None:
-    """Of memory the model then holds what it will ever hold, however long the texts are that customers send."""
+@pytest.mark.parametrize("faster", [1.0, 5.0])
+def test_warming_makes_the_largest_batch_that_will_come(faster: float) -> None:
+    """Of memory the model then holds what it will ever hold, however long the texts are that customers send, and however fast it becomes."""
 
     class Reader(Sleeper):
         """Takes a millisecond for ten tokens of what it reads."""
@@ -122,11 +123,11 @@ def test_warming_makes_the_largest_batch_that_will_come() -> None:
 
         def answer(self, rows: Rows) -> list[dict[str, Any]]:
             self.read.append(sum(min(len(text) / 4 + 1, self.longest) for text in rows["note"]))
-            time.sleep(self.read[-1] / 10_000)
+            time.sleep(self.read[-1] / 10_000 / (1.0 if len(self.read) <= 8 else faster))
             return super().answer(rows)
 
     async def test(engine: Engine) -> None:
-        texts = ["word " * count for count in (1, 3, 10, 30, 300)] * 20
+        texts = ["word " * count for count in (1, 3, 10, 30, 300)] * (60 if faster == 1 else 300)
         asked = [from_records([{**ROW, "note": text}], engine._predictor.state.inputs) for text in texts]
         await asyncio.gather(*(engine.answer(one, later=True) for one in asked))
 

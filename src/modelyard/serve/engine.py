@@ -45,6 +45,8 @@ TOGETHER = 8
 """Rows of one more prediction while warming, from which the cost of a further row is first known."""
 BATCH = 0.1
 """Seconds of a batch where no latency target is known."""
+ROOM = 1.5
+"""The largest batch over what the pace says when warming: a machine that was disturbed then is soon faster."""
 TURNS = 4
 """Turns that fill a batch."""
 
@@ -117,6 +119,8 @@ class Engine:
         """Seconds of a batch, where no row alone takes longer."""
         self._largest = 1.0
         """Work of the largest row that came."""
+        self._filled = math.inf
+        """Work of the batch that was made for warming: the largest there will be."""
         self._warm = False
         self._waiting = 0
         self._beside = False
@@ -140,11 +144,15 @@ class Engine:
         self._warm = True
 
     def _fill(self, rows: Rows) -> None:
-        """One batch of the longest texts, as large as any will be: what it allocates is all that the model ever holds."""
+        """One batch of the longest texts, as large as any will be: what it allocates is all that the model ever holds.
+
+        It has room above what the pace says now, which changes with the load; no later batch has more work.
+        """
         long = lengthened(rows.take(slice(1)), self._predictor.state.inputs, longest=self._longest)
         (size,) = self._sizes(long)
         self._pace.learn(size, self.thread.submit(self._timed, long).result())
-        count = min(math.ceil(self._pace.budget(self._batch) / size), MOST_ROWS) if self._pace.each else 1
+        count = min(math.ceil(ROOM * self._pace.budget(self._batch) / size), MOST_ROWS) if self._pace.each else 1
+        self._filled = size * count
         if count > 1:
             seconds = self.thread.submit(self._timed, long.take(np.zeros(count, dtype=np.intp))).result()
             self._pace.learn(size * count, seconds)
@@ -227,7 +235,7 @@ class Engine:
         """Work of a batch, and of a turn in it."""
         if self._writes:
             return self._largest, self._largest
-        budget = min(self._pace.budget(self._batch), MOST_ROWS * self._largest)
+        budget = min(self._pace.budget(self._batch), MOST_ROWS * self._largest, self._filled)
         # a turn far smaller than a row would have to come round for long before the row is paid for
         return budget, max(budget / TURNS, self._largest / MOST_ROWS)
 
