@@ -148,8 +148,9 @@ def test_pages_name_no_machine() -> None:
         assert found == [], page
 
 
-def test_recipes_are_in_the_table() -> None:
-    recipes = {file.parent.name for file in ROOT.glob("recipes/*/blueprint.yaml")}
+def test_recipes_are_in_the_readme() -> None:
+    recipes = {file.parent.name for file in ROOT.glob("recipes/*/README.md")}
+    assert {file.parent.name for file in ROOT.glob("recipes/*/blueprint.yaml")} <= recipes
     for page in READMES:
         named = re.findall(r"\(recipes/([\w-]+)/README.md\)", page.read_text(encoding="utf-8"))
         assert sorted(named) == sorted(recipes), "each once"

@@ -29,6 +29,15 @@ app = typer.Typer(
 BLUEPRINT = Annotated[Path, typer.Argument(help="A blueprint file, or the folder that holds blueprint.yaml.")]
 OUT = Annotated[Path | None, typer.Option("-o", "--out", help="The build folder (default: builds/NAME).")]
 
+RATES = Annotated[
+    Path | None,
+    typer.Option(
+        "--rates",
+        metavar="FILE",
+        help="A price table of machines, in the place of business.rates (docs/business.md has its keys).",
+    ),
+]
+
 
 def main() -> None:
     """Run the command line; every error of ours becomes a message and an exit code."""
@@ -72,6 +81,26 @@ def check(blueprint: BLUEPRINT = Path("blueprint.yaml")) -> None:
 
 
 @app.command()
+def forecast(
+    blueprint: BLUEPRINT = Path("blueprint.yaml"),
+    out: OUT = None,
+    score: Annotated[
+        bool, typer.Option("--score", help="Print how wrong the forecasts of this machine's builds were, and stop.")
+    ] = False,
+    rates: RATES = None,
+) -> None:
+    """Say what a build will take and give, before anything is spent: time, memory, disk, cost, energy, carbon, quality.
+
+    It tries the blueprint on a few rows, for at most a tenth of the time that it predicts, and writes forecast.json into the build.
+    """
+    from modelyard.blueprint import Blueprint
+    from modelyard.forecast import commands
+
+    for line in commands.scores() if score else commands.told(_with_rates(Blueprint.load(blueprint), rates), out):
+        typer.echo(line)
+
+
+@app.command()
 def run(
     blueprint: BLUEPRINT = Path("blueprint.yaml"),
     out: OUT = None,
@@ -79,6 +108,11 @@ def run(
     only: Annotated[str | None, typer.Option(help="Run this stage alone, again.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Go on past failed gates; the report says so.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors and the result.")] = False,
+    forecast: Annotated[
+        bool,
+        typer.Option("--forecast/--no-forecast", help="Whether a new build is forecast first (see `yard forecast`)."),
+    ] = True,
+    rates: RATES = None,
 ) -> None:
     """Run every stage that is stale: prepare, train, evaluate, audit, compress, package, serve, business, report.
 
@@ -86,21 +120,48 @@ def run(
     """
     from modelyard.blueprint import Blueprint
 
-    _run(Blueprint.load(blueprint), out, to=to, only=only, force=force, quiet=quiet)
+    found = _with_rates(Blueprint.load(blueprint), rates)
+    if forecast and not quiet:
+        from modelyard.forecast import commands
+
+        folder = out or Path("builds") / found.name
+        if commands.due(found, folder, to=to, only=only):
+            commands.before(blueprint, folder, rates=rates, say=typer.echo)
+    _run(found, out, to=to, only=only, force=force, quiet=quiet)
+
+
+def _with_rates(blueprint: Any, file: Path | None) -> Any:
+    from modelyard.blueprint.reading import with_rates
+
+    return blueprint if file is None else with_rates(blueprint, file)
 
 
 def _run(blueprint: Any, out: Path | None, *, to: str | None, only: str | None, force: bool, quiet: bool) -> None:
     from modelyard.context import Silence
     from modelyard.run import run as engine
 
-    build = engine(blueprint, out, to=to, only=only, force=force, progress=Silence() if quiet else Screen())
+    try:
+        build = engine(blueprint, out, to=to, only=only, force=force, progress=Silence() if quiet else Screen())
+    finally:
+        _judged(out or Path("builds") / blueprint.name)
     failed = len(build.failed)
     forced = f" Forced past {failed} failed gate{'s' * (failed > 1)}." if force and failed else ""
     typer.echo(f"build: {build.folder}{forced}")
     if build.report.exists():
         typer.echo(f"report: {build.report}")
+        brief = build.report.with_name("brief.html")
+        if brief.exists():
+            typer.echo(f"brief:  {brief}  (the business case in a few pages, to print)")
     if build.package.exists() and to in (None, "serve", "business", "report"):
         typer.echo(f"serve it: yard serve {build.package}{' --force' * bool(failed)}")
+
+
+def _judged(folder: Path) -> None:
+    """A build that was forecast and has ended, also at a failed gate, is set beside its forecast (`yard forecast --score`)."""
+    if (folder / "forecast.json").exists() and (folder / "report.json").exists():
+        from modelyard.forecast import scoring
+
+        scoring.note(folder)
 
 
 def _stage_command(name: str, sentence: str) -> Callable[..., None]:
@@ -141,22 +202,53 @@ def business(
             help="Answer at once, from what was measured: churn=0.03, plans.starter.price=19, cac=+20%, prices=x0.8. Nothing is run or written.",
         ),
     ] = None,
+    rates: RATES = None,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(
+            "--ledger",
+            metavar="STATE",
+            help="Set what was assumed beside what this state folder's ledger says of a month. Nothing is run or written.",
+        ),
+    ] = None,
+    database: Annotated[
+        str | None, typer.Option("--database", help="The same from sqlite:///FILE or postgresql://...")
+    ] = None,
+    month: Annotated[
+        str | None,
+        typer.Option("--month", help="The ledger's month, such as 2026-10 (default: the last one that is over)."),
+    ] = None,
 ) -> None:
     """Price the service from what was measured: costs, plans, months of cash, what may happen. Runs what is stale up to `business`.
 
     With --what-if the finished build answers for other assumptions: keys of the blueprint's business section, `prices` and `machines` as
-    factors on all prices and on the machine's, `rate` for the measured rate.
+    factors on all prices and on the machine's, `rate` for the measured rate. With --ledger it says how the assumptions hold.
     """
     from modelyard.blueprint import Blueprint
 
-    loaded = Blueprint.load(blueprint)
-    if what_if is None:
+    loaded = _with_rates(Blueprint.load(blueprint), rates)
+    if what_if is None and ledger is None and database is None:
         _run(loaded, out, to="business", only=None, force=force, quiet=False)
-    else:
+        return
+    from modelyard.run import finished
+
+    if what_if is not None:
         from modelyard.business.what_if import answer
-        from modelyard.run import finished
 
         typer.echo(answer(finished(loaded, out), what_if))
+    if ledger is not None or database is not None:
+        typer.echo(_observed(finished(loaded, out), ledger, database, month))
+
+
+def _observed(context: Any, ledger: Path | None, database: str | None, month: str | None) -> str:
+    from modelyard.accounts.commands import opened
+    from modelyard.accounts.observing import last_month, seen
+    from modelyard.business.observed import told
+
+    currency = context.blueprint.business.currency
+    with opened(ledger, database) as found, found.read() as held:
+        there = seen(held, month or last_month(held, currency), currency)
+    return told(context, there)
 
 
 @app.command()

@@ -70,7 +70,7 @@ STAGES = (
     Stage("package", "packaged:Packaged", ("prepare", "train", "evaluate", "audit", "compress"), ("name", "package", "serve", "data.missing"),
           (".",), ("package/hashes.json",)),  # the package carries a wheel of all our code
     Stage("serve", "served:Served", ("prepare", "package"), ("serve", "size", "train.seed"), ("serve", "packages.py", *_MODELS)),
-    Stage("business", "valued:Valued", ("prepare", "train", "evaluate", "audit", "compress", "package", "serve"), ("business",), ("business",), clocks=True),
+    Stage("business", "valued:Valued", ("prepare", "train", "evaluate", "audit", "compress", "package", "serve"), ("business", "market", "strategy"), ("business",), clocks=True),
     Stage("report", "reported:Reported", ("prepare", "train", "evaluate", "audit", "compress", "package", "serve", "business"), ("report",),
           ("report",), ("report.html",), clocks=True),
 )  # fmt: skip
@@ -243,10 +243,21 @@ class _Engine:
         inputs["versions"] = fingerprint(versions())
         if strangers := parts.strangers_hash():
             inputs["plug_ins"] = strangers
+        forecast = context.store.path("forecast.json")
+        if stage.name == "business" and context.blueprint.strategy is not None and forecast.exists():
+            inputs["forecast.json"] = hash_file(forecast)  # the strategy's machine time is counted by it
+        if stage.name == "business":
+            business, folder = context.blueprint.business, context.blueprint.folder
+            named = {"rates": business.rates, "survey": business.survey.file if business.survey else None}
+            inputs |= {
+                name: hash_file(folder / file) for name, file in named.items() if file and (folder / file).exists()
+            }
         if stage.name == "package":
             inputs["force"] = str(context.force)
         if stage.name == "prepare":
             inputs["data"] = self._data()
+        if stage.name == "report" and (told := context.store.path("forecast.json")).exists():
+            inputs["forecast.json"] = hash_file(told)
         if stage.name == "train" and (files := self._files()):
             inputs["files"] = files
         return fingerprint(inputs), inputs

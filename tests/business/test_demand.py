@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelyard.business.demand import WEEKS, Choice, Variant, Week, fixed, following, front, price_of_a_point
+from modelyard.business.demand import WEEKS, Variant, Week, break_even, fixed, following, front, price_of_a_point
 
 FLAT = Week.of([1] * 24, [1] * 7)
 NOON = Week.of([0] * 12 + [1] + [0] * 11, [1] * 7)
@@ -52,10 +52,13 @@ def test_no_demand(wrong: tuple[float, float, float, int]) -> None:
 
 
 def test_buying_against_building() -> None:
-    found = Choice(own_fixed=100.0, own_each=0.001, bought_each=0.002)
-    assert found.break_even == pytest.approx(100_000)
-    assert found.cheaper(99_000) == "bought" and found.cheaper(101_000) == "own"
-    assert Choice(100.0, 0.002, 0.001).break_even is None
+    assert break_even(100.0, 60_000.0, 0.002) == pytest.approx(50_000)
+    assert (
+        break_even(100.0, 40_000.0, 0.002) is None
+    )  # each further machine costs 100 for 40,000 requests, which are 80 there
+    for wrong in ((-1.0, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.0, 0.0)):
+        with pytest.raises(ValueError):
+            break_even(*wrong)
 
 
 def test_the_front_by_hand() -> None:

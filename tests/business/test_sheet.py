@@ -17,7 +17,6 @@ from modelyard.business.sheet import (  # fmt: skip
     cohorts,
     depends,
     exponential,
-    formula,
     greatest,
     last,
     least,
@@ -26,6 +25,7 @@ from modelyard.business.sheet import (  # fmt: skip
     where,
     whole,
 )
+from modelyard.business.spelling import formula
 from modelyard.errors import UnitError
 
 

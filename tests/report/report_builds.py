@@ -8,7 +8,9 @@ from typing import Any
 
 from modelyard.blueprint.business import Business
 from modelyard.business import planning, valuing
+from modelyard.business.running import running
 from modelyard.business.solving import Solved
+from modelyard.business.venture import Venture
 from modelyard.models._contract import Work
 from modelyard.records._base import Derived, Estimate, Gate, Run, machine, versions
 from modelyard.records.audited import Audited, Finding
@@ -16,6 +18,7 @@ from modelyard.records.compressed import Compressed, Variant
 from modelyard.records.evaluated import Compared, Confusion, Evaluated, Mistake, Money, Slice
 from modelyard.records.packaged import Packaged
 from modelyard.records.prepared import CleaningStep, ColumnCard, Prepared, SplitCard, Suspect
+from modelyard.records.running import Meter, Running, Surveyed, Willing
 from modelyard.records.served import Latency, Level, Refusal, Served
 from modelyard.records.trained import Candidate, Epoch, Job, Trained
 from modelyard.records.valued import (
@@ -299,6 +302,39 @@ def _three(likely: float, unit: str, low: float = 0.8, high: float = 1.3) -> ByS
     )
 
 
+def running_of(model: Venture, venturing: Business) -> Running:
+    """Everything that the running part of the record can hold."""
+    variants = tuple(
+        Variant(name=name, status="measured", metric=metric, timings={"row_p95": p95, "rows_per_second": rate})
+        for name, metric, p95, rate in (
+            ("int8", 0.95, 0.002, 900.0),
+            ("fp32", 0.97, 0.004, 300.0),
+            ("slow", 0.96, 0.006, 200.0),
+        )
+    )
+    record = Compressed(
+        metric="f1_macro", greater_is_better=True, rows=100, rows_seen_in_training=False, trained_metric=0.97, trained_bytes=Quantity(1.0, "B"),
+        chosen="int8", artifact="artifact", size_ratio=1.0, variants=variants,
+    )  # fmt: skip
+    found = running(
+        Solved.of(model), venturing, facts(), {"compress": record}, folder=Path(), cores=2, instructions="avx2"
+    )
+
+    def a_month(price: float) -> Quantity:
+        return quantity(price, "USD/customer/month")
+
+    meter = Meter(
+        persons=40, cheapest=a_month(9), dearest=a_month(31), optimal=a_month(17), indifferent=a_month(21), prices=(5.0, 20.0, 40.0),
+        too_cheap=(1.0, 0.2, 0.0), cheap=(1.0, 0.6, 0.1), expensive=(0.0, 0.5, 1.0), too_expensive=(0.0, 0.1, 0.9),
+    )  # fmt: skip
+    willing = Willing(
+        persons=40, prices=(10.0, 20.0, 30.0), buying=(0.8, 0.6, 0.2), revenue_price=a_month(20), margin_price=a_month(20), low=a_month(20), high=a_month(30),
+    )  # fmt: skip
+    return found.model_copy(
+        update={"survey": Surveyed(source="a mail to <everybody>", date="2026-10-01", meter=meter, willing=willing)}
+    )
+
+
 def valued() -> Valued:
     def cash(growth: float) -> Cash:
         values = tuple(150000.0 - 6500 * month + growth * month**2 for month in range(1, 37))
@@ -326,6 +362,10 @@ def valued() -> Valued:
             "rounds": ({"name": "seed", "month": 6, "raised": 1e5, "pre_money": 1e6, "pool": 0.1},),
             "draws": 1000,
             "stresses": ({"name": "a flood", "factors": {"people": 1.5}},),
+            "alternatives": (
+                {"name": "an <API>", "price": 0.4, "source": "its page", "date": "2026-11-01"},
+                {"name": "by tokens", "price": 3, "unit": "word", "source": "its page", "date": "2026-11-01"},
+            ),
         }
     )
     model = planning.venture(venturing, facts())
@@ -346,7 +386,7 @@ def valued() -> Valued:
         ),
         measured_build=Build(machine_time=quantity("361 s"), machine_cost=_three(0.0101, "USD"), other=_three(5000, "USD"), total=_three(5000.01, "USD")),
         measured_cash=CashByScenario(low=cash(40), likely=cash(150), high=cash(260)),
-        measured_returns=valuing.returns(Solved.of(model)), measured_owners=valuing.owners(venturing), measured_outlook=valuing.outlook(model, venturing),
+        measured_returns=valuing.returns(Solved.of(model)), measured_running=running_of(model, venturing), measured_owners=valuing.owners(venturing), measured_outlook=valuing.outlook(model, venturing),
         workbook="business/venture.xlsx",
         measured_remarks=(Remark(code="all_assumed"), Remark(code="cash_runs_out", subject="low", given=quantity("31 month"))),
         trace={"measured_costs.per_request": Trace(kind="computed", formula="machine price ÷ (rate × speed × utilisation)", source="definition", inputs=("rates.machine_price",))}, run=ran(0.2),

@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 import report_builds as builds
 
+from modelyard.blueprint import Blueprint
+from modelyard.context import Context
 from modelyard.errors import UserError
-from modelyard.report import render, write
+from modelyard.report import render, render_brief, run, write
 from modelyard.report.traced import resolve
 from modelyard.report.world import STAGES, World
+from modelyard.store import Store
 from tests.report_laws import Node, faults_of, free_numbers, parse, traced
 
 
@@ -240,3 +243,25 @@ def test_what_is_wrong_with_a_gradient_is_said(reason: str, language: str, tmp_p
     assert any(sound in node.text for node in tree.walk() if node.name == "p") == (not reason)
     plot = world.words.plain("train.gradient_depth")
     assert [node for node in tree.walk() if node.name == "svg" and node.attributes.get("aria-label") == plot]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_print_view_is_short_and_under_the_same_laws(tmp_path: Path, language: str) -> None:
+    world = World.open(builds.make(tmp_path), language)
+    text, whole = render_brief(world), render(world)
+    tree = parse(text)
+    assert free_numbers(tree, world) == [] and faults_of(tree, world) == []
+    assert len(text) < 0.7 * len(whole) and "<script" not in text and "<b>" not in text
+    sections = [node.attributes["id"] for node in tree.walk() if "stage" in node.classes]
+    assert sections == ["verdict", "business"]
+    body = next(node for node in tree.walk() if node.name == "body")
+    assert "brief" in body.classes
+
+
+def test_the_report_stage_writes_both(tmp_path: Path) -> None:
+    folder = builds.make(tmp_path)
+    blueprint = Blueprint.parse("name: mail-spam\ndata: {source: rows.csv, target: label}\n")
+    record = run(Context(blueprint, Store(folder)))
+    assert record.brief == "brief.html" and (folder / "brief.html").exists() and (folder / "report.html").exists()
+    (folder / "business.json").unlink()
+    assert run(Context(blueprint, Store(folder))).brief is None and not (folder / "brief.html").exists()

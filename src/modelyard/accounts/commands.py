@@ -50,7 +50,8 @@ def mount(app: typer.Typer) -> None:
 
 
 @contextmanager
-def _open(state: Path | None, database: str | None, *, create: bool = False) -> Iterator[Database]:
+def opened(state: Path | None, database: str | None, *, create: bool = False) -> Iterator[Database]:
+    """The database of a state folder, or the one named."""
     from modelyard.accounts.database import open_database
     from modelyard.accounts.state import State
 
@@ -95,7 +96,7 @@ def add_customer(
     from modelyard.accounts import customers as people
     from modelyard.accounts import plans
 
-    with _open(state, database, create=True) as found, found.write() as held:
+    with opened(state, database, create=True) as found, found.write() as held:
         digest = plans.find_plan(held, plan) if plan else None
         paid = plans.all_plans(held)[digest].currency if digest else "USD"
         new = people.add_customer(held, name, currency=currency or paid, id=id)
@@ -111,7 +112,7 @@ def list_customers(state: STATE = None, database: DATABASE = None) -> None:
     from modelyard.accounts import plans
     from modelyard.accounts.times import month_of
 
-    with _open(state, database) as found, found.read() as held:
+    with opened(state, database) as found, found.read() as held:
         for each in people.all_customers(held):
             sold = plans.subscription(held, each.id, month_of(held.now))
             end = f"closed {_day(each.closed)}" if each.closed is not None else ""
@@ -130,7 +131,7 @@ def change_plan(
     """Give a customer a plan: the first holds at once, a later one from the next month."""
     from modelyard.accounts import plans
 
-    with _open(state, database) as found, found.write() as held:
+    with opened(state, database) as found, found.write() as held:
         month = plans.subscribe(held, customer, plans.find_plan(held, plan))
     typer.echo(f"{customer}: {plan} from {month}")
 
@@ -142,7 +143,7 @@ def rename(
     """Change the name that stands on invoices."""
     from modelyard.accounts import customers as people
 
-    with _open(state, database) as found, found.write() as held:
+    with opened(state, database) as found, found.write() as held:
         people.rename(held, customer, name)
 
 
@@ -151,7 +152,7 @@ def close(customer: CUSTOMER, state: STATE = None, database: DATABASE = None) ->
     """Revoke all keys of a customer at once; this month is still invoiced."""
     from modelyard.accounts import customers as people
 
-    with _open(state, database) as found, found.write() as held:
+    with opened(state, database) as found, found.write() as held:
         people.close(held, customer)
     typer.echo(f"{customer} is closed")
 
@@ -165,7 +166,7 @@ def list_plans(
     """List the plans that are sold; with --add, keep those of a blueprint first. A kept plan never changes."""
     from modelyard.accounts import plans
 
-    with _open(state, database, create=add is not None) as found:
+    with opened(state, database, create=add is not None) as found:
         if add is not None:
             from modelyard.blueprint import Blueprint
 
@@ -195,7 +196,7 @@ def issue(
     """Issue a key. It is shown now and never again: only its hash is kept."""
     from modelyard.accounts import keys as access
 
-    with _open(state, database) as found, found.write() as held:
+    with opened(state, database) as found, found.write() as held:
         expires = None if days is None else held.now + days * DAYS
         _, text = access.issue(held, customer, label=label, scopes=scope or access.SCOPES, expires=expires)
     typer.echo(text)
@@ -206,7 +207,7 @@ def list_keys(customer: CUSTOMER, state: STATE = None, database: DATABASE = None
     """List a customer's keys, without their secrets."""
     from modelyard.accounts import keys as access
 
-    with _open(state, database) as found, found.read() as held:
+    with opened(state, database) as found, found.read() as held:
         for key in access.keys_of(held, customer):
             now = key.refusal(held.now) or "works"
             typer.echo(
@@ -224,7 +225,7 @@ def rotate(
     """Issue a successor, shown once; the old key expires after a day."""
     from modelyard.accounts import keys as access
 
-    with _open(state, database) as found, found.write() as held:
+    with opened(state, database) as found, found.write() as held:
         _, text = access.rotate(held, _id(key), grace=hours * DAYS // 24)
     typer.echo(text)
 
@@ -238,7 +239,7 @@ def revoke(
     """Refuse a key from now on."""
     from modelyard.accounts import keys as access
 
-    with _open(state, database) as found, found.write() as held:
+    with opened(state, database) as found, found.write() as held:
         gone = access.revoke(held, _id(key))
     typer.echo(f"{gone.shown} is revoked")
 
@@ -254,7 +255,7 @@ def usage(customer: CUSTOMER, month: MONTH = None, state: STATE = None, database
     from modelyard.accounts import ledger as book
     from modelyard.accounts.times import check_month, month_of
 
-    with _open(state, database) as found, found.read() as held:
+    with opened(state, database) as found, found.read() as held:
         people.customer(held, customer)
         chosen = check_month(month) if month else month_of(held.now)
         for tariff, units in book.usage(held, customer, chosen).items():
@@ -277,7 +278,7 @@ def invoice(
 
     if language not in invoices.WORDS:
         raise UserError(f"no language {language!r}. Allowed: {', '.join(invoices.WORDS)}")
-    with _open(state, database) as found, found.read() as held:
+    with opened(state, database) as found, found.read() as held:
         made = invoices.invoice(held, customer, month)
     if format == "pdf":
         if out is None:
@@ -309,7 +310,7 @@ def verify(
     from modelyard.units import counted
 
     before = None if heads is None else _heads(heads)
-    with _open(state, database) as found:
+    with opened(state, database) as found:
         result = verifying.verify(found, heads_before=before)
     for writer, (number, digest) in result.heads.items():
         typer.echo(f"head {writer} {number} {digest}")
@@ -345,7 +346,7 @@ def credit(
     """Take units off what a customer used: an entry of the ledger with its reason."""
     from modelyard.accounts import ledger as book
 
-    with _open(state, database) as found, _writing(found) as (held, writer):
+    with opened(state, database) as found, _writing(found) as (held, writer):
         book.correct(held, writer, customer, unit=unit, amount=-amount, reason=reason, month=month, tariff=tariff)
     typer.echo(f"{customer}: {amount} of {unit!r} taken off")
 
@@ -362,7 +363,7 @@ def export(
     from modelyard.accounts.events import events
     from modelyard.accounts.times import check_month
 
-    with _open(state, database) as found, found.read() as held:
+    with opened(state, database) as found, found.read() as held:
         if customer is not None:
             find(held, customer)
         for line in events(held, customer=customer, month=check_month(month) if month else None):

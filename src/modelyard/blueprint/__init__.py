@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, PrivateAttr
 
 from modelyard.blueprint.business import Business
+from modelyard.blueprint.market import Market
 from modelyard.blueprint.sections import (
     Audit,
     Clean,
@@ -30,12 +31,13 @@ from modelyard.blueprint.sections import (
     Split,
     Train,
 )
+from modelyard.blueprint.strategy import Strategy
 from modelyard.frozen import Frozen
 from modelyard.sampling import Generate
 
 __all__ = [
-    "Audit", "Blueprint", "Business", "Clean", "ColumnType", "Compress", "Costs", "Data", "Evaluate", "Generate", "Package", "Prepare",
-    "Report", "Serve", "Size", "Split", "Train",
+    "Audit", "Blueprint", "Business", "Clean", "ColumnType", "Compress", "Costs", "Data", "Evaluate", "Generate", "Market", "Package",
+    "Prepare", "Report", "Serve", "Size", "Split", "Strategy", "Train",
 ]  # fmt: skip
 
 
@@ -61,6 +63,8 @@ class Blueprint(Frozen):
     package: Package = Package()
     serve: Serve = Serve()
     business: Business = Business()
+    market: Market | None = None
+    strategy: Strategy | None = None
     report: Report = Report()
     downloads: Literal["never", "build", "always"] = "build"
     """Whether files may be fetched: never, or while building. A packaged service carries all it needs, so always allows no more."""

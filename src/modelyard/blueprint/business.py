@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import tomllib
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from modelyard.blueprint.company import Channel, Correlation, Hire, Round, Stress
 from modelyard.blueprint.plans import Plan, default_plans, in_currency
 from modelyard.blueprint.ranges import Assumed, Range, guess
+from modelyard.blueprint.running import Alternative, Survey, Week
+from modelyard.blueprint.sourced import distinct
 from modelyard.errors import nearest
 from modelyard.frozen import Frozen
 from modelyard.parts import ROOT
@@ -30,6 +32,10 @@ class Business(Frozen):
     """Currency of every amount in this section, as three letters."""
     exchange_rate: Annotated[Range | None, Assumed("{currency}/USD", "high", above=0)] = None
     """What one USD costs in `currency`; the price tables are in USD. Required for any other currency."""
+    rates: str | None = Field(None, min_length=1)
+    """A price table of your own (TOML, from the blueprint's folder), with rows as in rates/machines.toml; they come besides ours, or in the place of one of the same name."""
+    rent: Literal["on-demand", "reserved-1-year", "reserved-3-years", "spot"] = "on-demand"
+    """How the machine is rented: which of its prices in the table counts."""
     machine: str | None = None
     """Machine of the price table that serves; by default the cheapest no smaller than the one that bore the load."""
     machine_price: Annotated[Range | None, Assumed("{currency}/h", "high")] = None
@@ -38,6 +44,10 @@ class Business(Frozen):
     """Speed of that machine relative to the one the load was measured on."""
     utilisation: Annotated[Range, Assumed("", "low", above=0, high=1)] = Field(default_factory=guess(0.3, 0.4, 0.6))
     """Mean load of a machine over the month, as a share of what it sustains: 0.4 leaves room for peaks of 2.5 times."""
+    week: Week = Week()
+    """When customers send their requests: machines for each hour of a week."""
+    alternatives: tuple[Alternative, ...] = ()
+    """APIs that could answer instead of own machines: what buying costs, and from which volume own machines cost less."""
     minimum_machines: int = Field(2, ge=1, le=1000)
     """Machines that run even without customers, so that the failure of one is no outage."""
     hosting_overhead: Annotated[Range, Assumed("", "high")] = Field(default_factory=guess(0.2, 0.3, 0.5))
@@ -87,6 +97,8 @@ class Business(Frozen):
         default_factory=guess(-2.0, -1.2, -0.6)
     )
     """By how many per cent fewer customers are won where all prices rise by one per cent: -1.2."""
+    survey: Survey | None = None
+    """What people said they would pay."""
     starting_customers: float = Field(0.0, ge=0)
     """Customers on the first day."""
     new_customers: Annotated[Range, Assumed("customer/month", "low")] = Field(default_factory=guess(4.0, 8.0, 12.0))
@@ -157,10 +169,17 @@ class Business(Frozen):
             raise ValueError(f"the channels' shares must sum to 1 (got {total:g})")
         return channels
 
+    @field_validator("alternatives")
+    @classmethod
+    def _others(cls, alternatives: tuple[Alternative, ...]) -> tuple[Alternative, ...]:
+        distinct(tuple(each.name for each in alternatives), "alternatives")
+        return alternatives
+
     @field_validator("machine")
     @classmethod
-    def _machine(cls, given: str | None) -> str | None:
-        return given if given is None else _in_table(given, "machines", "machine")
+    def _machine(cls, given: str | None, info: ValidationInfo) -> str | None:
+        """A table of one's own is read where the blueprint's folder is known."""
+        return given if given is None or info.data.get("rates") else _in_table(given, "machines", "machine")
 
     @field_validator("grid")
     @classmethod

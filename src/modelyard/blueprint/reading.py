@@ -89,6 +89,7 @@ def check(values: Mapping[str, Any], *, name: str, folder: Path, lines: Any = No
     _check_prices(values, fault)
     if blueprint is not None:
         _check_together(blueprint, fault)
+        _check_files(blueprint.business, folder, fault)
     if faults or blueprint is None:
         raise BlueprintError(text for _, text in sorted(dict.fromkeys(faults)))
     blueprint._folder = folder
@@ -324,6 +325,40 @@ def _check_together(blueprint: Blueprint, fault: Any) -> None:
         fault(("data", "columns", data.target), "the target cannot be ignored")
     if data.target is not None and split.by == "column" and split.column == data.target:
         fault(("prepare", "split", "column"), "the target cannot be the split column")
+    importlib.import_module("modelyard.blueprint.together").check(
+        blueprint, fault
+    )  # by name: it needs the whole blueprint
+
+
+def _check_files(business: Any, folder: Path, fault: Any) -> None:
+    """Files of the business section: read before anything is spent."""
+    table = folder / business.rates if business.rates else None
+    if table is not None or business.rent != "on-demand":
+        rates = importlib.import_module("modelyard.business.rates")  # by name: stages lie above the blueprint
+        key = "rates"
+        try:
+            rates.machines(table)
+            if business.machine:
+                key = "machine" if business.machine not in rates.machines(table) else "rent"
+                rates.machine(business.machine, rent=business.rent, file=table)
+        except UserError as error:
+            fault(("business", key), str(error))
+    if business.survey is not None:
+        surveys = importlib.import_module("modelyard.business.surveys")
+        try:
+            surveys.Answers.read(folder / business.survey.file, prices=business.survey.prices)
+        except UserError as error:
+            fault(("business", "survey", "file"), str(error))
+
+
+def with_rates(blueprint: Blueprint, file: Path) -> Blueprint:
+    """The blueprint with another price table; BlueprintError where the table does not fit."""
+    business = blueprint.business.model_copy(update={"rates": str(file.resolve())})
+    faults: list[str] = []
+    _check_files(business, blueprint.folder, lambda path, message: faults.append(f"{'.'.join(path)}: {message}"))
+    if faults:
+        raise BlueprintError(faults)
+    return blueprint.model_copy(update={"business": business})
 
 
 def dump(blueprint: Blueprint, reasons: Mapping[str, tuple[Any, str]] | None = None) -> str:
@@ -339,6 +374,10 @@ def dump(blueprint: Blueprint, reasons: Mapping[str, tuple[Any, str]] | None = N
     for key in ("source", "validation", "test"):
         if values["data"][key] is not None:
             values["data"][key] = _absolute(values["data"][key], blueprint.folder)
+    business = values["business"]
+    for place, key in ((business, "rates"), (business["survey"] or {}, "file")):
+        if place.get(key):
+            place[key] = _absolute(place[key], blueprint.folder)
 
     def quoted(value: Any) -> Any:
         return DoubleQuotedScalarString(value) if isinstance(value, str) and not value.isprintable() else value

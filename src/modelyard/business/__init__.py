@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from modelyard.blueprint.business import Business
-from modelyard.business import offers, rates, valuing, workbook
-from modelyard.business.facts import Facts, Sold
+from modelyard.business import market_and_strategy, offers, rates, valuing, workbook
+from modelyard.business.facts import Facts, Sold, table_of
+from modelyard.business.market_and_strategy import forecast_in
 from modelyard.business.planning import venture
 from modelyard.business.remarks import machine_remarks, remarks
+from modelyard.business.running import running
 from modelyard.business.solving import Solved
 from modelyard.business.trace import assumptions, trace
 from modelyard.business.venture import Venture
@@ -50,8 +52,11 @@ def run(context: Context) -> Valued:
     )
     if facts.rate.value > 0:
         first = machine_remarks(chosen, cores=measured_on[0], instructions=measured_on[1])
-        record = _value(record, context, facts, first)
+        record = _looked_ahead(_value(record, context, facts, first), context, facts)
         gates += _margin_gate(business, record)
+    else:
+        market, strategy = market_and_strategy.without_rate(context.blueprint, context.records)
+        record = record.model_copy(update={"measured_market": market, "measured_strategy": strategy})
     return record.model_copy(update={"gates": tuple(gates)})
 
 
@@ -59,10 +64,13 @@ def facts_of(context: Context) -> Facts:
     """What was measured and looked up."""
     business, served = context.blueprint.business, context.record(Served)
     cores, instructions = _measured_on(served)
+    table = table_of(context.blueprint)
     if business.machine:
-        chosen = rates.machine(business.machine)
+        chosen = rates.machine(business.machine, rent=business.rent, file=table)
     else:
-        chosen = rates.choose(cores=cores, memory=served.measured_memory, instructions=instructions)
+        chosen = rates.choose(
+            cores=cores, memory=served.measured_memory, instructions=instructions, rent=business.rent, file=table
+        )
     return Facts(
         rate=served.measured_rate,
         build_time=_build_time(context.records.values()),
@@ -70,11 +78,13 @@ def facts_of(context: Context) -> Facts:
         server=rates.server(),
         grid=rates.grid(business.grid),
         units=_sold(served),
+        table=table,
     )
 
 
 def _value(record: Valued, context: Context, facts: Facts, first: tuple[Remark, ...]) -> Valued:
     business = context.blueprint.business
+    cores, instructions = _measured_on(context.record(Served))
     model = venture(business, facts)
     found = Solved.of(model)
     cash, economics = valuing.cash(found, business), valuing.economics(found, business)
@@ -90,9 +100,20 @@ def _value(record: Valued, context: Context, facts: Facts, first: tuple[Remark, 
             "measured_build": offers.build(found, facts, business),
             "measured_cash": cash,
             "measured_returns": valuing.returns(found),
+            "measured_running": running(
+                found,
+                business,
+                facts,
+                context.records,
+                folder=context.blueprint.folder,
+                cores=cores,
+                instructions=instructions,
+            ),
             "measured_owners": valuing.owners(business),
             "measured_outlook": valuing.outlook(model, business),
-            "workbook": _workbook(model, context.store),
+            "workbook": _workbook(
+                market_and_strategy.whole(context.blueprint, facts, forecast=forecast_in(context.store)), context.store
+            ),
             "measured_remarks": (
                 *first,
                 *remarks(found, business, economics, cash, record.assumptions, units),
@@ -109,6 +130,17 @@ def _workbook(model: Venture, store: Store) -> str | None:
     except MissingExtra:
         return None
     return f"business/{WORKBOOK}"
+
+
+def _looked_ahead(record: Valued, context: Context, facts: Facts) -> Valued:
+    """With what the blueprint says of its market and strategy."""
+    found = market_and_strategy.valued(
+        context.blueprint, facts, context.records, economics=record.measured_unit_economics, units=record.measured_units,
+        forecast=forecast_in(context.store),
+    )  # fmt: skip
+    trace = record.trace | market_and_strategy.traces(found, context.blueprint)
+    update = {"measured_market": found.market, "measured_strategy": found.strategy, "trace": trace}
+    return record.model_copy(update=update)
 
 
 def _sold(served: Served) -> tuple[Sold, ...]:
@@ -151,7 +183,7 @@ def _derived(chosen: rates.Machine, cores: int, instructions: str) -> Derived:
     best = (
         "cheapest" if rates.covers(chosen, cores=cores, instructions=instructions) else "largest, as none is as large"
     )
-    return Derived(path="business.machine", value=chosen.name, reason=f"{best} of rates/machines.toml: {wanted}")
+    return Derived(path="business.machine", value=chosen.name, reason=f"{best} of {rates.TABLE}: {wanted}")
 
 
 def _rate_gate(served: Served) -> Gate:

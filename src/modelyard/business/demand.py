@@ -8,41 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from modelyard.blueprint.running import OFFICE, WORKDAYS
 from modelyard.business.costs import NEARLY
 from modelyard.rows import Array
 
 HOURS, DAYS = 24, 7
 WEEKS = 730 / (HOURS * DAYS)
 """Weeks of a month of 730 hours."""
-OFFICE = (
-    0.3,
-    0.2,
-    0.2,
-    0.2,
-    0.2,
-    0.3,
-    0.5,
-    0.9,
-    1.4,
-    1.8,
-    1.9,
-    1.8,
-    1.6,
-    1.8,
-    1.9,
-    1.8,
-    1.7,
-    1.5,
-    1.2,
-    1.0,
-    0.8,
-    0.7,
-    0.5,
-    0.4,
-)
-"""An assumption of ours: hours of a working day of people in one time zone, relative to each other."""
-WORKDAYS = (1.2, 1.25, 1.25, 1.2, 1.1, 0.5, 0.5)
-"""The same of a week, Monday first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,24 +81,16 @@ def _machines(count: Array, mean: float, capacity: float) -> Machines:
     return Machines(int(count.max()), hours, mean / (float(count.mean()) * capacity))
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Own machines against somebody's API, by the volume of a month."""
+def break_even(fixed: float, capacity: float, bought: float) -> float | None:
+    """Volume a month from which own machines cost less than buying at so much each: fixed ÷ bought.
 
-    own_fixed: float
-    """A month, whatever the volume."""
-    own_each: float
-    bought_each: float
-
-    @property
-    def break_even(self) -> float | None:
-        """Volume a month from which own machines are cheaper: fixed ÷ (bought - own); None where they never are."""
-        saved = self.bought_each - self.own_each
-        return self.own_fixed / saved if saved > 0 else None
-
-    def cheaper(self, volume: float) -> str:
-        """`own` or `bought` at a volume."""
-        return "own" if self.own_fixed + self.own_each * volume < self.bought_each * volume else "bought"
+    `fixed` is the cost of the machines that run anyway, `capacity` what they answer in a month. None where it lies beyond: each further machine
+    costs more than it saves as well.
+    """
+    if fixed < 0 or capacity <= 0 or bought <= 0:
+        raise ValueError("a cost is not below 0, and a capacity and a price are above it")
+    volume = fixed / bought
+    return volume if volume <= capacity else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ That all go wrong together is unlikely: the scenarios bound the outcome, they ar
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from modelyard.blueprint import Blueprint
 from modelyard.blueprint.business import Business
 from modelyard.blueprint.ranges import Assumed, Range
 from modelyard.business.rates import Grid, Machine, Server
@@ -38,6 +40,13 @@ class Facts:
     machine: Machine
     server: Server
     grid: Grid
+    table: Path | None = None
+    """A price table of the blueprint's own."""
+
+
+def table_of(blueprint: Blueprint) -> Path | None:
+    """The blueprint's own price table, if it names one."""
+    return blueprint.folder / blueprint.business.rates if blueprint.business.rates else None
 
 
 def pick(given: Range, scenario: Scenario, unfavourable: str) -> float:

@@ -50,6 +50,26 @@ def westendorp(
     Shares are of the persons: `cheap` and `too cheap` fall with the price, `expensive` and `too expensive` rise. Between two prices that
     were named the curves are straight lines.
     """
+    prices, falls, rises = _shares(too_cheap, cheap, expensive, too_expensive)
+    return Westendorp(
+        cheapest=_crossing(prices, falls[0], rises[0]), dearest=_crossing(prices, falls[1], rises[1]),
+        optimal=_crossing(prices, falls[0], rises[1]), indifferent=_crossing(prices, falls[1], rises[0]),
+    )  # fmt: skip
+
+
+def curves(
+    too_cheap: Sequence[float], cheap: Sequence[float], expensive: Sequence[float], too_expensive: Sequence[float]
+) -> dict[str, tuple[float, ...]]:
+    """The four curves to draw: `prices`, and at each the share of the persons of `too_cheap`, `cheap`, `expensive`, `too_expensive`."""
+    prices, falls, rises = _shares(too_cheap, cheap, expensive, too_expensive)
+    each = dict(zip(("too_cheap", "cheap", "expensive", "too_expensive"), (*falls, *rises), strict=True))
+    return {"prices": tuple(prices.tolist()), **{name: tuple(values.tolist()) for name, values in each.items()}}
+
+
+def _shares(
+    too_cheap: Sequence[float], cheap: Sequence[float], expensive: Sequence[float], too_expensive: Sequence[float]
+) -> tuple[Array, list[Array], list[Array]]:
+    """Every price that was named, the two falling shares and the two rising ones."""
     named = np.array([too_cheap, cheap, expensive, too_expensive], dtype=np.float64)
     if named.ndim != 2 or named.shape[1] < 10 or not np.isfinite(named).all() or (named < 0).any():
         raise ValueError("the price sensitivity meter needs four prices of at least ten persons, none below 0")
@@ -60,10 +80,7 @@ def westendorp(
     prices = np.unique(named)
     falls = [(each[None, :] >= prices[:, None]).mean(axis=1) for each in named[:2]]
     rises = [(each[None, :] <= prices[:, None]).mean(axis=1) for each in named[2:]]
-    return Westendorp(
-        cheapest=_crossing(prices, falls[0], rises[0]), dearest=_crossing(prices, falls[1], rises[1]),
-        optimal=_crossing(prices, falls[0], rises[1]), indifferent=_crossing(prices, falls[1], rises[0]),
-    )  # fmt: skip
+    return prices, falls, rises
 
 
 def _crossing(prices: Array, falling: Array, rising: Array) -> float:

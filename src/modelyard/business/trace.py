@@ -146,6 +146,12 @@ def trace(
         "build.run.seconds": Trace(
             kind="measured", source="the clock of this build", origin="run.seconds of every stage before"
         ),
+        "rates.machines": Trace(
+            kind="rate", source="sources of the table's rows (2026-11-23)", origin="rates/machines.toml, business.rates"
+        ),
+        "compress.variants": Trace(
+            kind="measured", source="validation rows and the clock of this build", origin="compress.variants"
+        ),
         "rates.seed": Trace(kind="rate", source="Modelyard's own (2026-11-23)", origin="seed of the draws: 0"),
         "rates.server": Trace(
             kind="rate", source=f"{server.source} ({server.date})", origin="rates/energy.toml: server"
@@ -175,7 +181,7 @@ def trace(
         found["business.plans.prices"] = Trace(kind="assumed", source="the blueprint", origin="business.plans.prices")
     for key in (
         "business.minimum_margin", "business.plans.included", "business.plans.overage", "business.plans.prices", "business.hires", "business.rounds",
-        "business.owners", "business.stresses", "business.draws",
+        "business.owners", "business.stresses", "business.draws", "business.week", "business.alternatives", "business.survey",
     ):  # fmt: skip
         found.setdefault(key, Trace(kind="assumed", source="not set", origin=key))
     return found | {key: Trace(kind="computed", **row) for key, row in formulas().items()}

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from modelyard.business.sheet import formula
+from modelyard.business.spelling import formula
 from modelyard.business.venture import Given, Venture
 from modelyard.errors import MissingExtra
 from modelyard.records.valued import Scenario

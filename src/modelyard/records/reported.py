@@ -12,6 +12,8 @@ class Reported(Record):
     stage: str = "report"
     path: str
     """Relative to the build."""
+    brief: str | None = None
+    """The business case in a few pages, beside it; null where no request has a price."""
     bytes: Bytes
     language: str
     numbers: int

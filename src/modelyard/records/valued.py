@@ -16,6 +16,9 @@ from pydantic import Field
 
 from modelyard.frozen import Frozen
 from modelyard.records._base import Record
+from modelyard.records.market import MarketValue
+from modelyard.records.running import Running
+from modelyard.records.strategy import StrategyValue
 from modelyard.units import Measure
 
 Scenario = Literal["low", "likely", "high"]
@@ -309,11 +312,16 @@ class Valued(Record):
     measured_build: Build | None = None
     measured_cash: CashByScenario | None = None
     measured_returns: Returns | None = None
+    measured_running: Running | None = None
     measured_owners: tuple[Stake, ...] = ()
     measured_outlook: Outlook | None = None
     workbook: str | None = None
     """The workbook, in the build's folder; null where openpyxl is not installed."""
     measured_remarks: tuple[Remark, ...] = ()
+    measured_market: MarketValue | None = None
+    """Null where the blueprint has no `market`."""
+    measured_strategy: StrategyValue | None = None
+    """Null where the blueprint has no `strategy`."""
     trace: dict[str, Trace] = Field(default_factory=dict)
 
 

@@ -154,11 +154,12 @@ class Chart:
             self.drawn.append(tag("circle", title, cx=f"{across:g}", cy=f"{up:g}", r=radius, class_=f"dot {style}"))
         return self
 
-    def labels(self, points: Iterable[tuple[float, float, str]]) -> Chart:
-        """Names beside points, moved down where they would cover one another."""
+    def labels(self, points: Iterable[tuple[float, float, str]], *, lift: float = 0) -> Chart:
+        """Names beside points, moved down where they would cover one another; `lift` raises them above lines through the points."""
         taken: list[tuple[float, float]] = []
         for x, y, name in sorted(points, key=lambda point: -point[1]):
             across, up = self.at(x, y)
+            up -= lift
             late = self.x.share(x) > 0.62
             while any(abs(up - other) < 13 and abs(across - beside) < 150 for beside, other in taken):
                 up += 13
@@ -331,6 +332,21 @@ class Track:
             return tag("svg", crossing, dot, class_="track", aria_hidden="true")
         dot = tag("circle", title, cx=self._across(value), cy="50%", r=4.5, class_=f"dot {style}")
         return tag("svg", crossing, reach, dot, class_="track", aria_hidden="true")
+
+    def span(self, low: float, high: float, style: str, *, title: Markup | None = None) -> Markup:
+        """A bar from one value to another: an action in a plan."""
+        start, end = (float(self._across(value).rstrip("%")) for value in (low, high))
+        rect = tag(
+            "rect",
+            title,
+            x=f"{start:.2f}%",
+            y="6",
+            width=f"{max(end - start, 0.8):.2f}%",
+            height="14",
+            rx="4",
+            class_=f"bar {style}",
+        )
+        return tag("svg", rect, class_="track", role="img")
 
     def scale(self) -> Markup:
         """The row of ticks under the others."""

@@ -77,11 +77,16 @@ def table(
     class_: str = "",
     tall: bool = False,
 ) -> Markup:
-    """A table in a box that scrolls by itself; the first cell of each row is its header. `numeric` columns are set right; a `tall` one is cut."""
+    """A table in a box that scrolls by itself; the first cell of each row is its header. `numeric` columns are set right; a `tall` one is cut.
+
+    Of the class `rows` each row stands as a block on a phone, with the columns' names before what they hold.
+    """
     right = set(numeric)
+    named = [escape(name).striptags() for name in head] if "rows" in class_.split() else []
 
     def cell(kind: str, column: int, content: Any, scope: str | None = None) -> Markup:
-        return tag(kind, content, scope=scope, class_="num" if column in right else None)
+        name = named[column] if named and kind == "td" and content not in ("", None) else None
+        return tag(kind, content, scope=scope, class_="num" if column in right else None, data_label=name or None)
 
     header = tag("tr", *(cell("th", column, name, "col") for column, name in enumerate(head)))
     body = [

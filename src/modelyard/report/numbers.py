@@ -24,6 +24,7 @@ Style = Literal[
     "seconds",
     "bytes",
     "money",
+    "amount",
     "hourly",
     "rate",
     "factor",
@@ -139,6 +140,15 @@ def _money(value: float, say: Say, currency: str, decimals: int | None) -> str:
     return sign + known.replace("{amount}", text)
 
 
+def _amount(value: float, say: Say, currency: str, decimals: int | None) -> str:
+    """Money of which nobody knows the last digits, three significant ones: $5.65 M."""
+    if abs(value) < 1e4:
+        return _money(value, say, currency, decimals)
+    sign = "\N{MINUS SIGN}" if value < 0 else ""
+    known = say("money." + currency) if currency in CURRENCIES else f"{{amount}} {currency}"
+    return sign + known.replace("{amount}", _short(abs(value), say, currency, decimals))
+
+
 def _hourly(value: float, say: Say, currency: str, decimals: int | None) -> str:
     """A price a second as clouds write it: by the hour."""
     return _money(value * 3600, say, currency, decimals) + say("unit.per_hour")
@@ -159,6 +169,8 @@ def sizes(say: Say) -> dict[str, float]:
         say("money." + currency).partition("{amount}")[2].strip() + say("unit.per_hour") for currency in CURRENCIES
     ]
     known |= dict.fromkeys(hourly, 1 / 3600)
+    for size, name in steps(say):
+        known |= {(name + say("money." + currency).partition("{amount}")[2]).strip(): size for currency in CURRENCIES}
     return known | {say("unit.percent").strip(): 0.01, say("unit.points").strip(): 0.01}
 
 
@@ -173,6 +185,7 @@ _STYLES: dict[str, Callable[[float, Say, str, int | None], str]] = {
     "seconds": lambda value, say, currency, decimals: _scaled(value, _TIMES, say, 2.0),
     "bytes": lambda value, say, currency, decimals: _scaled(value, _BYTES, say),
     "money": _money,
+    "amount": _amount,
     "hourly": _hourly,
     "rate": lambda value, say, currency, decimals: f"{significant(value, 3)}{say('unit.per_second')}",
     "factor": lambda value, say, currency, decimals: f"{significant(value, 3)}×",

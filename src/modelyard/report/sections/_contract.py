@@ -16,3 +16,7 @@ class Section(Frozen):
     @abstractmethod
     def render(self, world: World) -> Markup:
         """The section's body; it is asked only where the stage's record is there (verdict and appendix: always)."""
+
+    def brief(self, world: World) -> Markup | None:
+        """The section in the print view; None: it has none."""
+        return None

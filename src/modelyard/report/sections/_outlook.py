@@ -31,9 +31,15 @@ def cards(world: World, business: Traced) -> list[Markup | None]:
         return []
     return [
         _bands(world, business, outlook), _outcomes(world, outlook), _tornado(world, business, outlook),
-        _stresses(world, outlook), _prices(world, business, outlook), _returns(world, business), _owners(world, business),
+        _stresses(world, outlook), _prices(world, business, outlook), returns(world, business), _owners(world, business),
         _workbook(world, business),
     ]  # fmt: skip
+
+
+def brief(world: World, business: Traced) -> list[Markup | None]:
+    """Those for the print view."""
+    outlook = business["measured_outlook"]
+    return [_bands(world, business, outlook), _tornado(world, business, outlook)] if outlook.there else []
 
 
 def _numbers(values: Traced) -> list[float]:
@@ -149,18 +155,23 @@ def _prices(world: World, business: Traced, outlook: Traced) -> Markup | None:
     chart = charts.Chart(x, y).band(levels, low, high, "s1").rule(x=1.0).line(levels, mean, "s1")
     label = words.plain("outlook.prices")
     facts = [
-        (words("outlook.best"), world.number(best["p50"], "ratio")),
+        (
+            words("outlook.best"),
+            world.number(best["p50"], "ratio"),
+        ),
         (
             words("outlook.best_interval"),
             html.join(world.number(best["p10"], "ratio"), " – ", world.number(best["p90"], "ratio")),
         ),
     ]
+    edge = html.paragraph(words("outlook.best_edge")) if best["p50"].number == levels[-1] else None
     return html.card(
-        label, html.figure(chart.svg(label), label, caption=words("outlook.prices_note")), html.facts(facts)
+        label, html.figure(chart.svg(label), label, caption=words("outlook.prices_note")), html.facts(facts), edge
     )
 
 
-def _returns(world: World, business: Traced) -> Markup:
+def returns(world: World, business: Traced) -> Markup:
+    """What the money put in brings."""
     words, returns = world.words, business["measured_returns"]
     pairs = [
         (words(f"returns.{key}"), scenario(world, returns[key], style))
@@ -188,5 +199,6 @@ def _workbook(world: World, business: Traced) -> Markup | None:
     return html.card(
         words("outlook.workbook"),
         html.paragraph(world.quote(there, element="code")),
+        html.paragraph(words("outlook.brief", file=html.tag("code", "brief.html"))),
         note=words("outlook.workbook_note"),
     )

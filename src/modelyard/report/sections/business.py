@@ -8,8 +8,8 @@ from markupsafe import Markup
 
 from modelyard.report import charts, html
 from modelyard.report.numbers import Style
+from modelyard.report.sections import _outlook, _running
 from modelyard.report.sections._contract import Section
-from modelyard.report.sections._outlook import cards
 from modelyard.report.sections._shared import gates_table, scenario
 from modelyard.report.traced import Traced
 from modelyard.report.world import World
@@ -32,9 +32,19 @@ class Part(Section):
             _remarks(world, business),
             html.grid(
                 _costs(world, business["measured_costs"]), _units(world, business), _unit_economics(world, business["measured_unit_economics"]),
-                _plans(world, business), _cash(world, business), _months(world, business), *cards(world, business), _build(world, business["measured_build"]),
+                _plans(world, business), _cash(world, business), _months(world, business), *_outlook.cards(world, business), *_running.cards(world, business), _build(world, business["measured_build"]),
                 _assumptions(world, business), _formulas(world, business), gates_table(world, world.gates("business")),
             ),
+        )  # fmt: skip
+
+    def brief(self, world: World) -> Markup | None:
+        """What an investor asks first: what a customer is worth, the plans, the cash, what may become of it."""
+        business = world["business"]
+        if not business["measured_costs"].there:
+            return None
+        return html.grid(
+            _unit_economics(world, business["measured_unit_economics"]), _outlook.returns(world, business), _plans(world, business),
+            _cash(world, business), *_outlook.brief(world, business),
         )  # fmt: skip
 
 

@@ -31,6 +31,10 @@ class Part(Section):
         )
         return html.join(hero, _forced(world), _failures(world), _warnings(world))
 
+    def brief(self, world: World) -> Markup | None:
+        """The same: it is short."""
+        return self.render(world)
+
 
 def forced(world: World) -> bool:
     """Whether the package was made although a gate failed."""
