@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import random
+
 import pytest
 
 from modelyard.serve.limits import Limits
@@ -74,12 +77,12 @@ def test_before_anything_was_measured_everybody_comes_in():
     assert Loop(0.004).enter(500) == 500
 
 
-def test_under_a_load_that_lasts_one_in_fifty_is_late():
+def test_under_a_load_that_lasts_three_in_a_hundred_are_late():
     patience = Patience(Limits(p95=0.1))
     waits = [0.04 if number % 3 else 0.15 for number in range(6000)]
-    let_in = [wait for wait in waits if patience.admits(wait)]
+    let_in = [wait for wait in waits if patience.admits(wait) is not None]
     late = sum(wait > 0.05 for wait in let_in)
-    assert late / len(let_in) == pytest.approx(0.02, abs=0.01) and late > 25
+    assert late / len(let_in) == pytest.approx(0.03, abs=0.01) and late > 25
 
 
 def test_nobody_waits_longer_than_the_longest_queue():
@@ -89,8 +92,42 @@ def test_nobody_waits_longer_than_the_longest_queue():
 
 def test_a_load_that_lasts_leaves_some_patience_for_the_first_burst_after_it():
     patience = Patience(Limits(p95=0.1))
-    late = sum(patience.admits(0.15) for _ in range(2000) if patience.admits(0.04))
-    assert 25 + 0.02 * 2000 - 7 <= late <= 25 + 0.02 * 2000
+    late = sum(patience.admits(0.15) is not None for _ in range(2000) if patience.admits(0.04))
+    assert 25 + 0.03 * 2000 - 7 <= late <= 25 + 0.03 * 2000
     assert not patience.admits(0.15), "it still lasts"
     assert patience.admits(0.0), "nobody is before this one: it is over"
-    assert [patience.admits(0.15) for _ in range(5)] == [True] * 5
+    assert [patience.admits(0.15) for _ in range(5)] == ["late"] * 5
+
+
+def served(load: float, *, back: bool = True, seconds: float = 1500.0) -> tuple[float, float]:
+    """Shares of requests that were refused and of answers that came after 0.2 s, of one server of 45 ms that is offered so much of its
+    capacity, arrivals and times by chance; without `back` nobody's token comes back."""
+    chance, patience = random.Random(0), Patience(Limits(p95=0.2))
+    each, now, free = 0.045, 0.0, 0.0
+    inside: list[tuple[float, float, bool]] = []
+    asked = refused = late = 0
+    while now < seconds:
+        now += chance.expovariate(load / each)
+        asked += 1
+        for end, came, paid in [one for one in inside if one[0] <= now]:
+            late += end - came > 0.2
+            if paid and back:
+                patience.back(end - came)
+        inside = [one for one in inside if one[0] > now]
+        let_in = patience.admits(max(len(inside) - 0.5, 0.0) * each, own=each)
+        if let_in is None:
+            refused += 1
+            continue
+        free = max(free, now) + each * math.exp(chance.gauss(-0.03, 0.25))
+        inside.append((free, now, let_in == "late"))
+    return refused / asked, late / (asked - refused)
+
+
+@pytest.mark.parametrize("load", [0.4, 0.6, 0.7, 0.9, 1.5, 3.0])
+def test_the_target_holds_at_any_load_and_few_are_refused_who_would_be_in_time(load):
+    refused, late = served(load)
+    assert late < 0.05
+    assert refused < {0.4: 0.001, 0.6: 0.015, 0.7: 0.05, 0.9: 0.13}.get(load, 1.06 - 1 / load)
+    if 0.5 < load < 0.8:
+        before, _ = served(load, back=False)
+        assert refused < 0.7 * before, "who would have been in time is not refused"

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -177,7 +177,7 @@ class Engine:
         patience = self._limits.answer_time if deadline is None else min(deadline, self._limits.answer_time)
         one = _Open(rows, loop, loop.create_future(), [None] * len(rows), len(rows))
         ask = Ask(self._sizes(rows), caller, asked + patience, later, weight, one)
-        self._enter(ask, asked, patience)
+        expected = self._enter(ask, asked, patience)
         self._waiting += 1
         try:
             async with asyncio.timeout(patience):
@@ -189,7 +189,10 @@ class Engine:
             self._waiting -= 1
             with self._lock:
                 self._queue.leave(ask)
-        self._meters.waited(waited := max(self._clock() - asked - one.computed, 0.0))
+        took = self._clock() - asked
+        if expected == "late":
+            self._patience.back(took)
+        self._meters.waited(waited := max(took - one.computed, 0.0))
         return Answered(one.answers, self._predictor.task.usage(rows, one.answers), waited, one.computed)
 
     @property
@@ -203,8 +206,8 @@ class Engine:
 
     # -- admission -----------------------------------------------------------------------------------------------------------
 
-    def _enter(self, ask: Ask, now: float, patience: float) -> None:
-        """Into the queue, and a turn where none is due; 429 where its own turn would come too late."""
+    def _enter(self, ask: Ask, now: float, patience: float) -> Literal["in time", "late"]:
+        """Into the queue, and a turn where none is due; whether it is expected in time, 429 where its own turn would come too late."""
         with self._lock:
             self._largest = max(self._largest, *ask.sizes)
             budget, quantum = self._budget()
@@ -215,13 +218,13 @@ class Engine:
             own = self._pace.seconds(
                 max(ask.sizes[0], min(last, budget - self._largest / 2))
             )  # of the batch that it is in
-            too_late = not ask.later and not self._patience.admits(expected, own=own)
-            if too_late or (self._turning and self._pace.backlog(last, budget=budget) > patience):
+            let_in = "in time" if ask.later else self._patience.admits(expected, own=own)
+            if let_in is None or (self._turning and self._pace.backlog(last, budget=budget) > patience):
                 self._meters.dropped("overloaded")
                 raise too_long(expected)
             self._queue.add(ask)
             if self._turning:
-                return
+                return let_in
             self._turning = True
         work = sum(ask.sizes)
         if self._warm and self._alike and self._pace.seconds(work) < INLINE:
@@ -230,6 +233,7 @@ class Engine:
         else:
             self._beside = True
             self.thread.submit(self._turn)
+        return let_in
 
     def _budget(self) -> tuple[float, float]:
         """Work of a batch, and of a turn in it."""
