@@ -232,7 +232,7 @@ class TestInABrowser:
         assert customer.post("/v1/feedback", json=body).json()["recorded"] == 4
         signed_in(page, state)
         page.section("models")
-        assert re.search(r"1\.0\.0: 100\.0 % of \d+ judged answers are right \(\d", page.text())
+        assert re.search(r"1\.0\.0: 100\.0 % right of \d+ judged \(\d", page.text())
         page.section("customers")
         assert "This month until now" in page.text() and "price of a machine is not known" in page.text()
 

@@ -95,6 +95,15 @@ def test_a_rate_limit_says_when_to_come_back(business: Business) -> None:
     assert ask(client).status_code == 200
 
 
+def test_the_list_of_customers_tells_plan_and_requests_of_each(business: Business) -> None:
+    one, client = business.customer("pro")
+    other, _ = business.customer("free")
+    assert [ask(client).status_code for _ in range(3)] == [200] * 3
+    listed = {each["id"]: each for each in business.admin.get("/admin/customers").json()["customers"]}
+    assert (listed[one]["plan"], listed[one]["requests"]) == ("pro", 3)
+    assert (listed[other]["plan"], listed[other]["requests"]) == ("free", 0)
+
+
 def test_keys_are_rotated_revoked_and_scoped(business: Business) -> None:
     customer, client = business.customer("pro")
     _, reader = business.customer("pro", scopes=["usage"])

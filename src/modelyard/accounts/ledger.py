@@ -401,6 +401,14 @@ def usage(held: Transaction, customer: str, month: str) -> dict[str, dict[str, i
     return found
 
 
+def requests_by_customer(held: Transaction, month: str) -> dict[str, int]:
+    """Requests that each customer made in a month, of all tariffs; whoever made none is left out."""
+    rows = held.all(
+        "SELECT customer, sum(used) FROM balances WHERE month = ? AND unit = 'request' GROUP BY customer", (month,)
+    )
+    return {customer: int(used) for customer, used in rows}
+
+
 def open_reservations(held: Transaction, customer: str, month: str) -> int:
     """Requests of a month that still run: its invoice is final when there are none."""
     row = held.one("SELECT count(*) FROM reservations WHERE customer = ? AND month = ?", (customer, month))

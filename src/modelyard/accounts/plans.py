@@ -206,6 +206,15 @@ def subscription(held: Transaction, customer_id: str, month: str) -> Subscriptio
     return Subscription(_read(body), digest, since, _read(rows[0][2]).trial_days)
 
 
+def names_by_customer(held: Transaction, month: str) -> dict[str, str]:
+    """The name of each customer's plan in a month; whoever has none is left out."""
+    rows = held.all(
+        "SELECT s.customer, p.name FROM subscriptions s JOIN plans p ON p.hash = s.plan WHERE s.month <= ? ORDER BY s.month",
+        (month,),
+    )
+    return dict(rows)  # the latest is the last
+
+
 def first_month(held: Transaction, customer_id: str) -> str | None:
     """The month of the first plan."""
     row = held.one("SELECT min(month) FROM subscriptions WHERE customer = ?", (customer_id,))

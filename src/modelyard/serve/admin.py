@@ -245,19 +245,15 @@ class Admin:
         from modelyard.accounts.times import month_of
 
         def read(held: Transaction) -> list[Json]:
-            month, found = month_of(held.now), []
-            for each in customers.all_customers(held):
-                sold = plans.subscription(held, each.id, month)
-                used = sum(
-                    line["used"] for line in _usage(ledger.usage(held, each.id, month)) if line["unit"] == "request"
-                )
-                found.append(
-                    {
-                        "id": each.id, "name": each.name, "plan": sold.plan.name if sold else "", "requests": used,
-                        "created": each.created / 1e6, "closed": each.closed is not None,
-                    }
-                )  # fmt: skip
-            return found
+            month = month_of(held.now)
+            names, used = plans.names_by_customer(held, month), ledger.requests_by_customer(held, month)
+            return [
+                {
+                    "id": each.id, "name": each.name, "plan": names.get(each.id, ""), "requests": used.get(each.id, 0),
+                    "created": each.created / 1e6, "closed": each.closed is not None,
+                }
+                for each in customers.all_customers(held)
+            ]  # fmt: skip
 
         return {"customers": await self._till.run(read)}
 
