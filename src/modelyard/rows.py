@@ -380,7 +380,7 @@ def mail_date(text: str) -> datetime | None:
     """One RFC 5322 date in UTC, without zone, or None. parsedate_tz leaves three-digit years alone; RFC 2822 4.3 adds 1900 (a fault of the year 2000)."""
     try:
         found = parsedate_tz(text)
-        if found is None or not any(character.isalpha() for character in text):  # it takes a long number for a date, too
+        if found is None or not re.search("[A-Za-z]", text):  # it takes a long number for a date, too
             return None
         year = found[0] + 1900 if 50 <= found[0] <= 999 else found[0]
         return datetime(year, *found[1:6]) - timedelta(seconds=found[9] or 0)

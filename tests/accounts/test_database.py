@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 
@@ -113,6 +115,60 @@ def test_many_open_a_new_file_at_once(tmp_path):
             thread.join()
         with module.Database(where) as database, database.read() as held:
             assert faults_ == [] and held.one("SELECT count(*) FROM a") == (6,)
+
+
+SERVICE = """
+import sys
+from modelyard.accounts.database import open_database
+with open_database(sys.argv[1]) as database:
+    with database.write() as held:
+        held.run("INSERT INTO meta (name, value) VALUES ('first', '')")
+    database.wal_bytes()
+    open_database(sys.argv[1]).close()
+    with database.write() as held:
+        held.run("INSERT INTO meta (name, value) VALUES ('second', '')")
+        if sys.argv[2:]:
+            open(sys.argv[2], "rb").close()
+        print("in", flush=True)
+        sys.stdin.readline()
+    print("done", flush=True)
+    sys.stdin.readline()
+"""
+"""Holds a transaction until a line comes, and its database open until the next; it looked at the WAL and opened the database a second time before."""
+STRANGER = """
+import sys
+from modelyard.accounts.database import Database
+from modelyard.errors import DatabaseFault
+with Database(sys.argv[1], wait=0.0) as database:
+    try:
+        with database.write() as held:
+            held.run("INSERT INTO meta (name, value) VALUES ('third', '')")
+    except DatabaseFault as fault:
+        print(fault.kind)
+"""
+
+
+@pytest.mark.parametrize("opened", ["", "a.db", "a.db-shm"])
+def test_locks_hold_while_another_process_comes_and_goes(tmp_path, opened):
+    """A process that opens and closes one of SQLite's files itself (planted) loses its locks: the next process writes between its lines,
+    or removes the WAL, or cuts the index under its feet."""
+    where = f"sqlite:///{tmp_path / 'a.db'}"
+    planted = [str(tmp_path / opened)] if opened else []
+    stranger = [sys.executable, "-c", STRANGER, where]
+    with subprocess.Popen([sys.executable, "-c", SERVICE, where, *planted], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as service:  # fmt: skip
+        assert service.stdin and service.stdout and service.stdout.readline() == b"in\n"
+        during = subprocess.check_output(stranger)
+        service.stdin.write(b"\n")
+        service.stdin.flush()
+        done = service.stdout.readline()
+        after = subprocess.check_output(stranger)
+        kept = (tmp_path / "a.db-wal").exists()
+        service.stdin.close()
+        ended = service.wait()
+    with module.Database(where) as database, database.read() as held:
+        names = {name for (name,) in held.all("SELECT name FROM meta")}
+    right = (during, done, after, kept, ended) == (b"locked\n", b"done\n", b"", True, 0) and {"first", "second", "third"} <= names  # fmt: skip
+    assert right is not bool(opened), (during, done, after, kept, ended, names)
 
 
 def test_what_waits_in_the_wal_is_told(tmp_path):

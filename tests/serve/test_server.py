@@ -130,3 +130,11 @@ def test_the_server_ends_with_its_starter(model_folder: Path, tmp_path: Path) ->
             time.sleep(0.05)
         process.stdin.close()  # type: ignore[union-attr]
         assert process.wait(timeout=20) == 0
+
+
+def test_a_crash_in_native_code_says_where(model_folder: Path, launch: Launch) -> None:
+    running = launch("-m", "modelyard.serve.server", str(model_folder), "--port", "0")
+    running.process.send_signal(signal.SIGBUS)
+    assert running.process.wait(timeout=30) == -signal.SIGBUS
+    log = running.log.read_text()
+    assert "Bus error" in log and "most recent call first" in log

@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -210,22 +210,18 @@ class Database:
                 return False
             connection.execute(f"PRAGMA busy_timeout = {HELD * 1000:.0f}")
             try:
-                return not connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()[0]
+                return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             finally:
                 connection.execute(f"PRAGMA busy_timeout = {self._wait * 1000:.0f}")
 
     def wal_bytes(self) -> int:
-        """Bytes of the WAL that wait for a checkpoint, as its index tells (sqlite.org/walformat.html); the file itself stays as long as it once was."""
+        """Bytes of the WAL since it was last begun anew; 0 on PostgreSQL. Asked of the folder: see `_make_file`."""
         if self.kind != "sqlite":
             return 0
         try:
-            with open(self._where + "-shm", "rb") as file:
-                index = file.read(100)
+            return os.stat(self._where + "-wal").st_size
         except FileNotFoundError:
             return 0
-        page = int.from_bytes(index[14:16], sys.byteorder)
-        written, copied = (int.from_bytes(index[at : at + 4], sys.byteorder) for at in (16, 96))
-        return max(written - copied, 0) * (page + 24)
 
     def impatient(self) -> Database:
         """The same by connections of their own, which never wait for another's transaction (DatabaseFault `locked`) or checkpoint."""
@@ -300,10 +296,24 @@ def _prepare(database: Database, *, create: bool) -> None:
 
 
 def _make_file(path: Path) -> None:
-    """An empty file that its owner alone may read; SQLite gives its WAL the same rights."""
+    """An empty file that its owner alone may read; SQLite gives its WAL the same rights.
+
+    A file of a database is never opened here but by SQLite: closing it would drop every lock that this process has on it, and the next
+    process would take the database for its own, and cut the WAL's index under those who use it (sqlite.org/howtocorrupt.html 2.2).
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        if not path.exists():
+            handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600
+            os.close(handle)
+            try:
+                os.link(part, path)
+            except FileExistsError:  # another was faster
+                pass
+            finally:
+                os.unlink(part)
+        elif not (path.is_file() and os.access(path, os.W_OK)):
+            raise PermissionError(0, "it is no file that may be written")
     except OSError as error:
         raise UserError(
             f"the database {path} cannot be made: {error.strerror}. Name another place: --database"

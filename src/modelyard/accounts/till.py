@@ -406,7 +406,7 @@ class Till:
     # The thread of the house.
 
     def _keep_house(self) -> None:
-        forgot = 0.0
+        forgot, left = 0.0, 0
         while not self._stopping.wait(writers.BEAT / SECOND):
             try:
                 self._reap()
@@ -415,8 +415,9 @@ class Till:
                         forgotten = answers.forget(held)
                         writers.shorten(held)
                     forgot = time.monotonic() if forgotten < answers.AT_ONCE else forgot
-                if self.database.wal_bytes() > WAL:
-                    self.database.checkpoint()
+                left = min(left, self.database.wal_bytes())
+                if self.database.wal_bytes() - left > WAL:
+                    left = 0 if self.database.checkpoint() else self.database.wal_bytes()
             except DatabaseFault as fault:
                 log.debug("housekeeping waits: %s", fault)
 

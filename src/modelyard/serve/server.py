@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import functools
 import os
 import socket
@@ -70,6 +71,10 @@ def serve(
     if workers < 1:
         raise UserError(f"workers: must be at least 1 (got {workers})")
     configure()
+    with contextlib.suppress(
+        OSError, ValueError
+    ):  # a crash in a library's native code says where; no stderr, nothing to say it on
+        faulthandler.enable()
     if state is None and not packages:
         raise UserError("no package to serve. Name one, or a state folder that holds some (--state).")
     if state is not None:
