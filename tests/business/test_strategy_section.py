@@ -14,7 +14,7 @@ from modelyard.blueprint import Blueprint
 from modelyard.blueprint.ranges import Range
 from modelyard.blueprint.reading import dump
 from modelyard.blueprint.strategy import Selling, Strategy, duties, month_of
-from modelyard.blueprint.together import unknown_place
+from modelyard.rules._places import unknown_place
 from modelyard.business import actions, evidence, market_and_strategy, risks
 from modelyard.business import duties as law
 from modelyard.business.lines import bare, solved

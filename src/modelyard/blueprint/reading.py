@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 import re
@@ -85,14 +84,14 @@ def check(values: Mapping[str, Any], *, name: str, folder: Path, lines: Any = No
         for item in _merged(error):
             fault(*_sentence(item, Blueprint, values))
     _check_parts(values, fault)
-    _check_metrics(values, fault)
     _check_prices(values, fault)
     if blueprint is not None:
+        blueprint._folder = folder
         _check_together(blueprint, fault)
-        _check_files(blueprint.business, folder, fault)
+    for rule in parts.names("rules"):
+        parts.build("rules", rule).check(values, blueprint, fault)
     if faults or blueprint is None:
         raise BlueprintError(text for _, text in sorted(dict.fromkeys(faults)))
-    blueprint._folder = folder
     return blueprint
 
 
@@ -249,32 +248,6 @@ def _check_prices(values: Mapping[str, Any], fault: Any) -> None:
                 fault(("business", "plans", number, "prices", unit), f"no unit of sale {_show(unit)}: {told}")
 
 
-def _check_metrics(values: Mapping[str, Any], fault: Any) -> None:
-    """Names of metrics: a wrong one would be found only when the training is done."""
-    metrics = importlib.import_module("modelyard.metrics")  # by name: they lie above the blueprint
-    task = values.get("task")
-    kind = parts.load("tasks", task).kind if isinstance(task, str) and task in parts.names("tasks") else None
-
-    def check(name: Any, path: Path_) -> None:
-        try:
-            if isinstance(name, str):
-                metrics.find(name, kind)
-        except UserError as error:
-            fault(path, str(error))
-
-    def section(name: str) -> Mapping[str, Any]:
-        found = values.get(name)
-        return found if isinstance(found, Mapping) else {}
-
-    train, evaluate = section("train"), section("evaluate")
-    check(train.get("metric"), ("train", "metric"))
-    listed, gates = evaluate.get("metrics"), evaluate.get("gates")
-    for place, name in enumerate(listed if isinstance(listed, (list, tuple)) else ()):
-        check(name, ("evaluate", "metrics", place))
-    for name in gates if isinstance(gates, Mapping) else ():
-        check(name, ("evaluate", "gates", name))
-
-
 def _named(shelf: str, name: str, path: Path_, fault: Any) -> bool:
     try:
         parts.check(shelf, name)
@@ -325,40 +298,16 @@ def _check_together(blueprint: Blueprint, fault: Any) -> None:
         fault(("data", "columns", data.target), "the target cannot be ignored")
     if data.target is not None and split.by == "column" and split.column == data.target:
         fault(("prepare", "split", "column"), "the target cannot be the split column")
-    importlib.import_module("modelyard.blueprint.together").check(
-        blueprint, fault
-    )  # by name: it needs the whole blueprint
-
-
-def _check_files(business: Any, folder: Path, fault: Any) -> None:
-    """Files of the business section: read before anything is spent."""
-    table = folder / business.rates if business.rates else None
-    if table is not None or business.rent != "on-demand":
-        rates = importlib.import_module("modelyard.business.rates")  # by name: stages lie above the blueprint
-        key = "rates"
-        try:
-            rates.machines(table)
-            if business.machine:
-                key = "machine" if business.machine not in rates.machines(table) else "rent"
-                rates.machine(business.machine, rent=business.rent, file=table)
-        except UserError as error:
-            fault(("business", key), str(error))
-    if business.survey is not None:
-        surveys = importlib.import_module("modelyard.business.surveys")
-        try:
-            surveys.Answers.read(folder / business.survey.file, prices=business.survey.prices)
-        except UserError as error:
-            fault(("business", "survey", "file"), str(error))
 
 
 def with_rates(blueprint: Blueprint, file: Path) -> Blueprint:
     """The blueprint with another price table; BlueprintError where the table does not fit."""
     business = blueprint.business.model_copy(update={"rates": str(file.resolve())})
-    faults: list[str] = []
-    _check_files(business, blueprint.folder, lambda path, message: faults.append(f"{'.'.join(path)}: {message}"))
+    changed, faults = blueprint.model_copy(update={"business": business}), []
+    parts.build("rules", "files").check({}, changed, lambda path, text: faults.append(f"{'.'.join(path)}: {text}"))
     if faults:
         raise BlueprintError(faults)
-    return blueprint.model_copy(update={"business": business})
+    return changed
 
 
 def dump(blueprint: Blueprint, reasons: Mapping[str, tuple[Any, str]] | None = None) -> str:
