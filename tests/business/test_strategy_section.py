@@ -14,7 +14,6 @@ from modelyard.blueprint import Blueprint
 from modelyard.blueprint.ranges import Range
 from modelyard.blueprint.reading import dump
 from modelyard.blueprint.strategy import Selling, Strategy, duties, month_of
-from modelyard.rules._places import unknown_place
 from modelyard.business import actions, evidence, market_and_strategy, risks
 from modelyard.business import duties as law
 from modelyard.business.lines import bare, solved
@@ -24,6 +23,7 @@ from modelyard.records.audited import Audited
 from modelyard.records.market import MarketValue
 from modelyard.records.strategy import Resources, StrategyValue
 from modelyard.report.catalogue import Words
+from modelyard.rules._places import unknown_place
 from modelyard.store import Store, write_json
 from modelyard.units import quantity
 from tests.business.business_helpers import facts
